@@ -1,0 +1,70 @@
+/**
+ * Where pods and their secrets come from. Field names are the Kubernetes API's. Implementations: directory.ts
+ * (a folder of manifests); the API server's belongs beside it, in kubernetes.ts.
+ */
+
+export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
+
+export type ContainerKind = 'container' | 'initContainer' | 'ephemeralContainer';
+
+export type PodContainer = {
+  readonly name: string;
+  /** The text of the container's `image` field, untouched. */
+  readonly image: string;
+  readonly imagePullPolicy: PullPolicy;
+  readonly kind: ContainerKind;
+};
+
+export type Pod = {
+  readonly namespace: string;
+  readonly name: string;
+  /** The uid the runtime labels its containers with (for a static pod the static one, not its mirror's). */
+  readonly uid: string;
+  readonly serviceAccountName: string;
+  /** Names of secrets in the pod's namespace, in the pod's order. */
+  readonly imagePullSecrets: readonly string[];
+  readonly containers: readonly PodContainer[];
+};
+
+/** A Secret as the API gives it, `data` decoded from base64. Must never be logged or stored. */
+export type Secret = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** Changes whenever the content does; equal means the same content. */
+  readonly resourceVersion: string;
+  readonly type: string;
+  readonly data: ReadonlyMap<string, Buffer>;
+};
+
+export interface PodSource {
+  /** Resolves once the first listing is in; throws PodSourceError where there can never be one. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Undefined when in order, otherwise why pods or secrets may be missing or stale now; for /readyz. */
+  problem(): string | undefined;
+  /** The pod of a container. Waits briefly for one that is not known yet; undefined when there is none. */
+  getPod(ref: {
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid: string;
+  }): Promise<Pod | undefined>;
+  /** Pods by name, for the command line; undefined when there is none. */
+  findPod(namespace: string, name: string): Promise<Pod | undefined>;
+  /** A secret; undefined when it does not exist, PodSourceError where that cannot be told. */
+  getSecret(namespace: string, name: string): Promise<Secret | undefined>;
+  /** Calls back whenever a pod or secret appears or changes; returns how to end it. */
+  onChange(listener: () => void): () => void;
+}
+
+export type PodSourceFailure = 'apiServerUnavailable' | 'secretUnreadable' | 'directoryUnreadable';
+
+export class PodSourceError extends Error {
+  override readonly name = 'PodSourceError';
+  readonly reason: PodSourceFailure;
+
+  constructor(reason: PodSourceFailure, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
