@@ -38,20 +38,30 @@ export type DeniedReason = (typeof DENIED_REASONS)[number];
 export type UnverifiableReason = (typeof UNVERIFIABLE_REASONS)[number];
 export type Reason = AllowedReason | DeniedReason | UnverifiableReason;
 
-/** What Pullwarden says of one container and the image it uses. `message` never holds a credential. */
-export type Verdict =
-  | { readonly verdict: 'allowed'; readonly reason: AllowedReason; readonly message: string }
-  | { readonly verdict: 'denied'; readonly reason: DeniedReason; readonly message: string }
-  | { readonly verdict: 'unverifiable'; readonly reason: UnverifiableReason; readonly message: string };
+/** `message` is for people, on one line, and never holds a credential. */
+export type Allowed = {
+  readonly verdict: 'allowed';
+  readonly reason: AllowedReason;
+  readonly message: string;
+};
+export type Denied = { readonly verdict: 'denied'; readonly reason: DeniedReason; readonly message: string };
+export type Unverifiable = {
+  readonly verdict: 'unverifiable';
+  readonly reason: UnverifiableReason;
+  readonly message: string;
+};
 
-export function allowed(reason: AllowedReason, message: string): Verdict {
+/** What Pullwarden says of one container and the image it uses. */
+export type Verdict = Allowed | Denied | Unverifiable;
+
+export function allowed(reason: AllowedReason, message: string): Allowed {
   return { verdict: 'allowed', reason, message };
 }
 
-export function denied(reason: DeniedReason, message: string): Verdict {
+export function denied(reason: DeniedReason, message: string): Denied {
   return { verdict: 'denied', reason, message };
 }
 
-export function unverifiable(reason: UnverifiableReason, message: string): Verdict {
+export function unverifiable(reason: UnverifiableReason, message: string): Unverifiable {
   return { verdict: 'unverifiable', reason, message };
 }

@@ -51,8 +51,11 @@ export interface PodSource {
   }): Promise<Pod | undefined>;
   /** Pods by name, for the command line; undefined when there is none. */
   findPod(namespace: string, name: string): Promise<Pod | undefined>;
-  /** A secret; undefined when it does not exist, PodSourceError where that cannot be told. */
-  getSecret(namespace: string, name: string): Promise<Secret | undefined>;
+  /**
+   * A secret; undefined when it does not exist, PodSourceError where that cannot be told. `fresh` reads it again
+   * from where it comes from: nobody is denied on the word of a cached one.
+   */
+  getSecret(namespace: string, name: string, read?: { readonly fresh: boolean }): Promise<Secret | undefined>;
   /** Calls back whenever a pod or secret appears or changes; returns how to end it. */
   onChange(listener: () => void): () => void;
 }

@@ -1,0 +1,293 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createPodCredentialsReader } from './access/pod-credentials.ts';
+import { makePolicy } from './access/policy.ts';
+import { createRepuller } from './access/repull.ts';
+import { createVerifier } from './access/verifier.ts';
+import { type Config, ConfigError } from './config.ts';
+import { createEnforcer } from './enforcement/enforcer.ts';
+import { createFuse } from './enforcement/fuse.ts';
+import { createJudge, type Enforcement, type Judgement } from './enforcement/judge.ts';
+import { createStopper } from './enforcement/stopper.ts';
+import { openDirectoryPodSource } from './pods/directory.ts';
+import { openDecisions } from './records/decisions.ts';
+import { createHousekeeping } from './records/housekeeping.ts';
+import { openRecordStore } from './records/open.ts';
+import { RecordStoreError } from './records/store.ts';
+import { type ContainerWatch, watchContainers } from './runtime/container-watch.ts';
+import { createCriClient } from './runtime/cri-client.ts';
+import { findRuntimeSocket } from './runtime/endpoint.ts';
+import { RuntimeError } from './runtime/runtime.ts';
+import type { ReadinessCheck } from './telemetry/health.ts';
+import { serveTelemetry } from './telemetry/http.ts';
+import { type Log, logVerdict } from './telemetry/log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { packageVersion } from './version.ts';
+
+/** How often images that left the node are forgotten; kubelet's image garbage collection runs as often. */
+const PRUNE_INTERVAL_MS = 300_000;
+const EXISTING_CONTAINERS_AT_ONCE = 2;
+/** Verdicts under way get this long; kubelet kills after 30 s. */
+const STOP_GRACE_MS = 5_000;
+const BEGIN_RETRY_MS = [200, 500, 1_000, 2_000, 5_000];
+
+export type Agent = {
+  /** Ends everything in order: no new verdicts, those under way are finished, then the databases are closed. */
+  stop(): Promise<void>;
+};
+
+/**
+ * Puts a running agent together from its parts, in the order in which they depend on each other.
+ *
+ * @throws ConfigError, EndpointError, PodSourceError, ListenError, RecordStoreError for what can never work; a runtime
+ * that is away, a full disk or a damaged database do not end the agent but show on /readyz
+ */
+export async function startAgent(config: Config, log: Log): Promise<Agent> {
+  if (config.podsDirectory === undefined) {
+    throw new ConfigError('missingOption', 'podsDirectory must be set: there is no other source of pods yet');
+  }
+  const startedAt = BigInt(Date.now()) * 1_000_000n;
+  const stopping = new AbortController();
+  const socketPath = findRuntimeSocket(config.runtimeEndpoint);
+
+  const onRecordStoreError = (error: RecordStoreError): void => {
+    metrics.recordStoreError(error.reason);
+    log.error({ reason: error.reason, err: error }, 'a record could not be written');
+  };
+  const { store, keyedHash, degraded } = openRecordStore({
+    stateDir: config.stateDir,
+    onNotice: (notice) => log.warn({ notice: notice.kind }, notice.message),
+  });
+  const decisions = openDecisions(config.stateDir, {
+    maxRows: config.decisionsMaxRows,
+    maxAgeMs: config.decisionsRetention,
+    onProblem: onRecordStoreError,
+  });
+  const client = createCriClient({
+    socketPath,
+    onConnectionChange: (connected) => {
+      log.info({ connected }, connected ? 'the runtime answers' : 'the runtime is away');
+      if (connected) judge.retryNow();
+    },
+  });
+  const pods = openDirectoryPodSource({
+    directory: config.podsDirectory,
+    onProblem: (problem) => log.warn(problem),
+  });
+
+  const fuse = createFuse(
+    {
+      count: config.fuseCount,
+      share: config.fuseShare,
+      namespaces: config.fuseNamespaces,
+      windowMs: config.fuseWindow,
+    },
+    () => performance.now(),
+    (open) =>
+      open
+        ? log.error(
+            { fuse: 'open' },
+            'the fuse opened: too many containers would be stopped, none is any more',
+          )
+        : log.warn({ fuse: 'closed' }, 'the fuse closed: denied containers are stopped again'),
+  );
+  let watch: ContainerWatch | undefined;
+  let begun = false;
+
+  const metrics = createMetrics({
+    build: {
+      version: packageVersion(),
+      revision: config.revision ?? 'unknown',
+      nodeVersion: process.version,
+    },
+    observed: {
+      pulledRecords: () => store.listPulledRecords().length,
+      pullIntents: () => store.listPullIntents().length,
+      runtimeConnected: () => client.connected(),
+      runtimeEventsSupported: () => watch?.health().eventsSupported ?? false,
+      podsSourceReady: () => pods.problem() === undefined,
+      fuseOpen: () => fuse.isOpen(),
+      pendingVerdicts: () => judge.pending(),
+    },
+  });
+  const verifier = createVerifier({
+    store,
+    runtime: client,
+    policy: makePolicy(config.verificationPolicy, config.verificationAllowlist),
+    readCredentials: createPodCredentialsReader(pods, keyedHash),
+    repull: createRepuller({
+      runtime: client,
+      store,
+      pullTimeoutMs: config.pullTimeout,
+      maxParallelPulls: config.maxParallelPulls,
+      now: () => performance.now(),
+      onRepull: metrics.repull,
+      onRecordStoreError,
+    }),
+    onCheck: metrics.mustPullCheck,
+    onEnsured: metrics.imageEnsured,
+    onRecordStoreError,
+  });
+  const stopper = createStopper({
+    runtime: client,
+    onLaterOutcome: (containerId, outcome) => {
+      metrics.enforcement('stop', outcome);
+      log.warn({ containerId, action: 'stop', outcome }, 'enforcement');
+    },
+  });
+  const judge = createJudge({
+    pods,
+    ensureAccess: verifier.ensureAccess,
+    enforce: createEnforcer({
+      settings: {
+        mode: config.mode,
+        onUnverifiable: config.onUnverifiable,
+        unmanaged: config.unmanaged,
+        exemptNamespaces: new Set(config.exemptNamespaces),
+        ownPodUid: config.podUid ?? '',
+      },
+      fuse,
+      stopper,
+      containersOnNode: () => watch?.health().containers ?? 0,
+    }),
+    onVerdict: (judgement) => {
+      metrics.verdict(judgement.verdict, judgement.durationMs / 1_000);
+      logVerdict(log, verdictLineOf(judgement));
+    },
+    onSettled: (judgement, enforcement) => {
+      decisions.append({ ...decisionOf(judgement, enforcement), mode: config.mode, time: Date.now() });
+      if (enforcement === undefined) return;
+      const { action, outcome } = enforcement;
+      metrics.enforcement(action, outcome);
+      if (action === 'stop')
+        log.warn({ containerId: judgement.container.id, action, outcome }, 'enforcement');
+      if (outcome === 'stopped')
+        metrics.containerStopped(Date.now() / 1_000 - Number(judgement.container.createdAt) / 1e9);
+    },
+    existingContainersDelayMs: config.existingContainersDelay,
+    existingContainersAtOnce: EXISTING_CONTAINERS_AT_ONCE,
+  });
+  const housekeeping = createHousekeeping({
+    store,
+    listImages: () => client.listImages(),
+    existingImages: config.existingImages,
+    now: Date.now,
+    onRecordStoreError,
+  });
+
+  const checks: readonly ReadinessCheck[] = [
+    {
+      name: 'runtime',
+      problem: () => (client.connected() ? undefined : 'runtimeUnavailable: no answer from the runtime'),
+    },
+    {
+      name: 'inventory',
+      problem: () => (begun ? undefined : 'the images on the node have not been listed yet'),
+    },
+    {
+      name: 'containers',
+      problem: () => (watch?.health().synced ? undefined : 'the containers have not been listed yet'),
+    },
+    { name: 'pods', problem: () => pods.problem() },
+    { name: 'records', problem: () => degraded && `${degraded.reason}: ${degraded.message}` },
+  ];
+  const server =
+    config.listenAddress && (await serveTelemetry({ listen: config.listenAddress, metrics, checks }));
+  if (server) log.info({ address: server.address }, 'serving');
+
+  /** Everything that needs the runtime's first answer; a container must not be judged before the inventory is there. */
+  async function begin(): Promise<void> {
+    for (let tries = 0; !begun && !stopping.signal.aborted; tries += 1) {
+      try {
+        await housekeeping.begin();
+        begun = true;
+      } catch (error) {
+        if (!(error instanceof RuntimeError) && !(error instanceof RecordStoreError)) throw error;
+        log.warn({ reason: error.reason, err: error }, 'the images on the node cannot be listed yet');
+        await sleep(BEGIN_RETRY_MS[tries] ?? 5_000, undefined, { signal: stopping.signal }).catch(
+          () => undefined,
+        );
+      }
+    }
+    if (stopping.signal.aborted) return;
+    watch = watchContainers({
+      client,
+      startedAt,
+      relistIntervalMs: config.relistInterval,
+      pollIntervalMs: config.pollInterval,
+      onContainer: judge.containerSeen,
+      onState: (id, change) => {
+        if (change === 'started') stopper.onRunning(id);
+        if (change !== 'deleted') return;
+        stopper.forget(id);
+        judge.containerGone(id);
+      },
+      onGone: () => metrics.containerGone(),
+      onListFailed: (error) => log.warn({ reason: error.reason, err: error }, 'containers cannot be listed'),
+    });
+  }
+
+  async function prune(): Promise<void> {
+    try {
+      const forgotten = await housekeeping.prune();
+      if (forgotten > 0) log.info({ forgotten }, 'forgot images that left the node');
+    } catch (error) {
+      if (!(error instanceof RuntimeError)) throw error;
+    }
+  }
+
+  await pods.start();
+  const unsubscribe = pods.onChange(() => judge.retryNow());
+  const beginning = begin();
+  const pruning = setInterval(() => void prune(), PRUNE_INTERVAL_MS);
+  log.info(
+    { mode: config.mode, socket: socketPath, node: config.nodeName, version: packageVersion() },
+    'started',
+  );
+
+  return {
+    async stop() {
+      stopping.abort();
+      clearInterval(pruning);
+      unsubscribe();
+      await beginning;
+      watch?.stop();
+      await judge.close(STOP_GRACE_MS);
+      await stopper.close();
+      // Calls that are still under way end with this, and with them what waits for their answers.
+      client.close();
+      await judge.idle();
+      await verifier.idle();
+      await pods.stop();
+      await server?.close();
+      decisions.close();
+      store.close();
+    },
+  };
+}
+
+function verdictLineOf({ container, spec, verdict, durationMs }: Judgement) {
+  return {
+    namespace: container.pod.namespace,
+    pod: container.pod.name,
+    container: container.containerName,
+    containerId: container.id,
+    image: spec?.image ?? '',
+    imageRef: container.imageRef,
+    verdict,
+    durationMs,
+  };
+}
+
+function decisionOf(judgement: Judgement, enforcement: Enforcement | undefined) {
+  const { verdict, reason, message } = judgement.verdict;
+  return {
+    ...verdictLineOf(judgement),
+    podUid: judgement.container.pod.uid,
+    pullPolicy: judgement.spec?.imagePullPolicy ?? '',
+    verdict,
+    reason,
+    message,
+    action: enforcement?.action ?? '',
+    outcome: enforcement?.outcome ?? '',
+  };
+}

@@ -1,0 +1,41 @@
+import type { Config } from '../config.ts';
+import type { Finding } from './doctor/finding.ts';
+import { checkPods } from './doctor/pods.ts';
+import { checkNri, checkRuntime } from './doctor/runtime.ts';
+import { checkState } from './doctor/state.ts';
+import { type Column, type OutputFormat, type Print, printOutput } from './output.ts';
+
+/** Where runtimes put the socket of NRI unless they are told otherwise (containerd/nri, DefaultSocketPath). */
+const NRI_SOCKET = '/var/run/nri/nri.sock';
+
+const columns: readonly Column<Finding>[] = [
+  { header: 'STATUS', value: (finding) => finding.status },
+  { header: 'CHECK', value: (finding) => finding.check },
+  {
+    header: 'DETAIL',
+    maxLength: 1_000,
+    value: ({ detail, advice }) => (advice === '' ? detail : `${detail} -> ${advice}`),
+  },
+];
+
+/**
+ * `doctor`: is this node ready for the agent? Changes nothing. Returns the exit code: 1 when anything would keep the
+ * agent from its work, 0 otherwise, warnings included.
+ */
+export async function runDoctor(
+  config: Pick<Config, 'runtimeEndpoint' | 'stateDir' | 'podsDirectory'>,
+  {
+    output,
+    print,
+    nriSocket = NRI_SOCKET,
+  }: { readonly output: OutputFormat; readonly print: Print; readonly nriSocket?: string },
+): Promise<number> {
+  const findings = [
+    ...(await checkRuntime(config.runtimeEndpoint)),
+    checkNri(nriSocket),
+    ...checkState(config.stateDir, Date.now()),
+    await checkPods(config.podsDirectory),
+  ];
+  printOutput(print, output, { data: findings, rows: findings, columns });
+  return findings.some(({ status }) => status === 'failure') ? 1 : 0;
+}

@@ -1,0 +1,261 @@
+import { hostname } from 'node:os';
+import { VERIFICATION_POLICIES } from '../access/policy.ts';
+import { EndpointError, parseEndpoint } from '../runtime/endpoint.ts';
+import {
+  duration,
+  list,
+  listenAddress,
+  type OptionType,
+  oneOf,
+  optional,
+  share,
+  text,
+  wholeNumber,
+} from './types.ts';
+
+/** Subcommands that take options of the configuration. */
+export type CommandName = 'agent' | 'check' | 'records' | 'decisions' | 'doctor';
+
+/** One option; its name is the key of the table, in camelCase, as in YAML. */
+type Option<Value> = {
+  readonly type: OptionType<Value>;
+  /** In the words of a flag; undefined where leaving it out means something of its own. */
+  readonly default: string | undefined;
+  /** What to show as the default where the text itself would not do. */
+  readonly defaultShown?: string;
+  readonly description: string;
+  readonly commands: readonly CommandName[];
+  /** Set by the manifests and the image, not by people: not in help and README. */
+  readonly hidden?: true;
+};
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+const ALL: readonly CommandName[] = ['agent', 'check', 'records', 'decisions', 'doctor'];
+const path = text('PATH', 'a path', (value) => value !== '');
+const namespaces = list('NAMESPACES', 'namespace names', (item) =>
+  /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(item),
+);
+const endpoint = text('ENDPOINT', 'unix:///path or /path', (value) => isEndpoint(value));
+
+/**
+ * Every option there is. Flags, environment variables, YAML keys, the type `Config`, the help texts and the table
+ * in README.md come from here.
+ */
+export const OPTIONS = {
+  config: {
+    type: optional(path),
+    default: undefined,
+    description: 'YAML file with any of the options below',
+    commands: ALL,
+  },
+  runtimeEndpoint: {
+    type: optional(endpoint),
+    default: undefined,
+    defaultShown: 'the first socket found',
+    description: "the container runtime's CRI socket",
+    commands: ['agent', 'check', 'doctor'],
+  },
+  stateDir: {
+    type: path,
+    default: '/var/lib/pullwarden',
+    description: 'folder of the databases and the key, for the owner only',
+    commands: ALL,
+  },
+  podsDirectory: {
+    type: optional(path),
+    default: undefined,
+    description: 'folder of manifests (Pods, Secrets, ServiceAccounts) to take pods and their secrets from',
+    commands: ['agent', 'check', 'doctor'],
+  },
+  nodeName: {
+    type: text('NAME', 'a name of up to 253 characters without spaces', (value) => /^\S{1,253}$/.test(value)),
+    default: hostname(),
+    defaultShown: "the machine's host name",
+    description: 'name of this node in logs and metrics',
+    commands: ['agent'],
+  },
+  mode: {
+    type: oneOf(['audit', 'enforce']),
+    default: 'audit',
+    description: '`audit` only reports; `enforce` stops containers that are denied',
+    commands: ['agent'],
+  },
+  onUnverifiable: {
+    type: oneOf(['deny', 'allow']),
+    default: 'deny',
+    description:
+      'what happens to a new container when nobody can be asked; one that already ran is never stopped for it',
+    commands: ['agent'],
+  },
+  unmanaged: {
+    type: oneOf(['audit', 'deny']),
+    default: 'audit',
+    description: 'what happens to a container of no known pod',
+    commands: ['agent'],
+  },
+  exemptNamespaces: {
+    type: namespaces,
+    default: 'kube-system',
+    description: 'namespaces whose containers are judged but never stopped',
+    commands: ['agent'],
+  },
+  verificationPolicy: {
+    type: oneOf(VERIFICATION_POLICIES),
+    default: 'NeverVerifyPreloadedImages',
+    description: "which images are open to every pod; kubelet's `imagePullCredentialsVerificationPolicy`",
+    commands: ['agent', 'check'],
+  },
+  verificationAllowlist: {
+    type: list('PATTERNS', 'image patterns (repository, or a path before /*)', () => true),
+    default: '',
+    description:
+      "images open to every pod, with `NeverVerifyAllowlistedImages` only; kubelet's `preloadedImagesVerificationAllowlist`",
+    commands: ['agent', 'check'],
+  },
+  existingImages: {
+    type: oneOf(['preloaded', 'verify']),
+    default: 'preloaded',
+    description: 'whether images that are on the node when the agent first runs count as preloaded',
+    commands: ['agent'],
+  },
+  pullTimeout: {
+    type: duration(1_000, HOUR),
+    default: '60s',
+    description: 'longest time for one re-pull',
+    commands: ['agent'],
+  },
+  maxParallelPulls: {
+    type: wholeNumber(1, 64),
+    default: '4',
+    description: 're-pulls at once from one registry',
+    commands: ['agent'],
+  },
+  existingContainersDelay: {
+    type: duration(0, DAY),
+    default: '30s',
+    description: 'containers that ran before the agent are judged after a random delay of up to this',
+    commands: ['agent'],
+  },
+  relistInterval: {
+    type: duration(100, HOUR),
+    default: '30s',
+    description: 'how often to list all containers besides following events',
+    commands: ['agent'],
+  },
+  pollInterval: {
+    type: duration(100, HOUR),
+    default: '10s',
+    description: 'how often to list them where the runtime has no events',
+    commands: ['agent'],
+  },
+  fuseCount: {
+    type: wholeNumber(0, 1_000_000),
+    default: '10',
+    description: 'the fuse opens only when more containers than this would be stopped within its window',
+    commands: ['agent'],
+  },
+  fuseShare: {
+    type: share(),
+    default: '0.2',
+    description: 'and only when they are more than this share of all containers on the node',
+    commands: ['agent'],
+  },
+  fuseNamespaces: {
+    type: wholeNumber(1, 1_000_000),
+    default: '2',
+    description: 'and only when they belong to at least this many namespaces',
+    commands: ['agent'],
+  },
+  fuseWindow: {
+    type: duration(1_000, DAY),
+    default: '10m',
+    description: 'the window of the fuse, and the quiet time after which it closes',
+    commands: ['agent'],
+  },
+  listenAddress: {
+    type: listenAddress(),
+    default: '127.0.0.1:9468',
+    description: 'where /metrics, /healthz and /readyz are served; port 0 is any that is free',
+    commands: ['agent'],
+  },
+  logLevel: {
+    type: oneOf(['error', 'warn', 'info', 'debug']),
+    default: 'info',
+    description: 'least level that is logged; `debug` shows stack traces',
+    commands: ALL,
+  },
+  logFormat: {
+    type: oneOf(['auto', 'json', 'pretty']),
+    default: 'auto',
+    description: '`auto` is pretty on a terminal and JSON lines elsewhere',
+    commands: ['agent'],
+  },
+  decisionsRetention: {
+    type: duration(HOUR, 3_650 * DAY),
+    default: '720h',
+    description: 'how long verdicts are kept in the audit trail',
+    commands: ['agent'],
+  },
+  decisionsMaxRows: {
+    type: wholeNumber(100, 10_000_000),
+    default: '100000',
+    description: 'how many verdicts are kept at most',
+    commands: ['agent'],
+  },
+  podNamespace: hidden("namespace of the agent's own pod"),
+  podName: hidden("name of the agent's own pod"),
+  podUid: hidden("uid of the agent's own pod, which is never stopped"),
+  revision: hidden('the commit that this build was made from'),
+} as const satisfies Record<string, Option<unknown>>;
+
+export type OptionName = keyof typeof OPTIONS;
+
+/** The validated configuration. Durations are milliseconds. */
+export type Config = {
+  readonly [Name in OptionName]: (typeof OPTIONS)[Name]['type'] extends OptionType<infer Value>
+    ? Value
+    : never;
+};
+
+/** The same table for code that goes through all of it. */
+export const OPTION_LIST: readonly (Option<unknown> & { readonly name: OptionName })[] = optionNames().map(
+  (name) => ({
+    name,
+    ...OPTIONS[name],
+  }),
+);
+
+export function isOptionName(name: string): name is OptionName {
+  return Object.hasOwn(OPTIONS, name);
+}
+
+/** runtimeEndpoint -> --runtime-endpoint */
+export function flagOf(name: OptionName): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** runtimeEndpoint -> PULLWARDEN_RUNTIME_ENDPOINT */
+export function variableOf(name: OptionName): string {
+  return `PULLWARDEN_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+function optionNames(): OptionName[] {
+  return Object.keys(OPTIONS).filter(isOptionName);
+}
+
+function hidden(description: string): Option<string | undefined> & { readonly hidden: true } {
+  const type = text('TEXT', 'text of up to 253 characters', (value) => value.length <= 253);
+  return { type: optional(type), default: undefined, description, commands: ['agent'], hidden: true };
+}
+
+function isEndpoint(value: string): boolean {
+  try {
+    parseEndpoint(value);
+    return true;
+  } catch (error) {
+    if (error instanceof EndpointError) return false;
+    throw error;
+  }
+}

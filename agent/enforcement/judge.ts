@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import PQueue from 'p-queue';
+import { denied, unverifiable, type Verdict } from '../access/verdict.ts';
+import type { AccessRequest } from '../access/verifier.ts';
+import { type Pod, type PodContainer, type PodSource, PodSourceError } from '../pods/source.ts';
+import type { RuntimeContainer } from '../runtime/runtime.ts';
+import type { EnforcementAction, NotEnforced, StopOutcome } from './plan.ts';
+import { createRetries } from './retries.ts';
+
+/** All that is known when a container has been judged, and what was done about it. */
+export type Judgement = {
+  readonly container: RuntimeContainer;
+  readonly preexisting: boolean;
+  /** The pod's spec of this container; undefined for one of no known pod. */
+  readonly spec: Pick<PodContainer, 'image' | 'imagePullPolicy'> | undefined;
+  readonly verdict: Verdict;
+  /** From the container being seen to the verdict. */
+  readonly durationMs: number;
+};
+
+export type Enforcement = { readonly action: EnforcementAction; readonly outcome: NotEnforced | StopOutcome };
+
+export type JudgeOptions = {
+  readonly pods: Pick<PodSource, 'getPod'>;
+  readonly ensureAccess: (request: AccessRequest) => Promise<Verdict>;
+  /** Acts on a verdict; undefined for one that allows. */
+  readonly enforce: (judgement: Judgement) => Promise<Enforcement | undefined>;
+  /** Told of every verdict before it is enforced. */
+  readonly onVerdict: (judgement: Judgement) => void;
+  /** Told of every verdict once it has been acted on. */
+  readonly onSettled: (judgement: Judgement, enforcement: Enforcement | undefined) => void;
+  /** Containers that ran before the agent are judged after a random delay of up to this, in ms, ... */
+  readonly existingContainersDelayMs: number;
+  /** ... and this many at a time. */
+  readonly existingContainersAtOnce: number;
+};
+
+export type Judge = {
+  containerSeen(container: RuntimeContainer, seen: { readonly preexisting: boolean }): void;
+  containerGone(id: string): void;
+  /** Pods, secrets or the runtime came back or changed: what could not be told may be told now. */
+  retryNow(): void;
+  /** Containers whose verdict is being found, or will be tried again. */
+  pending(): number;
+  /** Resolves when nothing is being judged; what waits for a retry does not count. */
+  idle(): Promise<void>;
+  /** Begins nothing new and gives what is being judged this long (ms) to be enforced; later verdicts are dropped. */
+  close(graceMs: number): Promise<void>;
+};
+
+/** Follows each container from being seen to a verdict that is enforced; tries again what could not be told. */
+export function createJudge(options: JudgeOptions): Judge {
+  const judging = new Set<Promise<void>>();
+  const existing = new PQueue({ concurrency: options.existingContainersAtOnce });
+  const delays = new Set<NodeJS.Timeout>();
+  const alive = new Set<string>();
+  const retries = createRetries<Subject>((subject) => run(() => judge(subject)));
+  let closing = false;
+  let closed = false;
+
+  type Subject = { readonly container: RuntimeContainer; readonly preexisting: boolean };
+
+  function run(work: () => Promise<void>): void {
+    const running: Promise<void> = work().finally(() => judging.delete(running));
+    judging.add(running);
+  }
+
+  async function findSpec(container: RuntimeContainer): Promise<{ pod: Pod; spec: PodContainer } | Verdict> {
+    const { namespace, name, uid } = container.pod;
+    if (name === '' || container.containerName === '') {
+      return denied('unmanagedPod', 'the container carries no labels of a pod');
+    }
+    try {
+      const pod = await options.pods.getPod(container.pod);
+      if (pod === undefined)
+        return denied('unmanagedPod', `no pod ${namespace}/${name} with uid ${uid} is known`);
+      const spec = pod.containers.find((candidate) => candidate.name === container.containerName);
+      return spec
+        ? { pod, spec }
+        : denied('unmanagedPod', `pod ${namespace}/${name} has no container ${container.containerName}`);
+    } catch (error) {
+      if (error instanceof PodSourceError) return unverifiable('apiServerUnavailable', error.message);
+      return unverifiable('internalError', error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async function judge({ container, preexisting }: Subject): Promise<void> {
+    const started = performance.now();
+    const found = await findSpec(container);
+    const verdict =
+      'verdict' in found
+        ? found
+        : await options.ensureAccess({
+            pod: found.pod,
+            container: found.spec,
+            imageRef: container.imageRef,
+            urgent: !preexisting,
+          });
+    if (closed) return;
+    const spec = 'spec' in found ? found.spec : undefined;
+    const judgement = { container, preexisting, spec, verdict, durationMs: performance.now() - started };
+    options.onVerdict(judgement);
+    const enforcement = await options.enforce(judgement);
+    options.onSettled(judgement, enforcement);
+
+    const runsOn = enforcement?.action !== 'stop' && alive.has(container.id) && !closing;
+    if (!runsOn) retries.settle(container.id);
+    else if (verdict.verdict === 'unverifiable') retries.later(container.id, { container, preexisting });
+    else if (verdict.reason === 'unmanagedPod') retries.onChange(container.id, { container, preexisting });
+    else retries.settle(container.id);
+  }
+
+  return {
+    containerSeen(container, { preexisting }) {
+      if (closing) return;
+      alive.add(container.id);
+      if (!preexisting) return run(() => judge({ container, preexisting }));
+      const timer = setTimeout(() => {
+        delays.delete(timer);
+        run(async () =>
+          existing.add(() => (alive.has(container.id) ? judge({ container, preexisting }) : undefined)),
+        );
+      }, Math.random() * options.existingContainersDelayMs);
+      delays.add(timer);
+    },
+    containerGone(id) {
+      alive.delete(id);
+      retries.settle(id);
+    },
+    retryNow() {
+      retries.now();
+    },
+    pending() {
+      return judging.size + delays.size + retries.size();
+    },
+    async idle() {
+      while (judging.size > 0) await Promise.allSettled(judging);
+    },
+    async close(graceMs) {
+      closing = true;
+      for (const timer of delays) clearTimeout(timer);
+      delays.clear();
+      retries.close();
+      existing.clear();
+      const patience = new AbortController();
+      const waited = sleep(graceMs, undefined, { signal: patience.signal }).catch(() => undefined);
+      await Promise.race([Promise.allSettled(judging), waited]);
+      patience.abort();
+      closed = true;
+    },
+  };
+}

@@ -1,0 +1,164 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { ImageNameError, parseImageName } from '../image/reference.ts';
+import type { ContainerKind, Pod, PodContainer, PullPolicy, Secret } from './source.ts';
+
+/**
+ * Kubernetes API objects to the agent's own types. Only the fields that a verdict needs are looked at; what the
+ * API server would have defaulted (namespace, pull policy) is defaulted here the same way.
+ */
+
+const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+
+const metadata = z.object({
+  name: z.string().min(1).max(253),
+  namespace: z.string().min(1).max(63).default('default'),
+  uid: z.string().max(253).default(''),
+  annotations: z.record(z.string(), z.string()).nullish(),
+});
+
+const containerSpec = z.object({
+  name: z.string().min(1).max(63),
+  image: z.string().default(''),
+  imagePullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).optional(),
+});
+
+const localObjectReferences = z.array(z.object({ name: z.string().default('') })).nullish();
+
+const podObject = z.object({
+  metadata,
+  spec: z.object({
+    serviceAccountName: z.string().nullish(),
+    imagePullSecrets: localObjectReferences,
+    containers: z.array(containerSpec),
+    initContainers: z.array(containerSpec).nullish(),
+    ephemeralContainers: z.array(containerSpec).nullish(),
+  }),
+});
+
+const secretObject = z.object({
+  metadata,
+  type: z.string().default('Opaque'),
+  data: z.record(z.string(), z.string()).nullish(),
+  stringData: z.record(z.string(), z.string()).nullish(),
+});
+
+const serviceAccountObject = z.object({ metadata, imagePullSecrets: localObjectReferences });
+
+export type ServiceAccount = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly imagePullSecrets: readonly string[];
+};
+
+export type ManifestFailure = 'podMalformed' | 'secretMalformed' | 'serviceAccountMalformed';
+
+/** An object that is not what its kind says. The message names fields, never their values. */
+export class ManifestError extends Error {
+  override readonly name = 'ManifestError';
+  readonly reason: ManifestFailure;
+
+  constructor(reason: ManifestFailure, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/**
+ * A v1 Pod. A mirror pod gets the uid of the static pod it mirrors, which is what the runtime's labels carry.
+ * Throws ManifestError.
+ */
+export function podFromObject(object: unknown): Pod {
+  const { metadata: meta, spec } = parse(podObject, object, 'podMalformed');
+  return {
+    namespace: meta.namespace,
+    name: meta.name,
+    uid: meta.annotations?.[MIRROR_ANNOTATION] ?? meta.uid,
+    serviceAccountName: spec.serviceAccountName || 'default',
+    imagePullSecrets: names(spec.imagePullSecrets),
+    containers: [
+      ...containers(spec.initContainers, 'initContainer'),
+      ...containers(spec.containers, 'container'),
+      ...containers(spec.ephemeralContainers, 'ephemeralContainer'),
+    ],
+  };
+}
+
+/**
+ * A v1 Secret. `resourceVersion` is made from the content, so that an edited file counts as changed whatever its
+ * metadata says. Throws ManifestError where a value is not base64.
+ */
+export function secretFromObject(object: unknown): Secret {
+  const { metadata: meta, type, data, stringData } = parse(secretObject, object, 'secretMalformed');
+  const decoded = new Map<string, Buffer>();
+  for (const [key, value] of Object.entries(data ?? {})) decoded.set(key, decodeBase64(key, value));
+  for (const [key, value] of Object.entries(stringData ?? {})) decoded.set(key, Buffer.from(value, 'utf8'));
+  return {
+    namespace: meta.namespace,
+    name: meta.name,
+    uid: meta.uid || `${meta.namespace}/${meta.name}`,
+    resourceVersion: contentVersion(type, decoded),
+    type,
+    data: decoded,
+  };
+}
+
+/** A v1 ServiceAccount. Throws ManifestError. */
+export function serviceAccountFromObject(object: unknown): ServiceAccount {
+  const { metadata: meta, imagePullSecrets } = parse(serviceAccountObject, object, 'serviceAccountMalformed');
+  return { namespace: meta.namespace, name: meta.name, imagePullSecrets: names(imagePullSecrets) };
+}
+
+function containers(
+  specs: z.infer<typeof containerSpec>[] | null | undefined,
+  kind: ContainerKind,
+): PodContainer[] {
+  return (specs ?? []).map((spec) => ({
+    name: spec.name,
+    image: spec.image,
+    imagePullPolicy: spec.imagePullPolicy ?? defaultPullPolicy(spec.image),
+    kind,
+  }));
+}
+
+/** The API server's default (pkg/apis/core/v1 SetDefaults_Container): Always for the tag latest, else IfNotPresent. */
+function defaultPullPolicy(image: string): PullPolicy {
+  try {
+    return parseImageName(image).tag === 'latest' ? 'Always' : 'IfNotPresent';
+  } catch (error) {
+    if (error instanceof ImageNameError) return 'IfNotPresent';
+    throw error;
+  }
+}
+
+function names(references: { name: string }[] | null | undefined): string[] {
+  return (references ?? []).map((reference) => reference.name).filter((name) => name !== '');
+}
+
+function decodeBase64(key: string, value: string): Buffer {
+  const compact = value.replace(/[\r\n]/g, '');
+  if (compact.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(compact)) {
+    throw new ManifestError('secretMalformed', `data[${JSON.stringify(key)}] is not base64`);
+  }
+  return Buffer.from(compact, 'base64');
+}
+
+function contentVersion(type: string, data: ReadonlyMap<string, Buffer>): string {
+  const hash = createHash('sha256').update(type);
+  for (const key of [...data.keys()].sort()) hash.update(`\0${key}\0`).update(data.get(key) ?? '');
+  return hash.digest('hex');
+}
+
+function parse<Shape extends z.ZodType>(
+  shape: Shape,
+  object: unknown,
+  reason: ManifestFailure,
+): z.infer<Shape> {
+  const result = shape.safeParse(object);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new ManifestError(
+    reason,
+    `${issue?.path.join('.') || 'object'}: ${issue?.message ?? 'is malformed'}`,
+  );
+}

@@ -1,0 +1,58 @@
+import { imageIdKey } from '../image/image-id.ts';
+import { type RecordStore, RecordStoreError } from './store.ts';
+import type { PresentImage } from './types.ts';
+
+export type HousekeepingOptions = {
+  readonly store: Pick<RecordStore, 'takeInventory' | 'reconcilePullIntents' | 'pruneUnknownRecords'>;
+  readonly listImages: () => Promise<readonly PresentImage[]>;
+  /** `verify`: what is on the node when the agent first runs does not count as preloaded. */
+  readonly existingImages: 'preloaded' | 'verify';
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly onRecordStoreError: (error: RecordStoreError) => void;
+};
+
+export type Housekeeping = {
+  /**
+   * Once, before any container is judged: settles what a killed agent left open, and on the very first run takes the
+   * inventory. Rejects as listImages does, and with RecordStoreError where the inventory could not be written: without
+   * one, what nobody has a record of would count as preloaded.
+   */
+  begin(): Promise<void>;
+  /** Forgets images that left the node; to be called every few minutes. Rejects as listImages does. */
+  prune(): Promise<number>;
+};
+
+/** Keeps records and inventory in step with the images that the runtime has. */
+export function createHousekeeping(options: HousekeepingOptions): Housekeeping {
+  const { store, now } = options;
+  let seenLastTime: ReadonlySet<string> | undefined;
+
+  function write<Result>(work: () => Result): Result | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof RecordStoreError)) throw error;
+      options.onRecordStoreError(error);
+      return undefined;
+    }
+  }
+
+  return {
+    async begin() {
+      const present = await options.listImages();
+      store.takeInventory(options.existingImages === 'verify' ? [] : present);
+      write(() => store.reconcilePullIntents(present));
+    },
+    async prune() {
+      const before = now();
+      const present = (await options.listImages()).map((image) => image.id);
+      const keys = new Set(present.map(imageIdKey));
+      const lastTime = seenLastTime;
+      seenLastTime = keys;
+      // A runtime that has just started may list less than it has: only what was missing twice in a row is gone.
+      if (lastTime === undefined) return 0;
+      return write(() => store.pruneUnknownRecords([...present, ...lastTime], before)) ?? 0;
+    },
+  };
+}

@@ -1,0 +1,37 @@
+import { ImageNameError, repositoryOf, trimImageName } from '../image/reference.ts';
+import { RecordStoreError } from './store.ts';
+import type { PresentImage } from './types.ts';
+
+/** What an entry of a record goes by. Throws RecordStoreError (`imageNameInvalid`). */
+export function trimmedName(image: string): string {
+  try {
+    return trimImageName(image);
+  } catch (error) {
+    if (error instanceof ImageNameError) throw imageNameInvalid(image, error.message);
+    throw error;
+  }
+}
+
+export function isImageName(name: string): boolean {
+  try {
+    trimImageName(name);
+    return true;
+  } catch (error) {
+    if (error instanceof ImageNameError) return false;
+    throw error;
+  }
+}
+
+/** The repositories an image counts as preloaded under; an empty one for content without any name. */
+export function repositoriesOf({ repoTags, repoDigests }: PresentImage): string[] {
+  const repositories = new Set<string>();
+  for (const name of [...repoTags, ...repoDigests]) {
+    const repository = repositoryOf(name);
+    if (repository !== undefined) repositories.add(repository);
+  }
+  return repositories.size > 0 ? [...repositories] : [''];
+}
+
+export function imageNameInvalid(image: string, why: string): RecordStoreError {
+  return new RecordStoreError('imageNameInvalid', `invalid image name "${image.slice(0, 256)}": ${why}`);
+}

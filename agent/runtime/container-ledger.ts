@@ -1,0 +1,125 @@
+import type { ContainerEvent } from './cri-messages.ts';
+import type { ContainerState, RuntimeContainer } from './runtime.ts';
+
+export type StateChange = 'started' | 'stopped' | 'deleted';
+
+export type LedgerCallbacks = {
+  readonly onContainer: (container: RuntimeContainer, seen: { readonly preexisting: boolean }) => void;
+  readonly onState: (id: string, change: StateChange) => void;
+};
+
+/** A list that is under way: what it can know ends when it was asked. */
+export type Listing = { readonly askedAt: number };
+
+export type ContainerLedger = {
+  /** True when the container has to be looked up before anything can be said of it. */
+  event(event: ContainerEvent): boolean;
+  listingStarts(): Listing;
+  /** Takes in an answer to ListContainers; `complete` when it held all containers. */
+  listed(listing: Listing, containers: readonly RuntimeContainer[], complete: boolean): void;
+  /** The list came to nothing. */
+  listingFailed(listing: Listing): void;
+  knows(id: string): boolean;
+  /** A container that was never listed: what its events said is forgotten. */
+  forget(id: string): void;
+  /** True once a complete list has been taken in. */
+  synced(): boolean;
+  size(): number;
+};
+
+/** States only go forward; `unknown` may be a container that runs, so it ranks as one that does not yet. */
+const rank: Readonly<Record<ContainerState, number>> = { created: 0, unknown: 0, running: 1, exited: 2 };
+
+/**
+ * Which containers there are: reports each once while it lives, and each change of its state once, from events and
+ * lists that may arrive late, twice and in any order. No I/O. `startedAt`: nanoseconds since the epoch.
+ */
+export function createContainerLedger(callbacks: LedgerCallbacks, startedAt: bigint): ContainerLedger {
+  /** `at`: when it was last heard of, on the same clock as a listing's askedAt. */
+  const known = new Map<string, { rank: number; at: number }>();
+  /** What events said of containers that are still to be looked up. */
+  const announced = new Map<string, number>();
+  /** Deleted while a list was under way that may still hold them: id -> when. */
+  const deleted = new Map<string, number>();
+  const listings = new Set<Listing>();
+  let clock = 0;
+  let synced = false;
+
+  function raise(id: string, entry: { rank: number; at: number }, to: number): void {
+    entry.at = clock;
+    if (to <= entry.rank) return;
+    entry.rank = to;
+    callbacks.onState(id, to === rank.running ? 'started' : 'stopped');
+  }
+
+  function meet(container: RuntimeContainer): void {
+    const { id } = container;
+    const heard = announced.get(id) ?? 0;
+    announced.delete(id);
+    const entry = { rank: rank[container.state], at: clock };
+    known.set(id, entry);
+    // What had ended before the agent came can be neither stopped nor refused any more.
+    const overBefore = !synced && container.state === 'exited';
+    if (overBefore) return;
+    callbacks.onContainer(container, { preexisting: !synced && container.createdAt < startedAt });
+    raise(id, entry, heard);
+  }
+
+  function gone(id: string): void {
+    announced.delete(id);
+    if (listings.size > 0) deleted.set(id, clock);
+    if (known.delete(id)) callbacks.onState(id, 'deleted');
+  }
+
+  function finish(listing: Listing): void {
+    listings.delete(listing);
+    let oldest = clock + 1;
+    for (const { askedAt } of listings) oldest = Math.min(oldest, askedAt);
+    for (const [id, at] of deleted) if (at < oldest) deleted.delete(id);
+  }
+
+  return {
+    event({ containerId: id, type, podSandboxId }) {
+      if (id === podSandboxId) return false;
+      clock += 1;
+      if (type === 'deleted') {
+        gone(id);
+        return false;
+      }
+      if (deleted.has(id)) return false;
+      const to = type === 'created' ? rank.created : type === 'started' ? rank.running : rank.exited;
+      const entry = known.get(id);
+      if (entry === undefined) announced.set(id, Math.max(to, announced.get(id) ?? 0));
+      else raise(id, entry, to);
+      return entry === undefined;
+    },
+    listingStarts() {
+      clock += 1;
+      const listing = { askedAt: clock };
+      listings.add(listing);
+      return listing;
+    },
+    listed(listing, containers, complete) {
+      clock += 1;
+      for (const container of containers) {
+        if ((deleted.get(container.id) ?? 0) > listing.askedAt) continue;
+        const entry = known.get(container.id);
+        if (entry === undefined) meet(container);
+        else raise(container.id, entry, rank[container.state]);
+      }
+      if (complete) {
+        synced = true;
+        const present = new Set(containers.map(({ id }) => id));
+        for (const [id, { at }] of known) if (at < listing.askedAt && !present.has(id)) gone(id);
+      }
+      finish(listing);
+    },
+    listingFailed: finish,
+    knows: (id) => known.has(id),
+    forget(id) {
+      announced.delete(id);
+    },
+    synced: () => synced,
+    size: () => known.size,
+  };
+}

@@ -1,0 +1,41 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+
+export type CriService = 'RuntimeService' | 'ImageService';
+
+/** Requests and responses as protobufjs builds them; responses are checked against a schema before use. */
+export type CriMethod = MethodDefinition<object, object>;
+
+const definitions = loadSync(protoFile('cri.proto'), {
+  longs: String,
+  enums: String,
+  defaults: true,
+});
+
+/** A service of package runtime.v1, with the methods that proto/cri.proto holds. */
+export function criService(name: CriService): ServiceDefinition {
+  const definition = definitions[`runtime.v1.${name}`];
+  if (definition === undefined || 'format' in definition) {
+    throw new TypeError(`proto/cri.proto has no service ${name}`);
+  }
+  // The other kinds of definition all carry `format`, but the type of a service is an open index and cannot say so.
+  return definition as ServiceDefinition;
+}
+
+export function criMethod(service: CriService, name: string): CriMethod {
+  const method = criService(service)[name];
+  if (method === undefined) throw new TypeError(`proto/cri.proto has no method ${service}.${name}`);
+  return method;
+}
+
+/** proto/ stands beside agent/ in the sources and beside dist/ where the agent was built. */
+function protoFile(name: string): string {
+  const places = ['../../proto/', '../../../proto/'].map((folder) =>
+    fileURLToPath(new URL(`${folder}${name}`, import.meta.url)),
+  );
+  const found = places.find((place) => existsSync(place));
+  if (found === undefined) throw new Error(`${name} is neither at ${places.join(' nor at ')}`);
+  return found;
+}

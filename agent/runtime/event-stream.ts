@@ -1,0 +1,100 @@
+import type { ContainerEventSource } from './cri-client.ts';
+import type { ContainerEvent } from './cri-messages.ts';
+
+/** Milliseconds between one try and the next: doubles from `initialMs` to `maxMs`, each made 50 to 100 % of it by chance. */
+export type RetryDelays = { readonly initialMs: number; readonly maxMs: number };
+
+export type EventStreamOptions = {
+  readonly source: ContainerEventSource;
+  readonly onEvent: (event: ContainerEvent) => void;
+  readonly onMalformed: () => void;
+  /** A stream was asked for; whether it will say anything is not known yet. */
+  readonly onSubscribed: () => void;
+  /** Events are given, or are not: called when that becomes known or changes. */
+  readonly onSupport: (supported: boolean) => void;
+  /** The runtime went away. */
+  readonly onBroken: () => void;
+  /** After a stream that broke because the runtime went away. */
+  readonly reconnect: RetryDelays;
+  /** After an answer that there are no events: an upgrade or a changed setting may bring them. */
+  readonly unsupported: RetryDelays;
+  /** A stream that ends in order before this many ms and without an event is one that is never going to give any. */
+  readonly minLifeMs: number;
+};
+
+/** Keeps one GetContainerEvents stream open for as long as the runtime gives events. Returns how to end it. */
+export function keepEventStream(options: EventStreamOptions): () => void {
+  const reconnect = createRetryDelay(options.reconnect);
+  const unsupported = createRetryDelay(options.unsupported);
+  let timer: NodeJS.Timeout | undefined;
+  let unsubscribe = () => {};
+  let stopped = false;
+  let supported: boolean | undefined;
+
+  function support(now: boolean): void {
+    if (supported === now) return;
+    supported = now;
+    options.onSupport(now);
+  }
+
+  function open(): void {
+    const since = performance.now();
+    let spoke = false;
+    // That it lived this long is the only sign of a stream on a node where nothing happens.
+    const settled = setTimeout(() => {
+      reconnect.reset();
+      unsupported.reset();
+      support(true);
+    }, options.minLifeMs);
+    const hear = () => {
+      spoke = true;
+      reconnect.reset();
+      unsupported.reset();
+      support(true);
+    };
+    const end = options.source.subscribe({
+      onEvent(event) {
+        hear();
+        options.onEvent(event);
+      },
+      onMalformed: options.onMalformed,
+      onEnd(error) {
+        clearTimeout(settled);
+        if (stopped) return;
+        const wasShort = !spoke && performance.now() - since < options.minLifeMs;
+        const hasNone = error === undefined ? wasShort : error.reason === 'unimplemented';
+        if (hasNone) support(false);
+        else options.onBroken();
+        timer = setTimeout(open, hasNone ? unsupported.next() : reconnect.next());
+      },
+    });
+    unsubscribe = () => {
+      clearTimeout(settled);
+      end();
+    };
+    options.onSubscribed();
+  }
+
+  open();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+    unsubscribe();
+  };
+}
+
+export type RetryDelay = { next(): number; reset(): void };
+
+export function createRetryDelay({ initialMs, maxMs }: RetryDelays): RetryDelay {
+  let delay = initialMs;
+  return {
+    next() {
+      const now = delay;
+      delay = Math.min(delay * 2, maxMs);
+      return now * (0.5 + Math.random() / 2);
+    },
+    reset() {
+      delay = initialMs;
+    },
+  };
+}

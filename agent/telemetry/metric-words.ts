@@ -1,0 +1,53 @@
+import type { CheckResult } from '../access/verifier.ts';
+import type { PullPolicy } from '../pods/source.ts';
+import type { RecordStoreFailure } from '../records/store.ts';
+import type { PullOutcome } from '../runtime/runtime.ts';
+
+/**
+ * Every value of the labels whose closed list is a type elsewhere: written as records, so that the compiler asks
+ * for a value that is added there.
+ */
+const checkResults: Record<CheckResult, true> = {
+  credentialPolicyAllowed: true,
+  credentialRecordFound: true,
+  mustAuthenticate: true,
+  error: true,
+};
+
+const pullOutcomes: Record<PullOutcome['outcome'], true> = {
+  pulled: true,
+  refused: true,
+  notFound: true,
+  unavailable: true,
+  invalid: true,
+  unknown: true,
+  runtimeUnavailable: true,
+};
+
+const recordStoreFailures: Record<RecordStoreFailure, true> = {
+  databaseFull: true,
+  databaseReadOnly: true,
+  databaseCorrupt: true,
+  databaseBusy: true,
+  imageNameInvalid: true,
+  databaseFailed: true,
+};
+
+export const CHECK_RESULTS = Object.keys(checkResults);
+export const PULL_OUTCOMES = Object.keys(pullOutcomes);
+export const RECORD_STORE_FAILURES = Object.keys(recordStoreFailures);
+
+/** Kubelet writes pull policies in lower case (image_manager's ensure_image_requests_total). */
+export const PULL_POLICY_LABELS: Record<PullPolicy, string> = {
+  Always: 'always',
+  IfNotPresent: 'ifnotpresent',
+  Never: 'never',
+};
+
+/** `unknown`: the request ended before it could be told. */
+export const YES_NO_UNKNOWN = ['true', 'false', 'unknown'] as const;
+
+export function yesNoUnknown(value: boolean | undefined): (typeof YES_NO_UNKNOWN)[number] {
+  if (value === undefined) return 'unknown';
+  return value ? 'true' : 'false';
+}

@@ -1,0 +1,233 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { ALLOWED_REASONS, DENIED_REASONS, UNVERIFIABLE_REASONS, type Verdict } from '../access/verdict.ts';
+import type { CheckResult } from '../access/verifier.ts';
+import {
+  ENFORCEMENT_OUTCOMES,
+  type EnforcementAction,
+  type NotEnforced,
+  type StopOutcome,
+} from '../enforcement/plan.ts';
+import type { PullPolicy } from '../pods/source.ts';
+import type { RecordStoreFailure } from '../records/store.ts';
+import type { PullOutcome } from '../runtime/runtime.ts';
+import {
+  CHECK_RESULTS,
+  PULL_OUTCOMES,
+  PULL_POLICY_LABELS,
+  RECORD_STORE_FAILURES,
+  YES_NO_UNKNOWN,
+  yesNoUnknown,
+} from './metric-words.ts';
+
+/** What can be asked at any time; called on every scrape, so it must be cheap. One that throws shows as NaN. */
+export type Observed = {
+  readonly pulledRecords: () => number;
+  readonly pullIntents: () => number;
+  readonly runtimeConnected: () => boolean;
+  readonly runtimeEventsSupported: () => boolean;
+  readonly podsSourceReady: () => boolean;
+  readonly fuseOpen: () => boolean;
+  readonly pendingVerdicts: () => number;
+};
+
+export type Build = { readonly version: string; readonly revision: string; readonly nodeVersion: string };
+
+/** Takes what happened; names no tenant, so that nobody but Pullwarden decides how many series there are. */
+export type Metrics = {
+  mustPullCheck(result: CheckResult): void;
+  /** Undefined: it ended before that could be told. */
+  imageEnsured(
+    pullPolicy: PullPolicy,
+    presentLocally: boolean | undefined,
+    pullRequired: boolean | undefined,
+  ): void;
+  verdict(verdict: Pick<Verdict, 'verdict' | 'reason'>, seconds: number): void;
+  repull(outcome: PullOutcome['outcome'], seconds: number): void;
+  enforcement(action: EnforcementAction, outcome: NotEnforced | StopOutcome): void;
+  /** From the container's start to its stop. */
+  containerStopped(seconds: number): void;
+  containerGone(): void;
+  recordStoreError(reason: RecordStoreFailure): void;
+  /** All containers were listed; milliseconds since the epoch. */
+  listed(at: number): void;
+  readonly contentType: string;
+  /** Everything in Prometheus' text format. */
+  render(): Promise<string>;
+};
+
+const PREFIX = 'pullwarden_';
+
+// A record answers within microseconds, a registry within seconds, a re-pull may take the whole pull timeout.
+const VERDICT_BUCKETS = [
+  0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+];
+const REPULL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120];
+const STOP_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/**
+ * The agent's metrics, in a registry of their own. Names and labels follow kubelet's where it has the same
+ * (KEP-2535: image_mustpull_checks_total, ensure_image_requests_total). Every series of a closed list is there
+ * from the start with 0, since an alert on the increase of a series misses the first event of one that appears with it.
+ */
+export function createMetrics(options: { readonly build: Build; readonly observed: Observed }): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  observeGauges(registry, options.observed);
+
+  const buildInfo = new Gauge({
+    name: `${PREFIX}build_info`,
+    help: 'Always 1; the labels say what runs.',
+    labelNames: ['version', 'revision', 'node_version'],
+    registers,
+  });
+  const { version, revision, nodeVersion } = options.build;
+  buildInfo.set({ version, revision, node_version: nodeVersion }, 1);
+
+  const mustPullChecks = new Counter({
+    name: `${PREFIX}image_mustpull_checks_total`,
+    help: 'Checks of policy and records whether an image has to be pulled again with the credentials of the pod.',
+    labelNames: ['result'],
+    registers,
+  });
+  for (const result of CHECK_RESULTS) mustPullChecks.inc({ result }, 0);
+
+  const ensureImageRequests = new Counter({
+    name: `${PREFIX}ensure_image_requests_total`,
+    help: 'Containers whose access to their image was asked for.',
+    labelNames: ['pull_policy', 'present_locally', 'pull_required'],
+    registers,
+  });
+  for (const pull_policy of Object.values(PULL_POLICY_LABELS)) {
+    for (const present_locally of YES_NO_UNKNOWN) {
+      for (const pull_required of YES_NO_UNKNOWN) {
+        ensureImageRequests.inc({ pull_policy, present_locally, pull_required }, 0);
+      }
+    }
+  }
+
+  const verdicts = new Counter({
+    name: `${PREFIX}verdicts_total`,
+    help: 'Verdicts on containers.',
+    labelNames: ['verdict', 'reason'],
+    registers,
+  });
+  for (const reason of ALLOWED_REASONS) verdicts.inc({ verdict: 'allowed', reason }, 0);
+  for (const reason of DENIED_REASONS) verdicts.inc({ verdict: 'denied', reason }, 0);
+  for (const reason of UNVERIFIABLE_REASONS) verdicts.inc({ verdict: 'unverifiable', reason }, 0);
+
+  const verdictDuration = new Histogram({
+    name: `${PREFIX}verdict_duration_seconds`,
+    help: 'From a container being seen to its verdict.',
+    buckets: VERDICT_BUCKETS,
+    registers,
+  });
+
+  const repullDuration = new Histogram({
+    name: `${PREFIX}repull_duration_seconds`,
+    help: 'Re-pulls with the credentials of a pod, by how they ended.',
+    labelNames: ['outcome'],
+    buckets: REPULL_BUCKETS,
+    registers,
+  });
+  for (const outcome of PULL_OUTCOMES) repullDuration.zero({ outcome });
+
+  const enforcements = new Counter({
+    name: `${PREFIX}enforcements_total`,
+    help: 'What was done about containers that were not allowed, and how it ended.',
+    labelNames: ['action', 'outcome'],
+    registers,
+  });
+  for (const [action, outcomes] of Object.entries(ENFORCEMENT_OUTCOMES)) {
+    for (const outcome of outcomes) enforcements.inc({ action, outcome }, 0);
+  }
+
+  const containerStop = new Histogram({
+    name: `${PREFIX}container_stop_seconds`,
+    help: 'How long denied containers ran: from their start to their stop.',
+    buckets: STOP_BUCKETS,
+    registers,
+  });
+
+  const containersGone = new Counter({
+    name: `${PREFIX}containers_gone_total`,
+    help: 'Containers that were gone before they could be judged.',
+    registers,
+  });
+
+  const recordStoreErrors = new Counter({
+    name: `${PREFIX}record_store_errors_total`,
+    help: 'Writes to the record store that failed.',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of RECORD_STORE_FAILURES) recordStoreErrors.inc({ reason }, 0);
+
+  const lastList = new Gauge({
+    name: `${PREFIX}last_list_timestamp_seconds`,
+    help: 'When all containers were last listed, in seconds since the epoch; 0 for never.',
+    registers,
+  });
+
+  return {
+    mustPullCheck: (result) => mustPullChecks.inc({ result }),
+    imageEnsured(pullPolicy, presentLocally, pullRequired) {
+      ensureImageRequests.inc({
+        pull_policy: PULL_POLICY_LABELS[pullPolicy],
+        present_locally: yesNoUnknown(presentLocally),
+        pull_required: yesNoUnknown(pullRequired),
+      });
+    },
+    verdict({ verdict, reason }, seconds) {
+      verdicts.inc({ verdict, reason });
+      verdictDuration.observe(seconds);
+    },
+    repull: (outcome, seconds) => repullDuration.observe({ outcome }, seconds),
+    enforcement: (action, outcome) => enforcements.inc({ action, outcome }),
+    containerStopped: (seconds) => containerStop.observe(Math.max(0, seconds)),
+    containerGone: () => containersGone.inc(),
+    recordStoreError: (reason) => recordStoreErrors.inc({ reason }),
+    listed: (at) => lastList.set(at / 1_000),
+    contentType: registry.contentType,
+    render: () => registry.metrics(),
+  };
+}
+
+function observeGauges(registry: Registry, observed: Observed): void {
+  const gauges: readonly (readonly [string, string, () => number | boolean])[] = [
+    ['pulled_records', 'Image ids with a record of pulls.', observed.pulledRecords],
+    ['pull_intents', 'Pulls that have started and are not settled.', observed.pullIntents],
+    ['runtime_connected', '1 when the container runtime answers.', observed.runtimeConnected],
+    [
+      'runtime_events_supported',
+      '1 when the runtime sends container events; otherwise containers are found by listing.',
+      observed.runtimeEventsSupported,
+    ],
+    ['pods_source_ready', '1 when pods and secrets are in order.', observed.podsSourceReady],
+    ['fuse_open', '1 while the fuse keeps containers from being stopped.', observed.fuseOpen],
+    [
+      'pending_verdicts',
+      'Containers whose verdict is being found or will be tried again.',
+      observed.pendingVerdicts,
+    ],
+  ];
+  for (const [name, help, read] of gauges) {
+    new Gauge({
+      name: PREFIX + name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(numberFrom(read));
+      },
+    });
+  }
+}
+
+/** One part that fails must not take all metrics with it. */
+function numberFrom(read: () => number | boolean): number {
+  try {
+    return Number(read());
+  } catch {
+    return Number.NaN;
+  }
+}

@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { sweep } from './cleanup.ts';
+import { LabError } from './errors.ts';
+import { type LabNode, startNode } from './node.ts';
+import { removeStaleFetches } from './packages.ts';
+import { containerdSeries, containerdVersions, parseSeries } from './programs.ts';
+
+// A reader that has gone (`cri-node | head`) must not keep the node from being torn down.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
+
+const say = (text: string) => process.stdout.write(`${text}\n`);
+
+function signalled(): { signal: Promise<NodeJS.Signals>; release: () => void } {
+  // A pending promise alone does not keep the process alive.
+  const keeper = setInterval(() => {}, 60_000);
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, resolve);
+  return { signal: promise, release: () => clearInterval(keeper) };
+}
+
+function describe({ root, endpoint, nriSocket, version, registries }: LabNode): string {
+  const lines = [`containerd ${version} is ready`, `  endpoint    ${endpoint}`];
+  if (nriSocket !== undefined) lines.push(`  NRI socket  ${nriSocket}`);
+  for (const { kind, host, users } of [registries.anonymous, registries.htpasswd, registries.token]) {
+    const names = Object.keys(users).join(', ');
+    lines.push(`  registry    ${host}  ${kind}${names === '' ? '' : `, users ${names}`}`);
+  }
+  lines.push(`  passwords   ${join(root, 'registries/passwords.json')}`, `  folder      ${root}`);
+  lines.push('Ctrl-C ends it and removes everything.');
+  return lines.join('\n');
+}
+
+async function runNode(options: { containerd: string; nri: boolean }): Promise<void> {
+  const containerd = parseSeries(options.containerd);
+  const { signal, release } = signalled();
+  try {
+    const node = await startNode({ containerd, nri: options.nri });
+    try {
+      say(describe(node));
+      say(`${await signal}: ending`);
+    } finally {
+      await node.stop();
+    }
+  } finally {
+    release();
+  }
+}
+
+async function listVersions(): Promise<void> {
+  for (const { containerd, available, version, reason } of await containerdVersions()) {
+    say(`${containerd.padEnd(4)} ${available ? `available  ${version}` : `not available: ${reason}`}`);
+  }
+}
+
+async function clean(): Promise<void> {
+  const removed = await sweep();
+  await removeStaleFetches();
+  say(removed.length === 0 ? 'nothing was left over' : `removed ${removed.join(', ')}`);
+}
+
+const program = new Command('cri-node')
+  .description('A real node for demo and tests: containerd, three registries and a stand-in for kubelet.')
+  .option('--containerd <version>', `release series: ${containerdSeries.join(', ')}`, '1.7')
+  .option('--nri', 'let NRI plugins connect (1.7 and 2)', false)
+  .action(runNode);
+program
+  .command('versions')
+  .description('which containerd versions this machine can get')
+  .action(listVersions);
+program.command('clean').description('remove what crashed runs have left').action(clean);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof LabError)) throw error;
+  process.stderr.write(`cri-node: ${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,128 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+/** One verdict line of the agent's log. */
+const verdictLine = z.object({
+  msg: z.literal('verdict'),
+  namespace: z.string(),
+  pod: z.string(),
+  container: z.string(),
+  containerId: z.string(),
+  image: z.string(),
+  imageRef: z.string(),
+  verdict: z.enum(['allowed', 'denied', 'unverifiable']),
+  reason: z.string(),
+  durationMs: z.number(),
+});
+
+export type VerdictLine = z.infer<typeof verdictLine>;
+
+const servingLine = z.object({ msg: z.literal('serving'), address: z.string() });
+
+export type AgentProcess = {
+  readonly pid: number;
+  /** Everything it has written to standard error so far. */
+  log(): string;
+  verdicts(): readonly VerdictLine[];
+  /** The first verdict on this container id that fits; throws after the time limit (ms). */
+  verdictOf(containerId: string, timeoutMs?: number): Promise<VerdictLine>;
+  /** GET on the agent's own listener. */
+  get(
+    path: '/metrics' | '/healthz' | '/readyz' | '/readyz?verbose',
+  ): Promise<{ status: number; body: string }>;
+  /** Waits until /readyz answers 200; throws with its reasons after the time limit (ms). */
+  ready(timeoutMs?: number): Promise<void>;
+  /** Ends it in order (SIGTERM) and gives its exit code. */
+  stop(): Promise<number | null>;
+  /** SIGKILL. */
+  kill(): Promise<void>;
+  readonly exited: Promise<number | null>;
+};
+
+const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
+
+/** Starts the real agent from its sources as a process of its own; flags as on the command line. */
+export function startAgent(flags: readonly string[], env: Record<string, string> = {}): AgentProcess {
+  const child: ChildProcess = spawn(
+    process.execPath,
+    [main, 'agent', '--listen-address', '127.0.0.1:0', '--log-format', 'json', ...flags],
+    { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } },
+  );
+  const lines: string[] = [];
+  const verdicts: VerdictLine[] = [];
+  let address: string | undefined;
+  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+
+  if (child.stderr) {
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      lines.push(line);
+      const entry = jsonOf(line);
+      const verdict = verdictLine.safeParse(entry);
+      if (verdict.success) verdicts.push(verdict.data);
+      address = servingLine.safeParse(entry).data?.address ?? address;
+    });
+  }
+
+  async function until<Found>(
+    what: string,
+    timeoutMs: number,
+    find: () => Promise<Found | undefined>,
+  ): Promise<Found> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const found = await find();
+      if (found !== undefined) return found;
+      if (child.exitCode !== null || Date.now() > deadline) {
+        throw new Error(`${what} (exit code ${child.exitCode}) after:\n${lines.slice(-15).join('\n')}`);
+      }
+      await sleep(10);
+    }
+  }
+
+  async function get(path: string): Promise<{ status: number; body: string }> {
+    const host = await until('the agent does not serve', 15_000, async () => address);
+    const response = await fetch(`http://${host}${path}`);
+    return { status: response.status, body: await response.text() };
+  }
+
+  return {
+    pid: child.pid ?? -1,
+    log: () => lines.join('\n'),
+    verdicts: () => verdicts,
+    verdictOf: (containerId, timeoutMs = 20_000) =>
+      until(`no verdict on ${containerId}`, timeoutMs, async () =>
+        verdicts.find((verdict) => verdict.containerId === containerId),
+      ),
+    get,
+    async ready(timeoutMs = 20_000) {
+      let last = '';
+      await until('the agent is not ready', timeoutMs, async () => {
+        const { status, body } = await get('/readyz');
+        last = body;
+        return status === 200 ? true : undefined;
+      }).catch((error: unknown) => {
+        throw new Error(`${error instanceof Error ? error.message : error}\n${last}`);
+      });
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      return exited;
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+    exited,
+  };
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { createFuse, type FuseSettings } from '../../agent/enforcement/fuse.ts';
+
+const settings: FuseSettings = { count: 10, share: 0.2, namespaces: 2, windowMs: 600_000 };
+
+function fuseAt(overrides: Partial<FuseSettings> = {}) {
+  const clock = { now: 0 };
+  const changes: boolean[] = [];
+  const fuse = createFuse(
+    { ...settings, ...overrides },
+    () => clock.now,
+    (open) => changes.push(open),
+  );
+  const stopMany = (
+    howMany: number,
+    onNode: number,
+    namespaceOf = (n: number) => `team-${n % 4}`,
+  ): boolean[] =>
+    Array.from({ length: howMany }, (_, n) =>
+      fuse.permits({ namespace: namespaceOf(n), key: `pod-${n}/app` }, onNode),
+    );
+  return { clock, changes, fuse, stopMany };
+}
+
+describe('the fuse', () => {
+  it('permits stops up to the count, whatever their share', () => {
+    const { fuse, stopMany, changes } = fuseAt();
+    expect(stopMany(10, 10)).toEqual(Array(10).fill(true));
+    expect(fuse.isOpen()).toBe(false);
+    expect(changes).toEqual([]);
+  });
+
+  it('opens at the first stop beyond the count when the share is exceeded as well', () => {
+    const { fuse, stopMany, changes } = fuseAt();
+    expect(stopMany(12, 40)).toEqual([...Array(10).fill(true), false, false]);
+    expect(fuse.isOpen()).toBe(true);
+    expect(changes).toEqual([true]);
+  });
+
+  it('stays closed on a large node where many stops are still a small share', () => {
+    const { fuse, stopMany } = fuseAt();
+    expect(stopMany(40, 200)).toEqual(Array(40).fill(true));
+    expect(fuse.isOpen()).toBe(false);
+  });
+
+  it('cannot be opened by one namespace alone', () => {
+    const { fuse, stopMany } = fuseAt();
+    expect(stopMany(100, 100, () => 'team-b').every(Boolean)).toBe(true);
+    expect(fuse.isOpen()).toBe(false);
+  });
+
+  it('counts a container in a crash loop once', () => {
+    const { fuse } = fuseAt();
+    const permitted = Array.from({ length: 50 }, (_, n) =>
+      fuse.permits({ namespace: `team-${n % 2}`, key: `pod-${n % 2}/app` }, 5),
+    );
+    expect(permitted.every(Boolean)).toBe(true);
+  });
+
+  it('forgets stops that left the window', () => {
+    const { fuse, stopMany, clock } = fuseAt();
+    stopMany(10, 10);
+    clock.now += settings.windowMs;
+    expect(fuse.permits({ namespace: 'team-9', key: 'pod-99/app' }, 10)).toBe(true);
+  });
+
+  it('closes after a window in which nothing would have been stopped', () => {
+    const { fuse, stopMany, clock, changes } = fuseAt();
+    stopMany(11, 11);
+    clock.now += settings.windowMs - 1;
+    expect(fuse.isOpen()).toBe(true);
+    clock.now += 1;
+    expect(fuse.isOpen()).toBe(false);
+    expect(changes).toEqual([true, false]);
+  });
+
+  it('stays open as long as stops are still asked for', () => {
+    const { fuse, stopMany, clock } = fuseAt();
+    stopMany(11, 11);
+    clock.now += settings.windowMs - 1;
+    expect(fuse.permits({ namespace: 'team-a', key: 'pod-1/app' }, 11)).toBe(false);
+    clock.now += settings.windowMs - 1;
+    expect(fuse.isOpen()).toBe(true);
+  });
+});

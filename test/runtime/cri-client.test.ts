@@ -1,0 +1,256 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { status as grpc } from '@grpc/grpc-js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type CriClient, createCriClient } from '../../agent/runtime/cri-client.ts';
+import { RuntimeError } from '../../agent/runtime/runtime.ts';
+import { capture, createFakeRuntime, type FakeRuntime, podLabels } from './fake-runtime.ts';
+
+const ID = 'a'.repeat(64);
+type ImageFields = Record<string, { containers: Record<string, unknown>[]; images: { id: string }[] }>;
+const imageFields: ImageFields = JSON.parse(capture('cri-image-fields.json'));
+
+let runtime: FakeRuntime;
+let client: CriClient;
+const connections: boolean[] = [];
+
+beforeEach(async () => {
+  runtime = createFakeRuntime();
+  await runtime.start();
+  connections.length = 0;
+  client = createCriClient({
+    socketPath: runtime.socketPath,
+    callTimeoutMs: 500,
+    stopTimeoutMs: 500,
+    onConnectionChange: (connected) => connections.push(connected),
+  });
+});
+afterEach(() => {
+  client.close();
+  runtime.cleanUp();
+});
+
+async function failureOf(call: Promise<unknown>): Promise<RuntimeError> {
+  const error = await call.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (error instanceof RuntimeError) return error;
+  throw new Error(`expected a RuntimeError, got ${error}`);
+}
+
+describe('listing', () => {
+  it('reads what containerd 2.1 listed, nanoseconds and all', async () => {
+    runtime.answers.ListContainers = () => JSON.parse(capture('cri-list-containers-2.1.json'));
+    const containers = await client.listContainers();
+    expect(containers).toHaveLength(7);
+    expect(containers[3]).toEqual({
+      id: 'a64ebd75629a271dbede3c91574c8137ca2d84736f80ea90b905acbd19435635',
+      podSandboxId: '34dbac661b2c7aba5717d542af039d6b108d9b24a5961a109a41694d652136eb',
+      state: 'running',
+      createdAt: 1795406785913412867n,
+      imageRef: 'sha256:fea686fde836cc8b8dd218b49c8f84e35ad6e987737dafcec7dc7a76715c0320',
+      containerName: 'app',
+      pod: { namespace: 'team-b', name: 'bnever', uid: 'a99e4e8e-6cfd-4007-81f4-8afdabc97333' },
+      attempt: 2,
+    });
+  });
+
+  it.each(Object.keys(imageFields))('takes the image id from the field that %s puts it in', async (name) => {
+    const fields = imageFields[name];
+    runtime.answers.ListContainers = () => ({
+      containers: fields?.containers.map((c, at) => ({ ...c, id: `c${at}` })),
+    });
+    const containers = await client.listContainers();
+    expect(containers).toHaveLength(3);
+    for (const { imageRef } of containers) expect(imageRef).toBe(fields?.images[0]?.id);
+  });
+
+  it('asks the image store once where old CRI-O names the image by repository and digest only', async () => {
+    const imageRef = `r.example/a@sha256:${ID}`;
+    runtime.answers.ListContainers = () => ({
+      containers: [1, 2].map((at) => ({ id: `c${at}`, imageRef, image: { image: 'a' } })),
+    });
+    runtime.answers.ImageStatus = () => ({ image: { id: ID } });
+    expect((await client.listContainers()).map((container) => container.imageRef)).toEqual([ID, ID]);
+    expect(runtime.count('ImageStatus')).toBe(1);
+  });
+
+  it('leaves out containers whose id merely begins with the one asked for', async () => {
+    runtime.answers.ListContainers = () => ({ containers: [{ id: 'abc' }, { id: 'ab' }] });
+    expect((await client.listContainers({ id: 'ab' })).map(({ id }) => id)).toEqual(['ab']);
+  });
+
+  it('filters by pod, and reads labels and states that are missing or new', async () => {
+    runtime.answers.ListContainers = () => ({
+      containers: [
+        { id: 'c1', labels: podLabels('app'), state: 'CONTAINER_EXITED' },
+        { id: 'c2', state: 9 },
+      ],
+    });
+    const [first, second] = await client.listContainers({ podUid: 'uid-1' });
+    expect(runtime.calls.at(-1)?.request).toMatchObject({
+      filter: { labelSelector: { 'io.kubernetes.pod.uid': 'uid-1' } },
+    });
+    expect(first).toMatchObject({
+      containerName: 'app',
+      pod: { namespace: 'team-a', name: 'web', uid: 'uid-1' },
+      state: 'exited',
+    });
+    expect(second).toMatchObject({
+      containerName: '',
+      pod: { namespace: '', name: '', uid: '' },
+      state: 'unknown',
+      createdAt: 0n,
+    });
+  });
+
+  it('lists images, and tells an image that is not there', async () => {
+    runtime.answers.ListImages = () => JSON.parse(capture('cri-list-images-2.1.json'));
+    runtime.answers.ImageStatus = () => ({});
+    const images = await client.listImages();
+    expect(images.map(({ pinned }) => pinned)).toEqual([false, false, true, false]);
+    expect(images[0]?.repoDigests[0]).toMatch(/^127\.0\.0\.1:5000\/team-a\/app@sha256:/);
+    expect(await client.imageStatus('absent')).toBeUndefined();
+  });
+});
+
+describe('every call', () => {
+  it('names localhost as authority: a path as host is refused by Go servers', async () => {
+    runtime.answers.Version = () => ({
+      runtimeName: 'containerd',
+      runtimeVersion: 'v2.1.9',
+      runtimeApiVersion: 'v1',
+    });
+    expect(await client.version()).toEqual({ name: 'containerd', version: 'v2.1.9', apiVersion: 'v1' });
+    expect(runtime.calls[0]?.authority).toBe('localhost');
+  });
+
+  it('ends at its deadline when the runtime hangs', async () => {
+    runtime.answers.ListImages = () => undefined;
+    expect((await failureOf(client.listImages())).reason).toBe('deadline');
+  });
+
+  it.each([
+    [grpc.UNIMPLEMENTED, 'unimplemented'],
+    [grpc.PERMISSION_DENIED, 'permissionDenied'],
+    [grpc.UNAVAILABLE, 'unreachable'],
+    [grpc.INTERNAL, 'failed'],
+  ])('says what gRPC code %i means: %s', async (code, reason) => {
+    runtime.answers.Version = () => ({ code, details: 'because' });
+    const error = await failureOf(client.version());
+    expect([error.reason, error.message]).toEqual([reason, 'because']);
+  });
+
+  it('refuses a message over 16 MiB', async () => {
+    runtime.answers.ListImages = () => ({ images: [{ id: 'x'.repeat(17 * 1024 * 1024) }] });
+    expect((await failureOf(client.listImages())).reason).toBe('failed');
+  });
+
+  it('fails at once while the runtime is away and works again when it is back', async () => {
+    runtime.answers.ListImages = () => ({ images: [] });
+    await client.listImages();
+    runtime.kill();
+    expect((await failureOf(client.listImages())).reason).toBe('unreachable');
+    expect(client.connected()).toBe(false);
+    await runtime.start();
+    await vi.waitFor(async () => expect(await client.listImages()).toEqual([]), {
+      timeout: 10_000,
+      interval: 100,
+    });
+    expect(connections).toEqual([true, false, true]);
+  });
+});
+
+describe('a container that is gone', () => {
+  it('has no state and cannot be stopped, which is no error', async () => {
+    const gone = () => ({ code: grpc.NOT_FOUND, details: 'no such container' });
+    runtime.answers.ContainerStatus = gone;
+    runtime.answers.StopContainer = gone;
+    expect(await client.containerState(ID)).toBeUndefined();
+    expect(await client.stopContainer(ID)).toBe(false);
+  });
+
+  it('while one that is there has a state and is stopped without grace', async () => {
+    runtime.answers.ContainerStatus = () => ({ status: { id: ID, state: 'CONTAINER_RUNNING' } });
+    runtime.answers.StopContainer = () => ({});
+    expect(await client.containerState(ID)).toBe('running');
+    expect(await client.stopContainer(ID)).toBe(true);
+    expect(runtime.calls.at(-1)?.request).toMatchObject({ containerId: ID, timeout: '0' });
+  });
+});
+
+describe('pulling', () => {
+  const auth = { username: 'alice', password: 'correct horse' };
+
+  it("hands over the pod's credential and gives back the image id", async () => {
+    runtime.answers.PullImage = () => ({ imageRef: ID });
+    expect(await client.pullImage('r.example/a:1', auth, 1_000)).toEqual({ outcome: 'pulled', imageRef: ID });
+    expect(runtime.calls[0]?.request).toEqual({ image: { image: 'r.example/a:1' }, auth });
+  });
+
+  it('sends no credential at all for an anonymous pull', async () => {
+    runtime.answers.PullImage = () => ({ imageRef: ID });
+    await client.pullImage('r.example/a:1', undefined, 1_000);
+    expect(runtime.calls[0]?.request).toMatchObject({ auth: null });
+  });
+
+  it('classifies a refusal, without the credential in its message', async () => {
+    runtime.answers.PullImage = () => ({
+      code: grpc.UNKNOWN,
+      details: 'x: denied: alice may not, with correct horse',
+    });
+    const outcome = await client.pullImage('r.example/a:1', auth, 1_000);
+    expect(outcome).toMatchObject({ outcome: 'refused' });
+    expect(JSON.stringify(outcome)).not.toContain('correct horse');
+  });
+
+  it('is unavailable at its deadline, and the runtime when there is none', async () => {
+    runtime.answers.PullImage = () => undefined;
+    expect(await client.pullImage('r.example/a:1', auth, 100)).toMatchObject({ outcome: 'unavailable' });
+    runtime.kill();
+    expect(await client.pullImage('r.example/a:1', auth, 1_000)).toMatchObject({
+      outcome: 'runtimeUnavailable',
+    });
+  });
+});
+
+describe('events', () => {
+  it('hears events, counts malformed ones and learns how the stream ended', async () => {
+    const heard: unknown[] = [];
+    let malformed = 0;
+    runtime.onSubscribe = (stream) => {
+      stream.write({
+        containerId: ID,
+        containerEventType: 'CONTAINER_STARTED_EVENT',
+        podSandboxStatus: { id: 'pod' },
+      });
+      stream.write({ containerId: '../../etc', containerEventType: 0 });
+      stream.write({ containerId: ID, containerEventType: 77 });
+      stream.write({ containerId: ID, containerEventType: 'CONTAINER_DELETED_EVENT' });
+      stream.end();
+    };
+    const end = await new Promise((onEnd) => {
+      client.subscribe({ onEvent: (event) => heard.push(event), onMalformed: () => malformed++, onEnd });
+    });
+    expect(end).toBeUndefined();
+    expect(malformed).toBe(2);
+    expect(heard).toEqual([
+      { containerId: ID, type: 'started', podSandboxId: 'pod' },
+      { containerId: ID, type: 'deleted', podSandboxId: '' },
+    ]);
+  });
+
+  it('says nothing more once it has been ended here', async () => {
+    const said: string[] = [];
+    const end = client.subscribe({
+      onEvent: () => said.push('event'),
+      onMalformed: () => said.push('malformed'),
+      onEnd: () => said.push('end'),
+    });
+    await vi.waitFor(() => expect(runtime.streams).toHaveLength(1));
+    end();
+    runtime.send({ containerId: ID });
+    await sleep(50);
+    expect(said).toEqual([]);
+  });
+});

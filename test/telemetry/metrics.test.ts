@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest';
+import { ALLOWED_REASONS, DENIED_REASONS, UNVERIFIABLE_REASONS } from '../../agent/access/verdict.ts';
+import { ENFORCEMENT_OUTCOMES } from '../../agent/enforcement/plan.ts';
+import { createMetrics, type Observed } from '../../agent/telemetry/metrics.ts';
+import { parseExposition, type Series } from './exposition.ts';
+
+const quiet: Observed = {
+  pulledRecords: () => 3,
+  pullIntents: () => 1,
+  runtimeConnected: () => true,
+  runtimeEventsSupported: () => false,
+  podsSourceReady: () => true,
+  fuseOpen: () => false,
+  pendingVerdicts: () => 2,
+};
+
+function metricsOf(observed: Partial<Observed> = {}) {
+  const build = { version: '1.2.3', revision: 'abc', nodeVersion: 'v24.0.0' };
+  return createMetrics({ build, observed: { ...quiet, ...observed } });
+}
+
+function sampleValue(
+  series: readonly Series[],
+  name: string,
+  labels: Record<string, string> = {},
+): number | undefined {
+  return series.find(
+    (one) =>
+      one.name === `pullwarden_${name}` &&
+      Object.entries(labels).every(([label, value]) => one.labels[label] === value),
+  )?.value;
+}
+
+describe('the metrics of an agent to which nothing has happened', () => {
+  it('are valid text exposition: every series has HELP and TYPE, none comes twice', async () => {
+    const { series, families } = parseExposition(await metricsOf().render());
+    expect(series.length).toBeGreaterThan(100);
+    for (const { family } of series) expect(families.get(family)?.help).not.toBe('');
+    const written = series.map(({ name, labels }) => JSON.stringify([name, labels]));
+    expect(new Set(written).size).toBe(written.length);
+  });
+
+  it('have every verdict and reason of the closed list, at 0', async () => {
+    const { series } = parseExposition(await metricsOf().render());
+    const lists = { allowed: ALLOWED_REASONS, denied: DENIED_REASONS, unverifiable: UNVERIFIABLE_REASONS };
+    for (const [verdict, reasons] of Object.entries(lists)) {
+      for (const reason of reasons)
+        expect(sampleValue(series, 'verdicts_total', { verdict, reason })).toBe(0);
+    }
+    const expected = Object.values(lists).flat().length;
+    expect(series.filter(({ name }) => name === 'pullwarden_verdicts_total')).toHaveLength(expected);
+  });
+
+  it('have every enforcement, every check result, every re-pull outcome and every store error at 0', async () => {
+    const { series } = parseExposition(await metricsOf().render());
+    for (const [action, outcomes] of Object.entries(ENFORCEMENT_OUTCOMES)) {
+      for (const outcome of outcomes) {
+        expect(sampleValue(series, 'enforcements_total', { action, outcome })).toBe(0);
+      }
+    }
+    for (const result of ['credentialPolicyAllowed', 'credentialRecordFound', 'mustAuthenticate', 'error']) {
+      expect(sampleValue(series, 'image_mustpull_checks_total', { result })).toBe(0);
+    }
+    expect(sampleValue(series, 'repull_duration_seconds_count', { outcome: 'refused' })).toBe(0);
+    expect(sampleValue(series, 'record_store_errors_total', { reason: 'databaseFull' })).toBe(0);
+    expect(sampleValue(series, 'containers_gone_total')).toBe(0);
+    expect(sampleValue(series, 'container_stop_seconds_count')).toBe(0);
+  });
+
+  it("have kubelet's labels on ensure_image_requests_total, all 27 of them", async () => {
+    const { series } = parseExposition(await metricsOf().render());
+    const requests = series.filter(({ name }) => name === 'pullwarden_ensure_image_requests_total');
+    expect(requests).toHaveLength(27);
+    const labels = { pull_policy: 'ifnotpresent', present_locally: 'unknown', pull_required: 'false' };
+    expect(sampleValue(series, 'ensure_image_requests_total', labels)).toBe(0);
+  });
+
+  it('say what runs, and bring the metrics of the process', async () => {
+    const { series } = parseExposition(await metricsOf().render());
+    const build = { version: '1.2.3', revision: 'abc', node_version: 'v24.0.0' };
+    expect(sampleValue(series, 'build_info', build)).toBe(1);
+    expect(series.some(({ name }) => name === 'process_resident_memory_bytes')).toBe(true);
+  });
+
+  it('resolve verdicts from 10 microseconds to a minute', async () => {
+    const { series } = parseExposition(await metricsOf().render());
+    const bounds = series
+      .filter(({ name }) => name === 'pullwarden_verdict_duration_seconds_bucket')
+      .map(({ labels }) => Number(labels.le?.replace('+Inf', 'Infinity')));
+    expect(bounds[0]).toBe(0.000_01);
+    expect(bounds.at(-2)).toBe(60);
+    expect(bounds).toEqual([...bounds].sort((a, b) => a - b));
+  });
+});
+
+describe('what happened', () => {
+  it('is counted under its own words', async () => {
+    const metrics = metricsOf();
+    metrics.verdict({ verdict: 'denied', reason: 'registryRefused' }, 0.2);
+    metrics.mustPullCheck('mustAuthenticate');
+    metrics.imageEnsured('Never', true, undefined);
+    metrics.repull('refused', 0.3);
+    metrics.enforcement('stop', 'stopped');
+    metrics.containerStopped(0.04);
+    metrics.containerGone();
+    metrics.recordStoreError('databaseBusy');
+    metrics.listed(1_700_000_000_500);
+
+    const { series } = parseExposition(await metrics.render());
+    expect(sampleValue(series, 'verdicts_total', { verdict: 'denied', reason: 'registryRefused' })).toBe(1);
+    expect(sampleValue(series, 'verdict_duration_seconds_sum')).toBe(0.2);
+    expect(sampleValue(series, 'image_mustpull_checks_total', { result: 'mustAuthenticate' })).toBe(1);
+    const ensured = { pull_policy: 'never', present_locally: 'true', pull_required: 'unknown' };
+    expect(sampleValue(series, 'ensure_image_requests_total', ensured)).toBe(1);
+    expect(sampleValue(series, 'repull_duration_seconds_count', { outcome: 'refused' })).toBe(1);
+    expect(sampleValue(series, 'enforcements_total', { action: 'stop', outcome: 'stopped' })).toBe(1);
+    expect(sampleValue(series, 'container_stop_seconds_bucket', { le: '0.05' })).toBe(1);
+    expect(sampleValue(series, 'containers_gone_total')).toBe(1);
+    expect(sampleValue(series, 'record_store_errors_total', { reason: 'databaseBusy' })).toBe(1);
+    expect(sampleValue(series, 'last_list_timestamp_seconds')).toBe(1_700_000_000.5);
+  });
+
+  it('is asked for on every scrape where it can be looked up', async () => {
+    let records = 1;
+    const metrics = metricsOf({ pulledRecords: () => records, fuseOpen: () => records > 1 });
+    expect(sampleValue(parseExposition(await metrics.render()).series, 'pulled_records')).toBe(1);
+    records = 5;
+    const { series } = parseExposition(await metrics.render());
+    expect(sampleValue(series, 'pulled_records')).toBe(5);
+    expect(sampleValue(series, 'fuse_open')).toBe(1);
+    expect(sampleValue(series, 'runtime_events_supported')).toBe(0);
+    expect(sampleValue(series, 'pull_intents')).toBe(1);
+    expect(sampleValue(series, 'pending_verdicts')).toBe(2);
+  });
+
+  it('leaves a gap where a part cannot answer, and the rest of the scrape in order', async () => {
+    const metrics = metricsOf({
+      pulledRecords: () => {
+        throw new Error('closed');
+      },
+    });
+    const { series } = parseExposition(await metrics.render());
+    expect(sampleValue(series, 'pulled_records')).toBeNaN();
+    expect(sampleValue(series, 'runtime_connected')).toBe(1);
+  });
+
+  it('stays apart from the metrics of another registry', async () => {
+    const one = metricsOf();
+    const other = metricsOf();
+    one.containerGone();
+    expect(sampleValue(parseExposition(await other.render()).series, 'containers_gone_total')).toBe(0);
+  });
+});
