@@ -1,22 +1,28 @@
 import { createHash } from 'node:crypto';
 import { quoteJson } from './go-text.ts';
 
-/** The bytes of an auth entry's fields, as Go holds them in its strings. */
-export type CredentialBytes = {
-  readonly username: Buffer;
-  readonly password: Buffer;
-  readonly email: Buffer;
+/** An auth entry's fields, as text or as the bytes that Go holds in its strings (they need not be UTF-8). */
+export type CredentialFields = {
+  readonly username: string | Buffer;
+  readonly password: string | Buffer;
+  readonly email: string | Buffer;
 };
 
 /**
- * Kubelet's credentialHash: SHA-256 in hex over the compact JSON of the entry, fields in this order and empty ones
- * left out (pkg/credentialprovider keyring.go, TrackedAuthConfig).
+ * Kubelet's credentialHash: SHA-256 in hex over the compact JSON of the entry, its fields in this order and empty
+ * ones left out (pkg/credentialprovider keyring.go, hashAuthConfig). Whoever has it can search for weak passwords:
+ * keep it out of logs and the database.
  */
-export function credentialHash({ username, password, email }: CredentialBytes): string {
-  const fields = Object.entries({ username, password, email })
+export function credentialHash({ username, password, email }: CredentialFields): string {
+  const fields = [
+    ['username', username],
+    ['password', password],
+    ['email', email],
+  ] as const;
+  const json = fields
     .filter(([, value]) => value.length > 0)
-    .map(([name, value]) => `"${name}":${quoteJson(value)}`);
+    .map(([name, value]) => `"${name}":${quoteJson(typeof value === 'string' ? Buffer.from(value) : value)}`);
   return createHash('sha256')
-    .update(`{${fields.join(',')}}`)
+    .update(`{${json.join(',')}}`)
     .digest('hex');
 }

@@ -1,8 +1,9 @@
-import { type CredentialBytes, credentialHash } from './credential-hash.ts';
-import { decodeText, encodeText } from './go-text.ts';
+import { type CredentialFields, credentialHash } from './credential-hash.ts';
+import { isNull, type JsonMember, membersOf, type RawJson, readJson, stringOf } from './go-json.ts';
+import { decodeText } from './go-text.ts';
 import type { RegistryCredential } from './types.ts';
 
-/** One entry of a docker config: the key that it stands under, and what it logs in with. */
+/** One entry of a docker config: the key that it stands under, and what it logs in with. Must never be logged. */
 export type DockerConfigEntry = {
   readonly registry: string;
   readonly credential: RegistryCredential;
@@ -22,112 +23,124 @@ export class DockerConfigError extends Error {
   }
 }
 
-/** The API server's own limit for a Secret. */
+/** The API server's limit for the data of a Secret (core/v1 MaxSecretSize). */
 const MAX_BYTES = 1_048_576;
 
-/** Keys and types of the two kinds of secret that hold a docker config (core/v1 types.go). */
-const DOCKER_CONFIG_JSON = { type: 'kubernetes.io/dockerconfigjson', key: '.dockerconfigjson' };
-const DOCKERCFG = { type: 'kubernetes.io/dockercfg', key: '.dockercfg' };
+type Entries = Map<string, DockerConfigEntry>;
 
 /**
- * The entries of a secret as kubelet reads them (pkg/credentialprovider config.go and secrets.go); none for a secret
- * of another type, and for one without the key or with nothing under it.
+ * The entries of a secret as kubelet reads them (pkg/credentialprovider secrets.go and config.go): none for a secret
+ * of another type, and none for one without the key or with nothing under it. Of two entries under the same key the
+ * later counts.
  *
  * @throws DockerConfigError
  */
-export function dockerConfigEntries(secret: {
+export function parseDockerConfig(secret: {
   readonly type: string;
   readonly data: ReadonlyMap<string, Buffer>;
-}): DockerConfigEntry[] {
-  const kind = [DOCKER_CONFIG_JSON, DOCKERCFG].find(({ type }) => type === secret.type);
-  const bytes = kind && secret.data.get(kind.key);
+}): readonly DockerConfigEntry[] {
+  switch (secret.type) {
+    case 'kubernetes.io/dockerconfigjson':
+      return parseKey(secret.data, '.dockerconfigjson', readConfigJson);
+    case 'kubernetes.io/dockercfg':
+      return parseKey(secret.data, '.dockercfg', (config) => readAuths(config, new Map(), '.dockercfg'));
+    default:
+      return [];
+  }
+}
+
+function parseKey(
+  data: ReadonlyMap<string, Buffer>,
+  key: string,
+  read: (config: RawJson) => Entries,
+): readonly DockerConfigEntry[] {
+  const bytes = data.get(key);
   if (bytes === undefined || bytes.length === 0) return [];
-  if (bytes.length > MAX_BYTES) throw new DockerConfigError('tooLarge', `larger than ${MAX_BYTES} bytes`);
-  const config = parseJson(bytes);
-  return kind === DOCKERCFG ? entriesOf(config, 'the docker config') : entriesOfConfigJson(config);
+  if (bytes.length > MAX_BYTES) {
+    throw new DockerConfigError('tooLarge', `${key} is larger than ${MAX_BYTES} bytes`);
+  }
+  const config = readJson(decodeText(bytes));
+  if (config === undefined) throw new DockerConfigError('notJson', `${key} is not JSON`);
+  return [...read(config).values()];
 }
 
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(decodeText(bytes));
-  } catch {
-    // The parser's message would quote the text.
-    throw new DockerConfigError('notJson', 'not JSON');
+/** DockerConfigJSON. `auths` that stands twice is merged, and emptied by null, as Go does with a map. */
+function readConfigJson(config: RawJson): Entries {
+  let entries: Entries = new Map();
+  for (const [name, value] of objectMembers(config, '.dockerconfigjson')) {
+    if (isField(name, 'auths')) entries = isNull(value) ? new Map() : readAuths(value, entries, 'auths');
+    else if (isField(name, 'httpheaders')) {
+      for (const [, header] of objectMembers(value, 'HttpHeaders'))
+        stringField(header, 'a value of HttpHeaders');
+    }
   }
+  return entries;
 }
 
-function entriesOfConfigJson(config: unknown): DockerConfigEntry[] {
-  const fields = objectFields(config, 'the docker config');
-  for (const [, headers] of fields.filter(([name]) => isField(name, 'httpheaders'))) {
-    for (const [, value] of objectFields(headers, 'HttpHeaders')) stringField(value, 'HttpHeaders');
-  }
-  const entries = new Map<string, DockerConfigEntry>();
-  for (const [, auths] of fields.filter(([name]) => isField(name, 'auths'))) {
-    for (const entry of entriesOf(auths, 'auths')) entries.set(entry.registry, entry);
-  }
-  return [...entries.values()];
-}
-
-function entriesOf(auths: unknown, where: string): DockerConfigEntry[] {
-  return objectFields(auths, where).map(([registry, entry], n) => {
-    const bytes = entryBytes(objectFields(entry, `entry ${n + 1}`), `entry ${n + 1}`);
-    return {
-      registry: registry.toWellFormed(),
-      credential: {
-        username: decodeText(bytes.username),
-        password: decodeText(bytes.password),
-        email: decodeText(bytes.email),
-      },
-      credentialHash: credentialHash(bytes),
+function readAuths(auths: RawJson, entries: Entries, where: string): Entries {
+  for (const [n, [registry, value]] of objectMembers(auths, where).entries()) {
+    const fields = readEntry(value, `entry ${n + 1} of ${where}`);
+    const credential = {
+      username: asText(fields.username),
+      password: asText(fields.password),
+      email: asText(fields.email),
     };
-  });
+    entries.set(registry, { registry, credential, credentialHash: credentialHash(fields) });
+  }
+  return entries;
 }
 
-/** `auth` wins over `username` and `password`; of several spellings of a field the last one counts, as in Go. */
-function entryBytes(fields: readonly (readonly [string, unknown])[], where: string): CredentialBytes {
-  const text = (name: string): string =>
-    fields
-      .filter(([field]) => isField(field, name))
-      .map(([, value]) => stringField(value, `${where}, ${name}`))
-      .reduce((last, value) => value ?? last, undefined) ?? '';
-  const [username, password, email, auth] = ['username', 'password', 'email', 'auth'].map(text);
-  const direct = {
-    username: encodeText(username ?? ''),
-    password: encodeText(password ?? ''),
-    email: encodeText(email ?? ''),
-  };
-  return auth ? { ...direct, ...decodeAuth(auth, where) } : direct;
+/** DockerConfigEntry.UnmarshalJSON: `auth` wins over `username` and `password`; unknown fields are passed over. */
+function readEntry(entry: RawJson, where: string): CredentialFields {
+  const fields = { username: '', password: '', email: '', auth: '' };
+  for (const [name, value] of objectMembers(entry, where)) {
+    const field = ENTRY_FIELDS.find((known) => isField(name, known));
+    if (field !== undefined) fields[field] = stringField(value, `${field} in ${where}`) ?? fields[field];
+  }
+  const { auth, ...direct } = fields;
+  return auth === '' ? direct : { ...direct, ...decodeAuth(auth, where) };
 }
 
-/** `base64(username:password)`, padded or not (decodeDockerConfigFieldAuth); Go skips line breaks and nothing else. */
-function decodeAuth(auth: string, where: string): Pick<CredentialBytes, 'username' | 'password'> {
-  const digits = auth.replace(/[\r\n]/g, '');
-  const wellFormed = digits.trim().endsWith('=')
-    ? /^[A-Za-z0-9+/]+={1,2}$/.test(digits) && digits.length % 4 === 0
-    : /^[A-Za-z0-9+/]*$/.test(digits) && digits.length % 4 !== 1;
-  if (!wellFormed) throw new DockerConfigError('authNotBase64', `${where}: auth is not base64`);
+const ENTRY_FIELDS = ['username', 'password', 'email', 'auth'] as const;
+
+/**
+ * `base64(username:password)`, with padding or without (decodeDockerConfigFieldAuth). Go's decoder skips line breaks
+ * and nothing else, and does not mind bits left over.
+ */
+function decodeAuth(auth: string, where: string): Pick<CredentialFields, 'username' | 'password'> {
+  const text = auth.replace(/[\r\n]/g, '');
+  const digits = text.replace(/={1,2}$/, '');
+  const wellPadded = digits === text ? text.length % 4 !== 1 : text.length % 4 === 0;
+  if (!wellPadded || /[^A-Za-z0-9+/]/.test(digits)) {
+    throw new DockerConfigError('authNotBase64', `auth in ${where} is not base64`);
+  }
   const bytes = Buffer.from(digits, 'base64');
   const colon = bytes.indexOf(':');
-  if (colon === -1)
-    throw new DockerConfigError('authWithoutColon', `${where}: auth is not username:password`);
+  if (colon === -1) {
+    throw new DockerConfigError('authWithoutColon', `auth in ${where} is not username:password`);
+  }
   return { username: bytes.subarray(0, colon), password: bytes.subarray(colon + 1) };
 }
 
-/** Go matches field names without regard to case, also by U+017F and U+212A, which fold to s and k. */
-function isField(name: string, field: string): boolean {
-  return name.replaceAll('\u017f', 's').replaceAll('\u212a', 'k').toLowerCase() === field;
+function asText(field: string | Buffer): string {
+  return typeof field === 'string' ? field : decodeText(field);
 }
 
-function objectFields(value: unknown, where: string): (readonly [string, unknown])[] {
-  if (value === null) return [];
-  if (typeof value !== 'object' || Array.isArray(value))
-    throw new DockerConfigError('wrongType', `${where} is no object`);
-  return Object.entries(value);
+/** Go matches field names without regard to case, by Unicode folding: U+017F is an s as well, U+212A a k. */
+function isField(name: string, field: string): boolean {
+  return name.replaceAll('\u017f', 's').toLowerCase() === field;
+}
+
+/** None for null, which Go takes for nothing said. */
+function objectMembers(raw: RawJson, where: string): readonly JsonMember[] {
+  const members = isNull(raw) ? [] : membersOf(raw);
+  if (members === undefined) throw new DockerConfigError('wrongType', `${where} is no object`);
+  return members;
 }
 
 /** Undefined for null, which leaves a field as it was. */
-function stringField(value: unknown, where: string): string | undefined {
-  if (value === null) return undefined;
-  if (typeof value !== 'string') throw new DockerConfigError('wrongType', `${where} is no string`);
+function stringField(raw: RawJson, where: string): string | undefined {
+  const value = stringOf(raw);
+  if (value === undefined && !isNull(raw)) throw new DockerConfigError('wrongType', `${where} is no string`);
   return value;
 }

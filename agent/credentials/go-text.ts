@@ -1,60 +1,69 @@
 import { isUtf8 } from 'node:buffer';
 
 /**
+ * Text as Go reads and writes it, where that differs from JavaScript: Go's strings are bytes that need not be UTF-8.
+ */
+
+const REPLACEMENT = '\ufffd';
+
+/**
  * Bytes as Go's decoders read them: one U+FFFD for each byte that is no part of well-formed UTF-8 (unicode/utf8
  * DecodeRune). The web's decoders put one for a whole broken sequence, which would give other hashes than kubelet's.
  */
-export function decodeText(bytes: Uint8Array): string {
-  return runes(bytes).join('');
+export function decodeText(bytes: Buffer): string {
+  return decodeParts(bytes, (text) => text, REPLACEMENT);
 }
 
-/** A string as Go's encoding/json writes it, HTML escaping on: what kubelet hashes. Not-UTF-8 bytes become `\ufffd`. */
-export function quoteJson(bytes: Uint8Array): string {
-  const escaped = isUtf8(bytes)
-    ? Buffer.from(bytes).toString('utf8').replace(ESCAPED, escapeCharacter)
-    : runes(bytes, '\\ufffd', escapeAll).join('');
-  return `"${escaped}"`;
+/**
+ * A string as Go's encoding/json writes it with HTML escaping on (encode.go, appendString). Bytes that are not UTF-8
+ * become the six characters `\ufffd`; a U+FFFD that was there before stays as it is.
+ */
+export function quoteJson(bytes: Buffer): string {
+  return `"${decodeParts(bytes, escapeText, '\\ufffd')}"`;
 }
 
-/** A lone surrogate in a JSON text decodes to U+FFFD in Go. */
-export function encodeText(text: string): Buffer {
-  return Buffer.from(text.toWellFormed(), 'utf8');
-}
+/** Of the control characters only those below U+0020. */
+const ESCAPED = /["\\<>&\u2028\u2029]|[^\P{Cc}\u007f-\u009f]/gu;
+const SHORT_ESCAPES: ReadonlyMap<string, string> = new Map([
+  ['"', '\\"'],
+  ['\\', '\\\\'],
+  ['\b', '\\b'],
+  ['\f', '\\f'],
+  ['\n', '\\n'],
+  ['\r', '\\r'],
+  ['\t', '\\t'],
+]);
 
-const ESCAPED = /["\\<>&\u0000-\u001f\u2028\u2029]/g;
-const SHORT: Readonly<Record<string, string>> = {
-  '"': '\\"',
-  '\\': '\\\\',
-  '\b': '\\b',
-  '\f': '\\f',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-};
-
-function escapeCharacter(character: string): string {
-  return SHORT[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
-}
-
-function escapeAll(text: string): string {
+function escapeText(text: string): string {
   return text.replace(ESCAPED, escapeCharacter);
 }
 
-function runes(
-  bytes: Uint8Array,
-  broken = '\ufffd',
-  shape: (text: string) => string = (text) => text,
-): string[] {
-  const buffer = Buffer.from(bytes);
-  if (isUtf8(buffer)) return [shape(buffer.toString('utf8'))];
-  const found: string[] = [];
+function escapeCharacter(character: string): string {
+  return SHORT_ESCAPES.get(character) ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+/** Well-formed stretches through `shape`, `broken` for every other byte. */
+function decodeParts(bytes: Buffer, shape: (text: string) => string, broken: string): string {
+  if (isUtf8(bytes)) return shape(bytes.toString('utf8'));
+  const parts: string[] = [];
   let start = 0;
-  while (start < buffer.length) {
-    const length = [1, 2, 3, 4].find(
-      (n) => start + n <= buffer.length && isUtf8(buffer.subarray(start, start + n)),
-    );
-    found.push(length === undefined ? broken : shape(buffer.toString('utf8', start, start + length)));
-    start += length ?? 1;
+  let at = 0;
+  while (at < bytes.length) {
+    const length = runeLength(bytes, at);
+    if (length === 0) {
+      parts.push(shape(bytes.toString('utf8', start, at)), broken);
+      start = at + 1;
+    }
+    at += length === 0 ? 1 : length;
   }
-  return found;
+  parts.push(shape(bytes.toString('utf8', start)));
+  return parts.join('');
+}
+
+/** How many bytes the rune at this place takes; 0 where there is none. */
+function runeLength(bytes: Buffer, at: number): number {
+  const lead = bytes[at] ?? 0;
+  if (lead < 0x80) return 1;
+  const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  return at + length <= bytes.length && isUtf8(bytes.subarray(at, at + length)) ? length : 0;
 }

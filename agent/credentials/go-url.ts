@@ -1,82 +1,89 @@
+import { isIPv6 } from 'node:net';
+
 /**
- * The part of Go's net/url and net that kubelet's keyring reads registry keys with: `https://` in front, then
- * url.Parse, and only host and path of the result. The web's URL parser normalizes where Go does not.
+ * The part of Go's net/url and net that kubelet's keyring reads registry keys and image names with: `https://` in
+ * front, url.Parse, then only host and path. The web's parser normalizes where Go's does not. As of Go 1.26, which
+ * kubelet 1.36 is built with: brackets only around an IPv6 address, colons only before a port.
+ *
+ * Texts are byte strings here, as Go's are: one character for each byte of UTF-8.
  */
 
 export type HostAndPath = { readonly host: string; readonly path: string };
 
-/** Host and decoded path of a key or an image without scheme; undefined where url.Parse gives an error. */
-export function parseSchemeless(text: string): HostAndPath | undefined {
-  if (/[\u0000-\u001f\u007f]/.test(text)) return undefined;
-  const withoutFragment = cut(text, '#');
-  const withoutQuery = cut(withoutFragment.before, '?').before;
-  const slash = withoutQuery.indexOf('/');
-  const authority = slash === -1 ? withoutQuery : withoutQuery.slice(0, slash);
-  const path = slash === -1 ? '' : withoutQuery.slice(slash);
-  const at = authority.lastIndexOf('@');
-  if (at !== -1 && !isUserinfo(authority.slice(0, at))) return undefined;
-  const host = parseHost(authority.slice(at + 1));
-  const decodedPath = unescape(path);
-  const fragmentOk = withoutFragment.after === undefined || unescape(withoutFragment.after) !== undefined;
-  return host === undefined || decodedPath === undefined || !fragmentOk
-    ? undefined
-    : { host, path: decodedPath };
+export function toByteString(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1');
 }
 
-/** net.SplitHostPort, with the whole host and no port where that gives an error. */
+/** Host and decoded path of a text without scheme (ParseSchemelessURL); undefined where url.Parse gives an error. */
+export function parseSchemeless(text: string): HostAndPath | undefined {
+  const [url, fragment] = cut(text, '#');
+  if (hasControlByte(url) || percentDecode(fragment) === undefined) return undefined;
+  const [hierarchy] = cut(url, '?');
+  const slash = hierarchy.indexOf('/');
+  const authority = slash === -1 ? hierarchy : hierarchy.slice(0, slash);
+  const host = parseAuthority(authority);
+  const path = percentDecode(slash === -1 ? '' : hierarchy.slice(slash));
+  return host === undefined || path === undefined ? undefined : { host, path };
+}
+
+/** net.SplitHostPort as SplitURL uses it: where that gives an error, all of it is the name. */
 export function splitPort(host: string): { readonly name: string; readonly port: string } {
   const colon = host.lastIndexOf(':');
-  const whole = { name: host, port: '' };
-  if (colon === -1) return whole;
-  const bracketed = /^\[([^[\]]*)\]:([^[\]:]*)$/.exec(host);
-  if (bracketed) return { name: bracketed[1] ?? '', port: bracketed[2] ?? '' };
-  if (/[[\]]/.test(host) || host.indexOf(':') !== colon) return whole;
-  return { name: host.slice(0, colon), port: host.slice(colon + 1) };
+  const bracket = host.lastIndexOf(']');
+  const port = host.slice(colon + 1);
+  if (host.startsWith('[') && bracket === colon - 1) return { name: host.slice(1, bracket), port };
+  return colon === -1 || bracket !== -1 ? { name: host, port: '' } : { name: host.slice(0, colon), port };
+}
+
+function parseAuthority(authority: string): string | undefined {
+  const at = authority.lastIndexOf('@');
+  if (at !== -1 && !isUserinfo(authority.slice(0, at))) return undefined;
+  return parseHost(authority.slice(at + 1));
 }
 
 function parseHost(host: string): string | undefined {
   const open = host.lastIndexOf('[');
-  if (open !== -1) return parseBracketed(host, open);
-  const colon = host.lastIndexOf(':');
-  if (colon !== -1 && !/^:\d*$/.test(host.slice(colon))) return undefined;
-  return unescapeHost(host);
+  if (open > 0) return undefined;
+  if (open === 0) return isBracketed(host) ? host : undefined;
+  const colon = host.indexOf(':');
+  return colon === -1 || isOptionalPort(host.slice(colon)) ? decodeHost(host) : undefined;
 }
 
-/** Only an IPv6 address may stand in brackets (net/url since Go 1.25). */
-function parseBracketed(host: string, open: number): string | undefined {
+/**
+ * `[IPv6]` or `[IPv6]:port`. One with a zone is an address for url.Parse, but no image name can have one, so that a
+ * key with a zone fits nothing.
+ */
+function isBracketed(host: string): boolean {
   const close = host.lastIndexOf(']');
-  if (close < open || !/^(?::\d*)?$/.test(host.slice(close + 1))) return undefined;
-  const address = host.slice(open + 1, close);
-  if (!/^[0-9A-Fa-f:.]+$/.test(address) || !address.includes(':') || !URL.canParse(`http://[${address}]/`))
-    return undefined;
-  return `[${address}]${host.slice(close + 1)}`;
+  const address = host.slice(1, Math.max(close, 1));
+  return !address.includes('%') && isIPv6(address) && isOptionalPort(host.slice(close + 1));
 }
 
-/** In a host only bytes beyond ASCII may be percent-encoded, and of ASCII only these stand for themselves. */
-function unescapeHost(host: string): string | undefined {
-  if (!/^(?:[A-Za-z0-9\-_.~!$&'()*+,;=:<>"]|[^\u0000-\u007f]|%[89A-Fa-f][0-9A-Fa-f]|%25)*$/.test(host))
-    return undefined;
-  return unescape(host);
+function isOptionalPort(text: string): boolean {
+  return /^(?::[0-9]*)?$/.test(text);
 }
 
-function unescape(text: string): string | undefined {
-  if (!text.includes('%')) return text;
-  if (/%(?![0-9A-Fa-f]{2})/.test(text)) return undefined;
-  const bytes = text.replace(/%([0-9A-Fa-f]{2})|[^%]+/g, (part, hex: string | undefined) =>
-    hex === undefined
-      ? Buffer.from(part, 'utf8').toString('latin1')
-      : String.fromCharCode(Number.parseInt(hex, 16)),
-  );
-  return Buffer.from(bytes, 'latin1').toString('utf8');
+/** In a host only bytes beyond ASCII may be percent-encoded (and `%` itself), and few of ASCII stand for themselves. */
+function decodeHost(host: string): string | undefined {
+  if (/[^A-Za-z0-9\-_.~!$&'()*+,;=:<>"\]%\u0080-\u00ff]|%(?!25)[0-7]/.test(host)) return undefined;
+  return percentDecode(host);
 }
 
 function isUserinfo(text: string): boolean {
-  return /^[A-Za-z0-9\-._:~!$&'()*+,;=%@]*$/.test(text) && unescape(text) !== undefined;
+  return /^[A-Za-z0-9\-._:~!$&'()*+,;=%@]*$/.test(text) && percentDecode(text) !== undefined;
 }
 
-function cut(text: string, separator: string): { before: string; after: string | undefined } {
+function percentDecode(text: string): string | undefined {
+  if (/%(?![0-9A-Fa-f]{2})/.test(text)) return undefined;
+  return text.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+/** Of what Unicode calls control characters only ASCII's: the others are parts of UTF-8 here. */
+function hasControlByte(text: string): boolean {
+  return /[^\P{Cc}\u0080-\u009f]/u.test(text);
+}
+
+function cut(text: string, separator: string): [before: string, after: string] {
   const position = text.indexOf(separator);
-  return position === -1
-    ? { before: text, after: undefined }
-    : { before: text.slice(0, position), after: text.slice(position + 1) };
+  return position === -1 ? [text, ''] : [text.slice(0, position), text.slice(position + 1)];
 }

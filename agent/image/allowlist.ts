@@ -48,7 +48,10 @@ export function parseAllowlist(patterns: readonly string[]): Allowlist {
   return { names, prefixes };
 }
 
-/** Does the image, its tag and digest cut, stand on the list? Names are not normalized; what is no name does not. */
+/**
+ * Does the image, its tag and digest cut, stand on the list? Nothing is normalized: `busybox` and
+ * `docker.io/library/busybox` are two entries. A text that is no image name never does (kubelet refuses it earlier).
+ */
 export function allowlistMatches({ names, prefixes }: Allowlist, image: string): boolean {
   try {
     const trimmed = trimImageName(image);
@@ -61,7 +64,9 @@ export function allowlistMatches({ names, prefixes }: Allowlist, image: string):
 
 /** The part of a wildcard pattern before the `*`, slash included; undefined for one without wildcard. */
 function prefixOf(pattern: string): string | undefined {
-  if (pattern !== trimSpace(pattern)) throw new AllowlistError('surroundingSpaces', pattern);
+  // Unicode's White_Space is what Go's strings.TrimSpace cuts; String.trim differs (U+0085, U+FEFF).
+  if (/^\p{White_Space}|\p{White_Space}$/u.test(pattern))
+    throw new AllowlistError('surroundingSpaces', pattern);
   const isWildcard = pattern.endsWith('/*');
   const rest = isWildcard ? pattern.slice(0, -1) : pattern;
   if (rest === '' || rest === '/') throw new AllowlistError('tooShort', pattern);
@@ -79,12 +84,4 @@ function nameOf(pattern: string): string {
   }
   if (trimmed !== pattern) throw new AllowlistError('tagOrDigest', pattern);
   return pattern;
-}
-
-/** Go's strings.TrimSpace: Unicode White_Space, which is not quite what String.trim cuts (U+FEFF, U+0085). */
-function trimSpace(text: string): string {
-  return text.replace(
-    /^[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+|[\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/gu,
-    '',
-  );
 }

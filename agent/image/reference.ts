@@ -41,8 +41,9 @@ type Parts = {
   readonly digest: string;
 };
 
+/** Ours: no name that a registry could serve comes near, and it bounds what a hostile one costs. */
 const MAX_TEXT = 4_096;
-/** distribution/reference RepositoryNameTotalLengthMax. */
+/** distribution/reference RepositoryNameTotalLengthMax; it leaves out the registry. */
 const MAX_PATH = 255;
 
 const DOMAIN =
@@ -59,8 +60,8 @@ const DEFAULT_DOMAIN = 'docker.io';
  * @throws ImageNameError
  */
 export function parseImageName(text: string): ImageName {
-  if (/^[a-f0-9]{64}$/.test(text)) throw new ImageNameError('imageId', text);
   if (text.length > MAX_TEXT) throw new ImageNameError('tooLong', text);
+  if (/^[a-f0-9]{64}$/.test(text)) throw new ImageNameError('imageId', text);
   const { domain, rest } = splitDomain(text);
   const colon = rest.indexOf(':');
   const remote = colon === -1 ? rest : rest.slice(0, colon);
@@ -84,9 +85,14 @@ export function trimImageName(text: string): string {
   return nameOf(parseReference(text, text));
 }
 
-/** A name that parses to the same again. */
-export function formatImageName({ repository, tag, digest }: ImageName): string {
+/** A text that parses to the same again. */
+export function formatReference({ repository, tag, digest }: ImageName): string {
   return `${repository}${tag === '' ? '' : `:${tag}`}${digest === '' ? '' : `@${digest}`}`;
+}
+
+/** `repository@digest`: the one content, whatever a tag means by now. */
+export function digestReference(repository: string, digest: string): string {
+  return `${repository}@${digest}`;
 }
 
 /** The normalized repository of one of the runtime's RepoTags or RepoDigests; undefined for `<none>` and the like. */

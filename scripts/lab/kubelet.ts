@@ -48,7 +48,7 @@ export class ContainerNotStarted extends LabError {
 }
 
 /** A container that runs; times are nanoseconds since 1970, as the runtime tells them. */
-interface StartedContainer {
+export interface StartedContainer {
   name: string;
   id: string;
   createdAt: bigint;

@@ -51,8 +51,8 @@ async function tellStory(): Promise<boolean> {
   say(`Bringing up a node: containerd ${series}, three registries, images made on the spot ...`);
   const node = await startNode({ containerd: series });
   try {
-    const state = join(node.root, 'state');
-    const podsDirectory = join(node.root, 'pods');
+    const state = join(node.root, 'agent-state');
+    const podsDirectory = join(node.root, 'agent-pods');
     await mkdir(podsDirectory);
     const steps = await prepareStory(node);
     const flags = [

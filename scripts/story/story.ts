@@ -60,7 +60,7 @@ export async function prepareStory(node: LabNode): Promise<Step[]> {
   const refused: Step['promise'] = { verdict: 'denied', reason: 'registryRefused', requests: 'some' };
   const never: Step['promise'] = { verdict: 'denied', reason: 'neverWithoutRecord', requests: 'none' };
   const { a, b, c, d, e } = tenants;
-  const aOfToken: Tenant = { ...a, login: { username: 'alice', password: token.users['alice'] ?? '' } };
+  const aOfToken: Tenant = { ...a, login: { username: 'alice', password: token.users.alice ?? '' } };
   return [
     step(a, htpasswd, 'IfNotPresent', 'A pulls its private image and runs it', granted),
     step(a, htpasswd, 'IfNotPresent', 'A runs a second container', known),

@@ -43,7 +43,7 @@ export function tenantsOf({ registries }: LabNode): Tenants {
       letter: 'E',
       namespace: 'team-e',
       who: 'is known to the registry, but without the right to this repository',
-      login: { username: 'bob', password: registries.token.users['bob'] ?? '' },
+      login: { username: 'bob', password: registries.token.users.bob ?? '' },
     },
   };
 }

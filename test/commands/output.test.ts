@@ -1,0 +1,70 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { formatTable, type OutputFormat, printOutput, timeText } from '../../agent/commands/output.ts';
+
+type Row = { readonly name: string; readonly image: string };
+
+const columns = [
+  { header: 'NAME', value: (row: Row) => row.name },
+  { header: 'IMAGE', value: (row: Row) => row.image },
+];
+
+function printed(format: OutputFormat, rows: readonly Row[]): string {
+  let text = '';
+  printOutput((part) => (text += part), format, { data: rows, rows, columns });
+  return text;
+}
+
+describe('a table', () => {
+  it('has aligned columns, and a dash for what is empty', () => {
+    const rows = [
+      { name: 'a', image: 'busybox' },
+      { name: 'longer', image: '' },
+    ];
+    expect(formatTable(columns, rows)).toBe('NAME    IMAGE\na       busybox\nlonger  -\n');
+  });
+
+  it('is its headers alone when there is nothing', () => {
+    expect(formatTable(columns, [])).toBe('NAME  IMAGE\n');
+  });
+
+  it('cuts what is too long', () => {
+    expect(formatTable(columns, [{ name: 'a', image: 'b'.repeat(5_000) }]).length).toBeLessThan(500);
+  });
+});
+
+describe('text from tenants', () => {
+  const text = fc.string({ unit: 'binary' });
+
+  it('is one line of a table, without a character that moves the cursor', () => {
+    fc.assert(
+      fc.property(text, text, (name, image) => {
+        const lines = printed('table', [{ name, image }]).split('\n');
+        expect(lines).toHaveLength(3);
+        expect(lines.join('')).not.toMatch(/[\p{Cc}\u2028\u2029\u202e]/u);
+      }),
+    );
+  });
+
+  it('comes out of JSON and YAML as it went in, and is harmless on a terminal', () => {
+    fc.assert(
+      fc.property(text, text, (name, image) => {
+        const rows = [{ name: name.toWellFormed(), image: image.toWellFormed() }];
+        const json = printed('json', rows);
+        const yaml = printed('yaml', rows);
+        expect(JSON.parse(json)).toEqual(rows);
+        expect(parse(yaml)).toEqual(rows);
+        expect((json + yaml).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u2028\u2029\u202e]/u);
+      }),
+    );
+  });
+});
+
+describe('a time', () => {
+  it('is written as RFC 3339, and what is none as nothing', () => {
+    expect(timeText(0)).toBe('1970-01-01T00:00:00.000Z');
+    expect(timeText(Number.NaN)).toBe('');
+    expect(timeText(1e18)).toBe('');
+  });
+});

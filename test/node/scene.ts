@@ -1,0 +1,98 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { StartedContainer } from '../../scripts/lab/kubelet.ts';
+import { type LabNode, startNode } from '../../scripts/lab/node.ts';
+import type { ContainerdSeries } from '../../scripts/lab/programs.ts';
+import { containerdVersions } from '../../scripts/lab/programs.ts';
+import { type AgentProcess, startAgent } from '../../scripts/story/agent-process.ts';
+import { podOf, type Tenants, tenantsOf, type Wanted, writeManifests } from '../../scripts/story/tenants.ts';
+
+/** A real node with the tenants of the story, and the real agent as a process of its own. */
+export type Scene = {
+  readonly node: LabNode;
+  readonly tenants: Tenants;
+  readonly stateDir: string;
+  readonly podsDirectory: string;
+  /** The agent that was started last. */
+  agent(): AgentProcess;
+  startAgent(...flags: string[]): Promise<AgentProcess>;
+  /** Writes the pod's manifests, then lets kubelet's stand-in run it; gives its one container. */
+  run(wanted: Omit<Wanted, 'name'> & { name?: string }): Promise<StartedContainer>;
+  /** The same for a pod that the agent is never told about. */
+  runUnknown(wanted: Omit<Wanted, 'name'>): Promise<StartedContainer>;
+  isRunning(id: string): Promise<boolean>;
+  /** Resolves when the container has ended; throws after the time limit (ms). */
+  ended(id: string, timeoutMs?: number): Promise<void>;
+  stop(): Promise<void>;
+};
+
+/** Every containerd that this machine can get, and why it cannot get the others. */
+export const offers = await containerdVersions();
+
+/** The newest containerd that can be had, for what does not depend on the version. */
+export function newest(): ContainerdSeries {
+  const order: readonly ContainerdSeries[] = ['2', '1.7', '1.6'];
+  const best = order.find((series) => offers.some(({ containerd, available }) => containerd === series && available));
+  if (best === undefined) throw new Error('no containerd can be had on this machine');
+  return best;
+}
+
+export async function openScene(containerd: ContainerdSeries): Promise<Scene> {
+  const node = await startNode({ containerd });
+  const stateDir = join(node.root, 'agent-state');
+  const podsDirectory = join(node.root, 'agent-pods');
+  await mkdir(podsDirectory);
+  const agents: AgentProcess[] = [];
+  let pods = 0;
+
+  const named = (wanted: Omit<Wanted, 'name'> & { name?: string }): Wanted => {
+    pods += 1;
+    return { name: `pod-${pods}`, ...wanted };
+  };
+  const start = async (wanted: Wanted, known: boolean): Promise<StartedContainer> => {
+    const pod = podOf(wanted);
+    if (known) await writeManifests(podsDirectory, wanted, pod);
+    const { containers } = await node.kubelet.runPod(pod, wanted.tenant.login);
+    const [container] = containers;
+    if (container === undefined) throw new Error('the pod has no container');
+    return container;
+  };
+  const isRunning = async (id: string): Promise<boolean> =>
+    (await node.kubelet.containerStatus(id)).state === 'CONTAINER_RUNNING';
+
+  return {
+    node,
+    tenants: tenantsOf(node),
+    stateDir,
+    podsDirectory,
+    agent() {
+      const agent = agents.at(-1);
+      if (agent === undefined) throw new Error('no agent was started');
+      return agent;
+    },
+    async startAgent(...flags) {
+      const agent = startAgent([
+        ...['--runtime-endpoint', node.endpoint, '--state-dir', stateDir, '--pods-directory', podsDirectory],
+        // Waiting 10 s for each list of containerd 1.6, which has no events, would only make the tests slow.
+        ...['--poll-interval', '500ms', '--existing-containers-delay', '0s', ...flags],
+      ]);
+      agents.push(agent);
+      await agent.ready();
+      return agent;
+    },
+    run: (wanted) => start(named(wanted), true),
+    runUnknown: (wanted) => start(named(wanted), false),
+    isRunning,
+    async ended(id, timeoutMs = 15_000) {
+      const deadline = Date.now() + timeoutMs;
+      while (await isRunning(id)) {
+        if (Date.now() > deadline) throw new Error(`container ${id} still runs:\n${agents.at(-1)?.log()}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+    async stop() {
+      await Promise.allSettled(agents.map((agent) => agent.kill()));
+      await node.stop();
+    },
+  };
+}
