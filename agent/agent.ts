@@ -49,6 +49,27 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const stopping = new AbortController();
   const socketPath = findRuntimeSocket(config.runtimeEndpoint);
 
+  let watch: ContainerWatch | undefined;
+  let begun = false;
+
+  // First of all, because everything else may report to it while it is being opened; what it observes it asks later.
+  const metrics = createMetrics({
+    build: {
+      version: packageVersion(),
+      revision: config.revision ?? 'unknown',
+      nodeVersion: process.version,
+    },
+    observed: {
+      pulledRecords: () => store.listPulledRecords().length,
+      pullIntents: () => store.listPullIntents().length,
+      runtimeConnected: () => client.connected(),
+      runtimeEventsSupported: () => watch?.health().eventsSupported ?? false,
+      podsSourceReady: () => pods.problem() === undefined,
+      fuseOpen: () => fuse.isOpen(),
+      pendingVerdicts: () => judge.pending(),
+    },
+  });
+
   const onRecordStoreError = (error: RecordStoreError): void => {
     metrics.recordStoreError(error.reason);
     log.error({ reason: error.reason, err: error }, 'a record could not be written');
@@ -90,29 +111,11 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
           )
         : log.warn({ fuse: 'closed' }, 'the fuse closed: denied containers are stopped again'),
   );
-  let watch: ContainerWatch | undefined;
-  let begun = false;
-
-  const metrics = createMetrics({
-    build: {
-      version: packageVersion(),
-      revision: config.revision ?? 'unknown',
-      nodeVersion: process.version,
-    },
-    observed: {
-      pulledRecords: () => store.listPulledRecords().length,
-      pullIntents: () => store.listPullIntents().length,
-      runtimeConnected: () => client.connected(),
-      runtimeEventsSupported: () => watch?.health().eventsSupported ?? false,
-      podsSourceReady: () => pods.problem() === undefined,
-      fuseOpen: () => fuse.isOpen(),
-      pendingVerdicts: () => judge.pending(),
-    },
-  });
   const verifier = createVerifier({
     store,
     runtime: client,
     policy: makePolicy(config.verificationPolicy, config.verificationAllowlist),
+    rotatedSecrets: config.rotatedSecrets,
     readCredentials: createPodCredentialsReader(pods, keyedHash),
     repull: createRepuller({
       runtime: client,

@@ -1,33 +1,25 @@
 import { isImageId } from '../image/image-id.ts';
-import { ImageNameError, parseImageName } from '../image/reference.ts';
-import type { Pod, PodContainer, PullPolicy } from '../pods/source.ts';
+import { ImageNameError, parseImageName, trimImageName } from '../image/reference.ts';
+import type { PullPolicy } from '../pods/source.ts';
 import { type RecordStore, RecordStoreError } from '../records/store.ts';
 import { type Runtime, RuntimeError } from '../runtime/runtime.ts';
-import { checkAccess } from './check.ts';
-import type { Decision } from './decide.ts';
+import { createLookup } from './lookup.ts';
 import { type Name, namesOfContent } from './names.ts';
-import type { PodCredentialsReader } from './pod-credentials.ts';
+import type { PodCredential, PodCredentialsReader } from './pod-credentials.ts';
 import type { VerificationPolicy } from './policy.ts';
+import { createProve } from './prove.ts';
 import type { Repuller } from './repull.ts';
+import type { AccessRequest, CheckResult } from './request.ts';
 import { allowed, denied, unverifiable, type Verdict } from './verdict.ts';
 
-/** One container's request: may its pod use this content? */
-export type AccessRequest = {
-  readonly pod: Pod;
-  readonly container: Pick<PodContainer, 'name' | 'image' | 'imagePullPolicy'>;
-  /** The image id of the content that the container really uses. */
-  readonly imageRef: string;
-  /** False for containers that ran before anyone asked. */
-  readonly urgent: boolean;
-};
-
-/** Kubelet's words for how a check ended (image_mustpull_checks_total). */
-export type CheckResult = 'credentialPolicyAllowed' | 'credentialRecordFound' | 'mustAuthenticate' | 'error';
+/** What is done with a secret that was good for a pull and has been changed since; `trust` is kubelet's way. */
+export type RotatedSecrets = 'trust' | 'verify' | 'deny';
 
 export type VerifierOptions = {
   readonly store: RecordStore;
   readonly runtime: Pick<Runtime, 'imageStatus'>;
   readonly policy: VerificationPolicy;
+  readonly rotatedSecrets: RotatedSecrets;
   readonly readCredentials: PodCredentialsReader;
   readonly repull: Repuller;
   readonly onCheck: (result: CheckResult) => void;
@@ -35,138 +27,114 @@ export type VerifierOptions = {
   readonly onRecordStoreError: (error: RecordStoreError) => void;
 };
 
+export type Access = {
+  readonly verdict: Verdict;
+  /** The verdict stands for now and is being verified: what came of it. Never rejects. */
+  readonly revision?: Promise<Verdict>;
+};
+
 export type Verifier = {
   /** The verdict on one container. Asks the registry only where neither policy nor record answers. Never throws. */
-  ensureAccess(request: AccessRequest): Promise<Verdict>;
+  ensureAccess(request: AccessRequest): Promise<Access>;
   /** Resolves when nothing that was begun in the background is left. */
   idle(): Promise<void>;
 };
 
-/** How a look-up of policy and record ended, before any registry is asked. */
-type Checked = Verdict | { readonly verdict: 'mustAuthenticate' };
-
-const mustAuthenticate: Checked = { verdict: 'mustAuthenticate' };
+type Judged = Access & { readonly pullRequired: boolean };
 
 /** Composes kubelet's EnsureImageExists for content that is present (pkg/kubelet/images/image_manager.go). */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { store, policy, readCredentials, repull } = options;
+  const { store, policy, rotatedSecrets } = options;
+  const lookup = createLookup({ ...options, noticeRotation: rotatedSecrets !== 'trust', remember });
+  const prove = createProve(options);
   const background = new Set<Promise<unknown>>();
 
-  /** Policy, inventory and record for one name of the content; a match may teach the record new coordinates. */
-  async function check(request: AccessRequest, image: string, repository: string): Promise<Checked> {
-    const about = { image, imageRef: request.imageRef };
-    let result = checkAccess(store, policy, about);
-    if (result.result === 'needsPodCredentials') {
-      const read = await readCredentials(request.pod, repository);
-      if ('verdict' in read) {
-        options.onCheck('error');
-        return read;
-      }
-      result = checkAccess(store, policy, about, { secrets: read.credentials.map(({ secret }) => secret) });
-    }
-    return checkedOf(about, result);
-  }
+  async function judgeContent(request: AccessRequest): Promise<Judged> {
+    const { image, imagePullPolicy } = request.container;
+    const found = await lookup(request, image, repositoryOfSpec(image) ?? '');
+    if (found.verdict === 'rotated') return judgeRotated(request, image, found.credential);
+    const byNameAlone = found.verdict === 'allowed' && policyGoesByName(policy, found);
+    if (found.verdict !== 'mustAuthenticate' && !byNameAlone) return { verdict: found, pullRequired: false };
 
-  function checkedOf(about: { image: string; imageRef: string }, result: Decision): Checked {
-    switch (result.result) {
-      case 'credentialPolicyAllowed':
-        options.onCheck(result.result);
-        return result.reason === 'preloaded'
-          ? allowed('preloaded', 'the image was on the node before Pullwarden')
-          : allowed('verificationPolicy', `policy ${policy.name} asks for no verification`);
-      case 'credentialRecordFound': {
-        options.onCheck(result.result);
-        const learn = 'learn' in result ? result.learn : undefined;
-        if (learn) remember(() => store.mergeCredentials(about.image, about.imageRef, learn));
-        return allowed('recordMatched', 'these credentials, or everyone, were granted this image before');
-      }
-      case 'error':
-        options.onCheck('error');
-        return mustAuthenticate;
-      case 'mustAuthenticate':
-      case 'needsPodCredentials':
-        options.onCheck('mustAuthenticate');
-        return mustAuthenticate;
-    }
-  }
-
-  /** Asks the registry with the pod's credentials; a refusal counts only when the secrets are still what they were. */
-  async function prove(request: AccessRequest, name: Name): Promise<Verdict> {
-    if (request.container.imagePullPolicy === 'Never') return neverWithoutRecord(request);
-    let read = await readCredentials(request.pod, name.repository);
-    for (;;) {
-      if ('verdict' in read) return read;
-      const answer = await repull({
-        name,
-        imageRef: request.imageRef,
-        credentials: read.credentials,
-        urgent: request.urgent,
-      });
-      if (answer.answer === 'granted')
-        return allowed('repullSucceeded', `the registry granted ${name.repository} to this pod`);
-      const again = await readCredentials(request.pod, name.repository, { fresh: true });
-      if ('verdict' in again || again.version === read.version) {
-        return answer.answer === 'unverifiable'
-          ? unverifiable(answer.reason, answer.message)
-          : denied('registryRefused', refusal(name, read.credentials.length, read.missing, answer.message));
-      }
-      read = again;
-    }
+    const listed = await options.runtime.imageStatus(request.imageRef);
+    if (listed === undefined) return { verdict: imageNotPresent, pullRequired: true };
+    const names = namesOfContent(image, listed);
+    if (names.kind === 'invalid')
+      return { verdict: unverifiable('imageNameInvalid', names.message), pullRequired: true };
+    if (names.kind === 'others') return judgeOtherNames(request, names.names);
+    if (found.verdict === 'allowed') return { verdict: found, pullRequired: false };
+    const verdict =
+      imagePullPolicy === 'Never' ? neverWithoutRecord(request) : await prove(request, names.name);
+    return { verdict, pullRequired: true };
   }
 
   /** The spec does not name this content: any name that the runtime lists for it will do, if the pod may pull that. */
-  async function proveAnyName(request: AccessRequest, names: readonly Name[]): Promise<Verdict> {
+  async function judgeOtherNames(request: AccessRequest, names: readonly Name[]): Promise<Judged> {
     if (names.length === 0 && store.isPreloaded(request.imageRef, '')) {
-      return allowed('preloaded', 'the image was on the node before Pullwarden');
+      return {
+        verdict: allowed('preloaded', 'the image was on the node before Pullwarden'),
+        pullRequired: false,
+      };
     }
     let unsettled: Verdict | undefined;
     const toProve: Name[] = [];
     for (const name of names) {
-      const checked = await check(request, name.image, name.repository);
-      if (checked.verdict === 'allowed') return checked;
-      if (checked.verdict === 'mustAuthenticate') toProve.push(name);
-      else unsettled ??= checked;
+      const found = await lookup(request, name.image, name.repository);
+      if (found.verdict === 'allowed') return { verdict: found, pullRequired: false };
+      if (found.verdict === 'rotated') return judgeRotated(request, name.image, found.credential);
+      if (found.verdict === 'mustAuthenticate') toProve.push(name);
+      else unsettled ??= found;
     }
-    if (request.container.imagePullPolicy === 'Never') return unsettled ?? neverWithoutRecord(request);
+    if (request.container.imagePullPolicy === 'Never') {
+      return { verdict: unsettled ?? neverWithoutRecord(request), pullRequired: true };
+    }
     for (const name of toProve) {
       const verdict = await prove(request, name);
-      if (verdict.verdict === 'allowed') return verdict;
+      if (verdict.verdict === 'allowed') return { verdict, pullRequired: true };
       if (verdict.verdict === 'unverifiable') unsettled ??= verdict;
     }
-    return (
-      unsettled ??
-      denied(
-        'imageMismatch',
-        `the container does not use ${request.container.image}, nor anything this pod may pull`,
-      )
-    );
+    return { verdict: unsettled ?? imageMismatch(request), pullRequired: true };
   }
 
-  async function judgeContent(request: AccessRequest): Promise<{ verdict: Verdict; pullRequired: boolean }> {
-    const { image } = request.container;
-    const repository = repositoryOfSpec(image);
-    const checked = await check(request, image, repository ?? '');
-    const byNameAlone = checked.verdict === 'allowed' && policyGoesByName(policy, checked);
-    if (checked.verdict !== 'mustAuthenticate' && !byNameAlone)
-      return { verdict: checked, pullRequired: false };
+  /**
+   * Kubelet trusts the coordinates of a secret and writes down its new, unverified hash. Here the hash vouches for
+   * nobody before the registry has granted it; until then `verify` lets the container run, and `deny` waits.
+   */
+  async function judgeRotated(
+    request: AccessRequest,
+    image: string,
+    credential: PodCredential,
+  ): Promise<Judged> {
+    const verified = verifyRotated(request, image, credential);
+    if (rotatedSecrets === 'deny') return { verdict: await verified, pullRequired: true };
+    const { namespace, name } = credential.secret;
+    const message = `secret ${namespace}/${name} was good for this image and has been changed since; it is being verified`;
+    return {
+      verdict: allowed('recordMatched', message),
+      revision: inBackground(verified),
+      pullRequired: false,
+    };
+  }
 
-    const listed = await options.runtime.imageStatus(request.imageRef);
-    if (listed === undefined) {
-      return {
-        verdict: unverifiable(
-          'imageNotPresent',
-          'the runtime no longer has the image, and Pullwarden pulls none that is absent',
-        ),
-        pullRequired: true,
-      };
+  /** A refusal takes the secret out of the record, and the pod is judged by what it has besides. */
+  async function verifyRotated(
+    request: AccessRequest,
+    image: string,
+    credential: PodCredential,
+  ): Promise<Verdict> {
+    try {
+      const listed = await options.runtime.imageStatus(request.imageRef);
+      if (listed === undefined) return imageNotPresent;
+      const names = namesOfContent(image, listed);
+      if (names.kind !== 'spec') return imageMismatch(request);
+      const verdict = await prove(request, names.name, credential);
+      if (verdict.verdict !== 'denied') return verdict;
+      remember(() => store.revokeSecret(request.imageRef, trimImageName(image), credential.secret));
+      const besides = await judgeContent(request);
+      return besides.verdict;
+    } catch (error) {
+      return verdictOfError(error);
     }
-    const names = namesOfContent(image, listed);
-    if (names.kind === 'invalid')
-      return { verdict: unverifiable('imageNameInvalid', names.message), pullRequired: true };
-    if (names.kind === 'others')
-      return { verdict: await proveAnyName(request, names.names), pullRequired: true };
-    if (checked.verdict === 'allowed') return { verdict: checked, pullRequired: false };
-    return { verdict: await prove(request, names.name), pullRequired: true };
   }
 
   /**
@@ -174,15 +142,14 @@ export function createVerifier(options: VerifierOptions): Verifier {
    * so that a later pod with the same right and pull policy Never finds the record that kubelet's own gate would have.
    */
   function learnFromAlways(request: AccessRequest): void {
-    const asIfNotPresent = {
-      ...request,
-      container: { ...request.container, imagePullPolicy: 'IfNotPresent' as const },
-      urgent: false,
-    };
-    const learning: Promise<unknown> = judgeContent(asIfNotPresent)
-      .catch(() => undefined)
-      .finally(() => background.delete(learning));
-    background.add(learning);
+    const container = { ...request.container, imagePullPolicy: 'IfNotPresent' as const };
+    void inBackground(judgeContent({ ...request, container, urgent: false }).catch(() => undefined));
+  }
+
+  function inBackground<Result>(work: Promise<Result>): Promise<Result> {
+    background.add(work);
+    void work.finally(() => background.delete(work));
+    return work;
   }
 
   function remember(write: () => void): void {
@@ -201,21 +168,35 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (pullPolicy === 'Always') {
         options.onEnsured(pullPolicy, true, true);
         learnFromAlways(request);
-        return allowed('pullPolicyAlways', 'kubelet has pulled the image with the credentials of this pod');
+        return {
+          verdict: allowed(
+            'pullPolicyAlways',
+            'kubelet has pulled the image with the credentials of this pod',
+          ),
+        };
       }
       try {
-        const { verdict, pullRequired } = await judgeContent(request);
-        options.onEnsured(pullPolicy, verdict.reason !== 'imageNotPresent', pullRequired);
-        return verdict;
+        const { pullRequired, ...access } = await judgeContent(request);
+        options.onEnsured(pullPolicy, access.verdict.reason !== 'imageNotPresent', pullRequired);
+        return access;
       } catch (error) {
-        if (error instanceof RuntimeError) return unverifiable('runtimeUnavailable', error.message);
-        return unverifiable('internalError', error instanceof Error ? error.message : String(error));
+        return { verdict: verdictOfError(error) };
       }
     },
     async idle() {
       while (background.size > 0) await Promise.allSettled(background);
     },
   };
+}
+
+const imageNotPresent = unverifiable(
+  'imageNotPresent',
+  'the runtime no longer has the image, and Pullwarden pulls none that is absent',
+);
+
+function verdictOfError(error: unknown): Verdict {
+  if (error instanceof RuntimeError) return unverifiable('runtimeUnavailable', error.message);
+  return unverifiable('internalError', error instanceof Error ? error.message : String(error));
 }
 
 function repositoryOfSpec(image: string): string | undefined {
@@ -234,16 +215,16 @@ function policyGoesByName(policy: VerificationPolicy, verdict: Verdict): boolean
 }
 
 /** Kubelet's words for an absent image (ErrImageNeverPull), so that a tenant learns nothing of what is on the node. */
-function neverWithoutRecord(request: AccessRequest): Verdict {
+function neverWithoutRecord({ container }: AccessRequest): Verdict {
   return denied(
     'neverWithoutRecord',
-    `Container image "${request.container.image}" is not present with pull policy of Never`,
+    `Container image "${container.image}" is not present with pull policy of Never`,
   );
 }
 
-function refusal(name: Name, tried: number, missing: readonly string[], answer: string): string {
-  const how =
-    tried === 0 ? 'anonymously (no credentials of the pod match)' : `with ${tried} credential(s) of the pod`;
-  const absent = missing.length > 0 ? `; imagePullSecrets that do not exist: ${missing.join(', ')}` : '';
-  return `the registry refused ${name.repository} ${how}${absent}: ${answer}`;
+function imageMismatch({ container }: AccessRequest): Verdict {
+  return denied(
+    'imageMismatch',
+    `the container does not use ${container.image}, nor anything this pod may pull`,
+  );
 }

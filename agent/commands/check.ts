@@ -70,6 +70,7 @@ export async function runCheck(
         store,
         runtime: client,
         policy: makePolicy(config.verificationPolicy, config.verificationAllowlist),
+        rotatedSecrets: config.rotatedSecrets,
         readCredentials,
         repull: async (request) => {
           wouldAsk.push(request);
@@ -84,7 +85,7 @@ export async function runCheck(
         rows.push(absent(container));
         continue;
       }
-      const verdict = await verifier.ensureAccess({ pod, container, imageRef, urgent: false });
+      const { verdict } = await verifier.ensureAccess({ pod, container, imageRef, urgent: false });
       const subject = {
         container: container.name,
         image: container.image,

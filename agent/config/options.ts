@@ -14,7 +14,7 @@ import {
 } from './types.ts';
 
 /** Subcommands that take options of the configuration. */
-export type CommandName = 'agent' | 'check' | 'records' | 'decisions' | 'doctor';
+export type CommandName = 'agent' | 'check' | 'records' | 'recordsExport' | 'decisions' | 'doctor';
 
 /** One option; its name is the key of the table, in camelCase, as in YAML. */
 type Option<Value> = {
@@ -32,7 +32,7 @@ type Option<Value> = {
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
-const ALL: readonly CommandName[] = ['agent', 'check', 'records', 'decisions', 'doctor'];
+const ALL: readonly CommandName[] = ['agent', 'check', 'records', 'recordsExport', 'decisions', 'doctor'];
 const path = text('PATH', 'a path', (value) => value !== '');
 const namespaces = list('NAMESPACES', 'namespace names', (item) =>
   /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(item),
@@ -67,7 +67,7 @@ export const OPTIONS = {
     type: optional(path),
     default: undefined,
     description: 'folder of manifests (Pods, Secrets, ServiceAccounts) to take pods and their secrets from',
-    commands: ['agent', 'check', 'doctor'],
+    commands: ['agent', 'check', 'recordsExport', 'doctor'],
   },
   nodeName: {
     type: text('NAME', 'a name of up to 253 characters without spaces', (value) => /^\S{1,253}$/.test(value)),
@@ -119,6 +119,13 @@ export const OPTIONS = {
     default: 'preloaded',
     description: 'whether images that are on the node when the agent first runs count as preloaded',
     commands: ['agent'],
+  },
+  rotatedSecrets: {
+    type: oneOf(['trust', 'verify', 'deny']),
+    default: 'verify',
+    description:
+      'a secret that was good for an image and was changed since: `trust` it as kubelet does, let its pods run and `verify` it in the background, or `deny` until it is verified',
+    commands: ['agent', 'check'],
   },
   pullTimeout: {
     type: duration(1_000, HOUR),

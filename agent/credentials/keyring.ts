@@ -64,6 +64,12 @@ export function lookup(keyring: Keyring, repository: string): readonly TrackedCr
   return found.length === 0 && isOfDefaultRegistry(repository) ? keyring.defaultRegistry : found;
 }
 
+/** The credentialHash of everything in a keyring that could ever be tried. As secret as lookup's answers. */
+export function credentialHashes(keyring: Keyring): readonly string[] {
+  const credentials = [...keyring.entries.flatMap((entry) => entry.credentials), ...keyring.defaultRegistry];
+  return [...new Set(credentials.map(({ credentialHash }) => credentialHash))];
+}
+
 function entriesOf(secret: Omit<KeyringSecret, 'uid'>): readonly DockerConfigEntry[] {
   try {
     return parseDockerConfig(secret);
@@ -111,10 +117,13 @@ function findMatching(entries: readonly KeyringEntry[], target: HostAndPath): re
   return found;
 }
 
-/** isDefaultRegistryMatch. It takes `localhost/app` for the default registry's too, unless something else fits. */
+/**
+ * isDefaultRegistryMatch, without `index.docker.io/app`, which an entry under index.docker.io fits by itself. It takes
+ * `localhost/app` for the default registry's too.
+ */
 function isOfDefaultRegistry(repository: string): boolean {
   const slash = repository.indexOf('/');
   const first = slash === -1 ? repository : repository.slice(0, slash);
   if (first === '') return false;
-  return slash === -1 || first === 'docker.io' || first === DEFAULT_REGISTRY || !/[.:]/.test(first);
+  return slash === -1 || first === 'docker.io' || !/[.:]/.test(first);
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import PQueue from 'p-queue';
+import type { AccessRequest } from '../access/request.ts';
 import { denied, unverifiable, type Verdict } from '../access/verdict.ts';
-import type { AccessRequest } from '../access/verifier.ts';
+import type { Access } from '../access/verifier.ts';
 import { type Pod, type PodContainer, type PodSource, PodSourceError } from '../pods/source.ts';
 import type { RuntimeContainer } from '../runtime/runtime.ts';
 import type { EnforcementAction, NotEnforced, StopOutcome } from './plan.ts';
@@ -22,7 +23,7 @@ export type Enforcement = { readonly action: EnforcementAction; readonly outcome
 
 export type JudgeOptions = {
   readonly pods: Pick<PodSource, 'getPod'>;
-  readonly ensureAccess: (request: AccessRequest) => Promise<Verdict>;
+  readonly ensureAccess: (request: AccessRequest) => Promise<Access>;
   /** Acts on a verdict; undefined for one that allows. */
   readonly enforce: (judgement: Judgement) => Promise<Enforcement | undefined>;
   /** Told of every verdict before it is enforced. */
@@ -84,29 +85,50 @@ export function createJudge(options: JudgeOptions): Judge {
     }
   }
 
-  async function judge({ container, preexisting }: Subject): Promise<void> {
+  async function judge(subject: Subject): Promise<void> {
+    const { container, preexisting } = subject;
     const started = performance.now();
     const found = await findSpec(container);
-    const verdict =
+    const spec = 'spec' in found ? found.spec : undefined;
+    const access: Access =
       'verdict' in found
-        ? found
+        ? { verdict: found }
         : await options.ensureAccess({
             pod: found.pod,
             container: found.spec,
             imageRef: container.imageRef,
             urgent: !preexisting,
           });
+    const settle = (verdict: Verdict): Promise<void> =>
+      conclude(subject, { container, preexisting, spec, verdict, durationMs: performance.now() - started });
+    await settle(access.verdict);
+    if (access.revision) run(() => revise(subject, access.revision, settle));
+  }
+
+  /** A container that was let run for the time being: only what changes its verdict is worth a word. */
+  async function revise(
+    subject: Subject,
+    revision: Promise<Verdict> | undefined,
+    settle: (verdict: Verdict) => Promise<void>,
+  ): Promise<void> {
+    const verdict = await revision;
+    if (verdict?.verdict === 'denied') await settle(verdict);
+    else if (verdict?.verdict === 'unverifiable' && alive.has(subject.container.id) && !closing) {
+      retries.later(subject.container.id, subject);
+    }
+  }
+
+  async function conclude(subject: Subject, judgement: Judgement): Promise<void> {
+    const { verdict, container } = judgement;
     if (closed) return;
-    const spec = 'spec' in found ? found.spec : undefined;
-    const judgement = { container, preexisting, spec, verdict, durationMs: performance.now() - started };
     options.onVerdict(judgement);
     const enforcement = await options.enforce(judgement);
     options.onSettled(judgement, enforcement);
 
     const runsOn = enforcement?.action !== 'stop' && alive.has(container.id) && !closing;
     if (!runsOn) retries.settle(container.id);
-    else if (verdict.verdict === 'unverifiable') retries.later(container.id, { container, preexisting });
-    else if (verdict.reason === 'unmanagedPod') retries.onChange(container.id, { container, preexisting });
+    else if (verdict.verdict === 'unverifiable') retries.later(container.id, subject);
+    else if (verdict.reason === 'unmanagedPod') retries.onChange(container.id, subject);
     else retries.settle(container.id);
   }
 

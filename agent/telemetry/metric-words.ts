@@ -1,4 +1,4 @@
-import type { CheckResult } from '../access/verifier.ts';
+import type { CheckResult } from '../access/request.ts';
 import type { PullPolicy } from '../pods/source.ts';
 import type { RecordStoreFailure } from '../records/store.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';

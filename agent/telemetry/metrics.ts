@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { CheckResult } from '../access/request.ts';
 import { ALLOWED_REASONS, DENIED_REASONS, UNVERIFIABLE_REASONS, type Verdict } from '../access/verdict.ts';
-import type { CheckResult } from '../access/verifier.ts';
 import {
   ENFORCEMENT_OUTCOMES,
   type EnforcementAction,

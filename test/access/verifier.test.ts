@@ -5,7 +5,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createPodCredentialsReader } from '../../agent/access/pod-credentials.ts';
 import { makePolicy, type VerificationPolicyName } from '../../agent/access/policy.ts';
 import { createRepuller } from '../../agent/access/repull.ts';
-import { createVerifier, type Verifier } from '../../agent/access/verifier.ts';
+import {
+  type Access,
+  createVerifier,
+  type RotatedSecrets,
+  type Verifier,
+} from '../../agent/access/verifier.ts';
 import { openDirectoryPodSource } from '../../agent/pods/directory.ts';
 import type { PodSource, PullPolicy } from '../../agent/pods/source.ts';
 import { type OpenedRecordStore, openRecordStore } from '../../agent/records/open.ts';
@@ -82,6 +87,7 @@ async function putSecret(namespace: string, name: string, entry: object | string
 }
 
 type Setup = {
+  rotatedSecrets?: RotatedSecrets;
   policy?: VerificationPolicyName;
   allowlist?: string[];
   images?: RuntimeImage[];
@@ -90,6 +96,7 @@ type Setup = {
 
 function verifierOf(setup: Setup = {}): Verifier {
   const {
+    rotatedSecrets = 'trust',
     policy = 'NeverVerifyPreloadedImages',
     allowlist = [],
     images = [content],
@@ -110,6 +117,7 @@ function verifierOf(setup: Setup = {}): Verifier {
     store: opened.store,
     runtime,
     policy: makePolicy(policy, allowlist),
+    rotatedSecrets,
     readCredentials: createPodCredentialsReader(pods, opened.keyedHash),
     repull: createRepuller({
       runtime,
@@ -135,8 +143,13 @@ type Asked = {
 };
 
 async function ask(verifier: Verifier, asked: Asked = {}): Promise<string> {
+  const { verdict } = await access(verifier, asked);
+  return `${verdict.verdict} ${verdict.reason}`;
+}
+
+function access(verifier: Verifier, asked: Asked = {}): Promise<Access> {
   const { namespace = 'team-a', secrets = ['alice'], policy = 'IfNotPresent' } = asked;
-  const { verdict, reason } = await verifier.ensureAccess({
+  return verifier.ensureAccess({
     pod: {
       namespace,
       name: 'p',
@@ -149,7 +162,6 @@ async function ask(verifier: Verifier, asked: Asked = {}): Promise<string> {
     imageRef: asked.imageRef ?? imageRef,
     urgent: true,
   });
-  return `${verdict} ${reason}`;
 }
 
 const teamB: Asked = { namespace: 'team-b', secrets: [] };
@@ -429,5 +441,114 @@ describe('a registry that hangs', () => {
     expect(await ask(verifier)).toBe('allowed repullSucceeded');
     release();
     expect(new Set(await Promise.all(waiting))).toEqual(new Set(['unverifiable registryUnavailable']));
+  });
+});
+
+describe('a secret that was good for the image and has been changed since', () => {
+  const grant: Registry = () => granted;
+  const onlyOld: Registry = (_image, auth) => (auth?.password === 'alicepw' ? granted : refused);
+  const rotate = async (password: string): Promise<void> => {
+    await putSecret('team-a', 'alice', { username: 'alice', password });
+    await pods.getSecret('team-a', 'alice', { fresh: true });
+  };
+  const hashes = (): readonly string[] =>
+    opened.store
+      .pulledRecord(imageRef)
+      ?.credentialMapping.get(repository)
+      ?.kubernetesSecrets?.map((s) => s.credentialHash) ?? [];
+
+  it('trust: is let pass, and its new hash written down, as kubelet does', async () => {
+    const verifier = verifierOf({ registry: onlyOld });
+    await ask(verifier);
+    const before = hashes();
+    await rotate('rotated');
+    expect(await ask(verifier)).toBe('allowed recordMatched');
+    expect(pulls).toHaveLength(1);
+    expect(hashes()).not.toEqual(before);
+  });
+
+  it('verify: is let pass at once and verified; once granted it vouches for others', async () => {
+    const verifier = verifierOf({ rotatedSecrets: 'verify', registry: grant });
+    await ask(verifier);
+    const before = hashes();
+    await rotate('rotated');
+    const { verdict, revision } = await access(verifier, { policy: 'Never' });
+    expect(verdict).toMatchObject({ verdict: 'allowed', reason: 'recordMatched' });
+    expect(await revision).toMatchObject({ verdict: 'allowed', reason: 'repullSucceeded' });
+    expect(hashes()).toHaveLength(1);
+    expect(hashes()).not.toEqual(before);
+    expect((await access(verifier)).revision).toBeUndefined();
+  });
+
+  it('verify: when it is refused, the record goes and the container is denied', async () => {
+    const verifier = verifierOf({ rotatedSecrets: 'verify', registry: onlyOld });
+    await ask(verifier);
+    await rotate('guessed');
+    const { verdict, revision } = await access(verifier);
+    expect(verdict.verdict).toBe('allowed');
+    expect(await revision).toMatchObject({ verdict: 'denied', reason: 'registryRefused' });
+    expect(hashes()).toEqual([]);
+    expect(await ask(verifier)).toBe('denied registryRefused');
+    expect(await ask(verifier, { policy: 'Never' })).toBe('denied neverWithoutRecord');
+    expect(pulls).toHaveLength(2);
+  });
+
+  it('verify: until it is granted, it vouches for nobody else', async () => {
+    let release = (): void => undefined;
+    const asked = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const registry: Registry = async (_image, auth) => {
+      if (auth?.password === 'alicepw') return granted;
+      await asked;
+      return refused;
+    };
+    const verifier = verifierOf({ rotatedSecrets: 'verify', registry });
+    await ask(verifier);
+    await rotate('guessed');
+    const { revision } = await access(verifier);
+    await putSecret('team-x', 'copy', { username: 'alice', password: 'guessed' });
+    await pods.getSecret('team-x', 'copy', { fresh: true });
+    expect(await ask(verifier, { namespace: 'team-x', secrets: ['copy'], policy: 'Never' })).toBe(
+      'denied neverWithoutRecord',
+    );
+    release();
+    await revision;
+  });
+
+  it('verify: when nobody can be asked, the record stays and it is tried again', async () => {
+    let away = false;
+    const verifier = verifierOf({ rotatedSecrets: 'verify', registry: () => (away ? down : granted) });
+    await ask(verifier);
+    const before = hashes();
+    await rotate('rotated');
+    away = true;
+    expect(await (await access(verifier)).revision).toMatchObject({ reason: 'registryUnavailable' });
+    expect(hashes()).toEqual(before);
+    away = false;
+    clock = 10_000;
+    expect(await (await access(verifier)).revision).toMatchObject({ reason: 'repullSucceeded' });
+  });
+
+  it('deny: waits for the registry, also with pull policy Never', async () => {
+    const verifier = verifierOf({ rotatedSecrets: 'deny', registry: onlyOld });
+    await ask(verifier);
+    await rotate('guessed');
+    expect(await ask(verifier, { policy: 'Never' })).toBe('denied neverWithoutRecord');
+    expect(hashes()).toEqual([]);
+    await rotate('alicepw');
+    expect(await ask(verifier)).toBe('allowed repullSucceeded');
+  });
+
+  it('does not matter to a pod that has another credential which the record knows', async () => {
+    const verifier = verifierOf({ rotatedSecrets: 'verify' });
+    await putSecret('team-a', 'second', { username: 'dave', password: 'davepw' });
+    await pods.getSecret('team-a', 'second', { fresh: true });
+    await ask(verifier, { secrets: ['alice'] });
+    await ask(verifier, { secrets: ['second'] });
+    await rotate('rotated');
+    const { verdict, revision } = await access(verifier, { secrets: ['alice', 'second'] });
+    expect(verdict).toMatchObject({ reason: 'recordMatched' });
+    expect(revision).toBeUndefined();
   });
 });

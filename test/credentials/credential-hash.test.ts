@@ -42,6 +42,7 @@ describe("kubelet's credentialHash", () => {
     ['a surrogate in UTF-8', [0xed, 0xa0, 0x80], String.raw`\ufffd\ufffd\ufffd`],
     ['an overlong form', [0xc0, 0xaf], String.raw`\ufffd\ufffd`],
     ['beyond Unicode', [0xf5, 0x80, 0x80, 0x80], String.raw`\ufffd\ufffd\ufffd\ufffd`],
+    ['well-formed four bytes after one', [0xff, 0xf0, 0x9f, 0x98, 0x80], String.raw`\ufffd😀`],
     ['well-formed after all', [0xff, 0xc3, 0xa4], String.raw`\ufffdä`],
   ])('writes an escape for each byte that is not UTF-8: %s', (_, bytes, written) => {
     expect(hashOfPassword(Buffer.from(bytes))).toBe(sha256(`{"password":"${written}"}`));

@@ -78,7 +78,11 @@ describe('which keys fit a repository', () => {
 
   it('takes a registry without dot or port for the default registry too, as kubelet does', () => {
     expect(offered('localhost/app', 'index.docker.io')).toEqual(['index.docker.io']);
+    expect(offered('app', 'index.docker.io')).toEqual(['index.docker.io']);
+    expect(offered('index.docker.io/app', 'index.docker.io')).toEqual(['index.docker.io']);
     expect(offered('localhost:5000/app', 'index.docker.io')).toEqual([]);
+    expect(offered('/app', 'index.docker.io')).toEqual([]);
+    expect(offered('', 'index.docker.io')).toEqual([]);
   });
 
   it('leaves index.docker.io out as soon as something else fits', () => {

@@ -39,9 +39,7 @@ function judgeWith(
     pods: { getPod: findPod },
     ensureAccess: async (question) => {
       asked.push(question.imageRef);
-      return verdicts.length > 1
-        ? (verdicts.shift() ?? allowed('preloaded', ''))
-        : (verdicts[0] ?? allowed('preloaded', ''));
+      return { verdict: (verdicts.length > 1 ? verdicts.shift() : verdicts[0]) ?? allowed('preloaded', '') };
     },
     enforce: async ({ verdict }) => (verdict.verdict === 'allowed' ? undefined : enforcement),
     onVerdict: () => undefined,
@@ -155,7 +153,7 @@ describe('judging a container', () => {
         most = Math.max(most, now);
         await sleep(5);
         now -= 1;
-        return allowed('recordMatched', '');
+        return { verdict: allowed('recordMatched', '') };
       },
       enforce: async () => undefined,
       onVerdict: () => undefined,

@@ -37,7 +37,10 @@ for (const { containerd, available, reason } of offers) {
       await scene.stop();
     }, 60_000);
 
-    const of = (tenant: Wanted['tenant'], imagePullPolicy: Wanted['imagePullPolicy'] = 'IfNotPresent'): Ask => ({
+    const of = (
+      tenant: Wanted['tenant'],
+      imagePullPolicy: Wanted['imagePullPolicy'] = 'IfNotPresent',
+    ): Ask => ({
       tenant,
       image,
       registry,
@@ -60,8 +63,14 @@ for (const { containerd, available, reason } of offers) {
       held.release();
 
       await scene.startAgent('--mode', 'enforce', '--pull-timeout', '20s');
-      expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({ verdict: 'denied', reason: 'registryRefused' });
-      expect(await scene.agent().verdictOf(ofC.id)).toMatchObject({ verdict: 'denied', reason: 'registryRefused' });
+      expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({
+        verdict: 'denied',
+        reason: 'registryRefused',
+      });
+      expect(await scene.agent().verdictOf(ofC.id)).toMatchObject({
+        verdict: 'denied',
+        reason: 'registryRefused',
+      });
       await scene.ended(ofB.id);
       await scene.ended(ofC.id);
       const never = await scene.run(of(b, 'Never'));
@@ -70,7 +79,10 @@ for (const { containerd, available, reason } of offers) {
       expect(records()).not.toContain(scene.tenants.b.namespace);
 
       const ofA = await scene.run(of(a));
-      expect(await scene.agent().verdictOf(ofA.id)).toMatchObject({ verdict: 'allowed', reason: 'repullSucceeded' });
+      expect(await scene.agent().verdictOf(ofA.id)).toMatchObject({
+        verdict: 'allowed',
+        reason: 'repullSucceeded',
+      });
       expect(await scene.isRunning(ofA.id)).toBe(true);
     });
 
@@ -80,7 +92,10 @@ for (const { containerd, available, reason } of offers) {
       const ofD = await scene.run(of(d));
       await vi.waitFor(async () => expect(await pullIntents()).toBe('pullwarden_pull_intents 1'), 10_000);
       await scene.node.killRuntime();
-      await vi.waitFor(async () => expect((await scene.agent().get('/readyz')).body).toMatch(/^runtime: runtimeUnavailable/), 10_000);
+      await vi.waitFor(
+        async () => expect((await scene.agent().get('/readyz')).body).toMatch(/^runtime: runtimeUnavailable/),
+        10_000,
+      );
       held.release();
       await scene.node.startRuntime();
       await scene.agent().ready();
@@ -91,7 +106,10 @@ for (const { containerd, available, reason } of offers) {
       expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({ reason: 'registryRefused' });
       await scene.ended(ofB.id);
       // D's first container could not be verified while the runtime was away; it was not allowed on that account.
-      const first = scene.agent().verdicts().filter(({ containerId }) => containerId === ofD.id);
+      const first = scene
+        .agent()
+        .verdicts()
+        .filter(({ containerId }) => containerId === ofD.id);
       expect(first[0]).toMatchObject({ verdict: 'unverifiable', reason: 'runtimeUnavailable' });
       expect(await pullIntents()).toBe('pullwarden_pull_intents 0');
     });
@@ -103,7 +121,10 @@ for (const { containerd, available, reason } of offers) {
       const before = await scene.node.registries.htpasswd.mark();
       const started = await Promise.all(Array.from({ length: 20 }, () => scene.run(of(b))));
       for (const { id } of started) {
-        expect(await scene.agent().verdictOf(id)).toMatchObject({ verdict: 'denied', reason: 'registryRefused' });
+        expect(await scene.agent().verdictOf(id)).toMatchObject({
+          verdict: 'denied',
+          reason: 'registryRefused',
+        });
         await scene.ended(id);
       }
       expect((await scene.node.registries.htpasswd.requests(before)).length).toBe(4);
@@ -123,7 +144,12 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     await scene.node.addRegistry(held.host);
     await pushImage(htpasswd, 'team-a/app', '1', { salt: 'hangs' });
     const image = `${held.host}/team-a/app:1`;
-    ask = (tenant) => ({ tenant, image, registry: { ...htpasswd, host: held.host }, imagePullPolicy: 'IfNotPresent' });
+    ask = (tenant) => ({
+      tenant,
+      image,
+      registry: { ...htpasswd, host: held.host },
+      imagePullPolicy: 'IfNotPresent',
+    });
     await scene.startAgent('--mode', 'enforce', '--pull-timeout', '1s');
     await scene.node.kubelet.pullImage(image, scene.tenants.a.login);
   }, 180_000);
@@ -137,14 +163,20 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     held.hold();
     const { a } = scene.tenants;
     const first = await scene.run(ask(a));
-    expect(await scene.agent().verdictOf(first.id)).toMatchObject({ verdict: 'unverifiable', reason: 'registryUnavailable' });
+    expect(await scene.agent().verdictOf(first.id)).toMatchObject({
+      verdict: 'unverifiable',
+      reason: 'registryUnavailable',
+    });
     await scene.ended(first.id);
     held.release();
     // Kubelet starts it again; the registry is asked once its backoff of 10 s is over.
     await vi.waitFor(
       async () => {
         const again = await scene.run(ask(a));
-        expect(await scene.agent().verdictOf(again.id)).toMatchObject({ verdict: 'allowed', reason: 'repullSucceeded' });
+        expect(await scene.agent().verdictOf(again.id)).toMatchObject({
+          verdict: 'allowed',
+          reason: 'repullSucceeded',
+        });
       },
       { timeout: 30_000, interval: 2_000 },
     );
@@ -156,11 +188,20 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     const ofB = await scene.run(ask(b));
     held.hold();
     await scene.startAgent('--mode', 'enforce', '--pull-timeout', '1s');
-    expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({ verdict: 'unverifiable', reason: 'registryUnavailable' });
+    expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({
+      verdict: 'unverifiable',
+      reason: 'registryUnavailable',
+    });
     expect(await scene.isRunning(ofB.id)).toBe(true);
     held.release();
     await scene.ended(ofB.id, 30_000);
-    expect(scene.agent().verdicts().filter(({ containerId }) => containerId === ofB.id).at(-1)).toMatchObject({
+    expect(
+      scene
+        .agent()
+        .verdicts()
+        .filter(({ containerId }) => containerId === ofB.id)
+        .at(-1),
+    ).toMatchObject({
       verdict: 'denied',
       reason: 'registryRefused',
     });

@@ -32,7 +32,9 @@ export const offers = await containerdVersions();
 /** The newest containerd that can be had, for what does not depend on the version. */
 export function newest(): ContainerdSeries {
   const order: readonly ContainerdSeries[] = ['2', '1.7', '1.6'];
-  const best = order.find((series) => offers.some(({ containerd, available }) => containerd === series && available));
+  const best = order.find((series) =>
+    offers.some(({ containerd, available }) => containerd === series && available),
+  );
   if (best === undefined) throw new Error('no containerd can be had on this machine');
   return best;
 }

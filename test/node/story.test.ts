@@ -43,19 +43,22 @@ for (const { containerd, available, reason } of offers) {
       expect(await leftovers(scene.node.root, [])).toEqual([]);
     }, 60_000);
 
-    it.each(COSTS)('%s: %i requests to the registry, %i to its token server', async (what, requests, tokens) => {
-      const step = steps.find((candidate) => candidate.title === what);
-      if (step === undefined) throw new Error(`the story has no step "${what}"`);
-      const result = await play(step, scene.node, scene.agent(), scene.podsDirectory);
-      results.push(result);
-      expect(result).toMatchObject({
-        verdict: step.promise.verdict,
-        reason: step.promise.reason,
-        running: step.promise.verdict === 'allowed',
-        requestsOfAgent: requests,
-        tokenRequestsOfAgent: tokens,
-      });
-    });
+    it.each(COSTS)(
+      '%s: %i requests to the registry, %i to its token server',
+      async (what, requests, tokens) => {
+        const step = steps.find((candidate) => candidate.title === what);
+        if (step === undefined) throw new Error(`the story has no step "${what}"`);
+        const result = await play(step, scene.node, scene.agent(), scene.podsDirectory);
+        results.push(result);
+        expect(result).toMatchObject({
+          verdict: step.promise.verdict,
+          reason: step.promise.reason,
+          running: step.promise.verdict === 'allowed',
+          requestsOfAgent: requests,
+          tokenRequestsOfAgent: tokens,
+        });
+      },
+    );
 
     it('reports how long the containers that were refused have run', () => {
       const ranFor = results.flatMap(({ ranForMs }) => ranForMs ?? []).sort((a, b) => a - b);
@@ -71,7 +74,11 @@ for (const { containerd, available, reason } of offers) {
         ['decisions', '-o', 'json', '--limit', '1000'],
         ['records', 'list', '-o', 'json'],
         ['records', 'list'],
-      ].map((args) => execFileSync(process.execPath, [main, ...args, '--state-dir', scene.stateDir], { encoding: 'latin1' }));
+      ].map((args) =>
+        execFileSync(process.execPath, [main, ...args, '--state-dir', scene.stateDir], {
+          encoding: 'latin1',
+        }),
+      );
       const files = await Promise.all(
         (await readdir(scene.stateDir)).map((name) => readFile(join(scene.stateDir, name), 'latin1')),
       );
@@ -81,7 +88,12 @@ for (const { containerd, available, reason } of offers) {
       const { body } = await agent.get('/metrics');
       const everything = [...commands, ...files, ...ofProcess, body, agent.log()].join('\n');
       // What is searched must hold what it should hold, or finding nothing means nothing.
-      for (const known of ['neverWithoutRecord', 'SQLite format 3', 'pullwarden_verdicts_total', '"msg":"verdict"']) {
+      for (const known of [
+        'neverWithoutRecord',
+        'SQLite format 3',
+        'pullwarden_verdicts_total',
+        '"msg":"verdict"',
+      ]) {
         expect(everything).toContain(known);
       }
       for (const secret of secretsOf(steps)) expect(everything.includes(secret)).toBe(false);

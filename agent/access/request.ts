@@ -1,0 +1,14 @@
+import type { Pod, PodContainer } from '../pods/source.ts';
+
+/** One container's request: may its pod use this content? */
+export type AccessRequest = {
+  readonly pod: Pod;
+  readonly container: Pick<PodContainer, 'name' | 'image' | 'imagePullPolicy'>;
+  /** The image id of the content that the container really uses. */
+  readonly imageRef: string;
+  /** False for containers that ran before anyone asked. */
+  readonly urgent: boolean;
+};
+
+/** Kubelet's words for how a check ended (image_mustpull_checks_total). */
+export type CheckResult = 'credentialPolicyAllowed' | 'credentialRecordFound' | 'mustAuthenticate' | 'error';
