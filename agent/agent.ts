@@ -13,6 +13,7 @@ import { openDecisions } from './records/decisions.ts';
 import { createHousekeeping } from './records/housekeeping.ts';
 import { openRecordStore } from './records/open.ts';
 import { RecordStoreError } from './records/store.ts';
+import { createRetryDelay } from './retry-delay.ts';
 import { type ContainerWatch, watchContainers } from './runtime/container-watch.ts';
 import { createCriClient } from './runtime/cri-client.ts';
 import { findRuntimeSocket } from './runtime/endpoint.ts';
@@ -28,7 +29,6 @@ const PRUNE_INTERVAL_MS = 300_000;
 const EXISTING_CONTAINERS_AT_ONCE = 2;
 /** Verdicts under way get this long; kubelet kills after 30 s. */
 const STOP_GRACE_MS = 5_000;
-const BEGIN_RETRY_MS = [200, 500, 1_000, 2_000, 5_000];
 
 export type Agent = {
   /** Ends everything in order: no new verdicts, those under way are finished, then the databases are closed. */
@@ -199,16 +199,15 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
 
   /** Everything that needs the runtime's first answer; a container must not be judged before the inventory is there. */
   async function begin(): Promise<void> {
-    for (let tries = 0; !begun && !stopping.signal.aborted; tries += 1) {
+    const retry = createRetryDelay({ initialMs: 200, maxMs: 5_000 });
+    while (!begun && !stopping.signal.aborted) {
       try {
         await housekeeping.begin();
         begun = true;
       } catch (error) {
         if (!(error instanceof RuntimeError) && !(error instanceof RecordStoreError)) throw error;
         log.warn({ reason: error.reason, err: error }, 'the images on the node cannot be listed yet');
-        await sleep(BEGIN_RETRY_MS[tries] ?? 5_000, undefined, { signal: stopping.signal }).catch(
-          () => undefined,
-        );
+        await sleep(retry.next(), undefined, { signal: stopping.signal }).catch(() => undefined);
       }
     }
     if (stopping.signal.aborted) return;

@@ -18,6 +18,8 @@ export type PodCredentials = {
 };
 
 const MAX_KEYRINGS = 1_000;
+/** Of all secrets that one pod names. The API server bounds each by 1 MiB; more than that is no set of credentials. */
+const MAX_BYTES_OF_POD = 2 * 1_048_576;
 
 export type PodCredentialsReader = (
   pod: Pod,
@@ -51,6 +53,10 @@ export function createPodCredentialsReader(
         throw error;
       }
     }
+    const bytes = secrets.reduce((sum, { data }) => sum + sizeOf(data), 0);
+    if (bytes > MAX_BYTES_OF_POD) {
+      return unverifiable('secretMalformed', `the imagePullSecrets hold more than ${MAX_BYTES_OF_POD} bytes`);
+    }
     const version = JSON.stringify(
       secrets.map((secret) => [secret.namespace, secret.name, secret.uid, secret.resourceVersion]),
     );
@@ -75,4 +81,10 @@ export function createPodCredentialsReader(
 
 function reasonOf(error: PodSourceError): 'apiServerUnavailable' | 'secretUnreadable' {
   return error.reason === 'apiServerUnavailable' ? 'apiServerUnavailable' : 'secretUnreadable';
+}
+
+function sizeOf(data: Secret['data']): number {
+  let bytes = 0;
+  for (const value of data.values()) bytes += value.length;
+  return bytes;
 }

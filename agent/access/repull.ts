@@ -14,6 +14,9 @@ export type RepullAnswer =
   | { readonly answer: 'refused'; readonly message: string }
   | { readonly answer: 'unverifiable'; readonly reason: UnverifiableReason; readonly message: string };
 
+/** A tenant's secrets may hold thousands; each refusal of a wrong password costs the registry up to 24 requests. */
+const MAX_CREDENTIALS = 20;
+
 type NotGranted = Exclude<RepullAnswer, { answer: 'granted' }>;
 
 export type RepullRequest = {
@@ -141,7 +144,8 @@ export function createRepuller(options: RepullerOptions): Repuller {
   }
 
   return async (request) => {
-    const attempts = request.credentials.length > 0 ? request.credentials : [undefined];
+    const attempts =
+      request.credentials.length > 0 ? request.credentials.slice(0, MAX_CREDENTIALS) : [undefined];
     const notGranted: NotGranted[] = [];
     for (const credential of attempts) {
       const key = JSON.stringify([
@@ -161,11 +165,17 @@ export function createRepuller(options: RepullerOptions): Repuller {
       notGranted.push(answer);
     }
     // A credential that could not be tried might have been granted: only when all were refused is it a refusal.
-    return notGranted.find((answer) => answer.answer === 'unverifiable') ?? notGranted[0] ?? noAttempt;
+    const unverifiable = notGranted.find((answer) => answer.answer === 'unverifiable');
+    if (unverifiable === undefined && attempts.length < request.credentials.length) return tooManyCredentials;
+    return unverifiable ?? notGranted[0] ?? tooManyCredentials;
   };
 }
 
-const noAttempt: NotGranted = { answer: 'refused', message: 'nothing to try' };
+const tooManyCredentials: NotGranted = {
+  answer: 'unverifiable',
+  reason: 'tooManyCredentials',
+  message: `the registry refused the first ${MAX_CREDENTIALS} credentials, and the pod has more`,
+};
 
 /** A runtime that was away says nothing about the credential: ask as soon as it is back. */
 function isTheRegistrysWord(answer: NotGranted): boolean {

@@ -27,6 +27,7 @@ export const UNVERIFIABLE_REASONS = [
   'apiServerUnavailable',
   'secretUnreadable',
   'secretMalformed',
+  'tooManyCredentials',
   'imageNameInvalid',
   'imageNotPresent',
   'pullErrorUnknown',

@@ -25,6 +25,8 @@ export class DockerConfigError extends Error {
 
 /** The API server's limit for the data of a Secret (core/v1 MaxSecretSize). */
 const MAX_BYTES = 1_048_576;
+/** Ours, not kubelet's: whoever may write a secret must not be able to keep the agent busy for seconds. */
+const MAX_ENTRIES = 2_000;
 
 type Entries = Map<string, DockerConfigEntry>;
 
@@ -78,7 +80,11 @@ function readConfigJson(config: RawJson): Entries {
 }
 
 function readAuths(auths: RawJson, entries: Entries, where: string): Entries {
-  for (const [n, [registry, value]] of objectMembers(auths, where).entries()) {
+  const members = objectMembers(auths, where);
+  if (members.length > MAX_ENTRIES) {
+    throw new DockerConfigError('tooLarge', `${where} has more than ${MAX_ENTRIES} entries`);
+  }
+  for (const [n, [registry, value]] of members.entries()) {
     const fields = readEntry(value, `entry ${n + 1} of ${where}`);
     const credential = {
       username: asText(fields.username),

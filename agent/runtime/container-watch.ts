@@ -1,7 +1,8 @@
+import { createRetryDelay, type RetryDelays } from '../retry-delay.ts';
 import { createContainerLedger, type LedgerCallbacks } from './container-ledger.ts';
 import type { ContainerEventSource } from './cri-client.ts';
 import type { ContainerEvent } from './cri-messages.ts';
-import { createRetryDelay, keepEventStream, type RetryDelays } from './event-stream.ts';
+import { keepEventStream } from './event-stream.ts';
 import { type Runtime, RuntimeError } from './runtime.ts';
 
 export type ContainerWatchOptions = LedgerCallbacks & {

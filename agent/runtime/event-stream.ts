@@ -1,8 +1,6 @@
+import { createRetryDelay, type RetryDelays } from '../retry-delay.ts';
 import type { ContainerEventSource } from './cri-client.ts';
 import type { ContainerEvent } from './cri-messages.ts';
-
-/** Milliseconds between one try and the next: doubles from `initialMs` to `maxMs`, each made 50 to 100 % of it by chance. */
-export type RetryDelays = { readonly initialMs: number; readonly maxMs: number };
 
 export type EventStreamOptions = {
   readonly source: ContainerEventSource;
@@ -80,21 +78,5 @@ export function keepEventStream(options: EventStreamOptions): () => void {
     stopped = true;
     clearTimeout(timer);
     unsubscribe();
-  };
-}
-
-export type RetryDelay = { next(): number; reset(): void };
-
-export function createRetryDelay({ initialMs, maxMs }: RetryDelays): RetryDelay {
-  let delay = initialMs;
-  return {
-    next() {
-      const now = delay;
-      delay = Math.min(delay * 2, maxMs);
-      return now * (0.5 + Math.random() / 2);
-    },
-    reset() {
-      delay = initialMs;
-    },
   };
 }

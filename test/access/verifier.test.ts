@@ -272,6 +272,17 @@ describe('a refusal', () => {
     expect(pulls.map((pull) => pull.split(' ')[1])).toEqual(['bob', 'alice']);
   });
 
+  it('is none when the pod has more credentials than are tried', async () => {
+    const names = Array.from({ length: 21 }, (_, n) => `many-${n}`);
+    for (const [n, name] of names.entries())
+      await putSecret('team-a', name, { username: `user-${n}`, password: 'x' });
+    await pods.getSecret('team-a', 'many-0', { fresh: true });
+    expect(await ask(verifierOf({ registry: () => refused }), { secrets: names })).toBe(
+      'unverifiable tooManyCredentials',
+    );
+    expect(pulls).toHaveLength(20);
+  });
+
   it('is none while one of the credentials could not be tried', async () => {
     await putSecret('team-a', 'other', { username: 'bob', password: 'bobpw' });
     await pods.getSecret('team-a', 'other', { fresh: true });
@@ -407,6 +418,16 @@ describe('what cannot be told', () => {
     expect(await ask(verifierOf(), malformed)).toBe('unverifiable secretMalformed');
     opened.store.recordImagePulled(image, imageRef, { nodePodsAccessible: true });
     expect(await ask(verifierOf(), malformed)).toBe('allowed recordMatched');
+  });
+
+  it('more secrets than any pod needs', async () => {
+    const filler = 'x'.repeat(700_000);
+    for (const name of ['big-1', 'big-2', 'big-3'])
+      await putSecret('team-a', name, { username: 'u', password: filler });
+    await pods.getSecret('team-a', 'big-1', { fresh: true });
+    expect(await ask(verifierOf(), { secrets: ['big-1', 'big-2', 'big-3'] })).toBe(
+      'unverifiable secretMalformed',
+    );
   });
 
   it('a secret that does not exist is passed over, as kubelet does', async () => {

@@ -204,3 +204,13 @@ describe('a secret that is malformed', () => {
     );
   });
 });
+
+describe('a docker config with thousands of entries', () => {
+  it('is refused before anybody computes with it', () => {
+    const auths = Object.fromEntries(Array.from({ length: 2_001 }, (_, n) => [`reg-${n}.example.com`, {}]));
+    const data = new Map([['.dockerconfigjson', Buffer.from(JSON.stringify({ auths }))]]);
+    expect(() => parseDockerConfig({ type: 'kubernetes.io/dockerconfigjson', data })).toThrow(
+      expect.objectContaining({ reason: 'tooLarge' }),
+    );
+  });
+});

@@ -233,7 +233,9 @@ describe('verdicts on a real node', { timeout: 60_000 }, () => {
       const agent = scene.startAgent('--mode', 'enforce', '--state-dir', readOnly);
       // It says on /readyz that it keeps nothing, so it never becomes ready.
       await expect(agent).rejects.toThrow(/records: databaseReadOnly/);
-      expect((await verdictOf(ask(a, privateImage))).said).toMatch(/^allowed (repullSucceeded|recordMatched)$/);
+      expect((await verdictOf(ask(a, privateImage))).said).toMatch(
+        /^allowed (repullSucceeded|recordMatched)$/,
+      );
       expect((await verdictOf(ask(b, privateImage, 'Never'))).said).toBe('denied neverWithoutRecord');
       expect((await verdictOf(ask(b, `${scene.node.registries.anonymous.host}/public/base:1`))).said).toBe(
         'allowed repullSucceeded',
