@@ -70,6 +70,10 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
   { name: 'httpUnavailable', pattern: httpStatus(String.raw`407|408|425|429|5\d\d`), outcome: 'unavailable' },
   { name: 'httpOther', pattern: httpStatus(String.raw`\d{3}`), outcome: 'unknown' },
 
+  // containerd core/remotes/docker/resolver.go: whatever net/http's client could not do, in whatever words (recorded:
+  // `readLoopPeekFailLocked: %!w(<nil>)` for a server that speaks no HTTP). No registry has answered.
+  { name: 'requestNotDone', pattern: /failed to do request: /i, outcome: 'unavailable' },
+
   // distribution errcode TOOMANYREQUESTS, Docker Hub's pull limit, containers/image ErrTooManyRequests.
   {
     name: 'rateLimited',

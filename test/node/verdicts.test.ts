@@ -56,6 +56,11 @@ describe('verdicts on a real node', { timeout: 60_000 }, () => {
     });
     await pushImage(anonymous, 'public/base', '1', { salt: 'base' });
     await scene.node.kubelet.pullImage(`${anonymous.host}/public/base:1`);
+    // On the node from the start as well, but used by no container before the tests that need them.
+    for (const unused of ['unused-1', 'unused-2']) {
+      await pushImage(anonymous, `public/${unused}`, '1', { salt: unused });
+      await scene.node.kubelet.pullImage(`${anonymous.host}/public/${unused}:1`);
+    }
     await scene.startAgent('--mode', 'enforce');
     pushed = await pushImage(htpasswd, 'team-a/app', '1', { salt: 'verdicts' });
     await scene.node.kubelet.pullImage(privateImage, scene.tenants.a.login);
@@ -252,7 +257,7 @@ describe('verdicts on a real node', { timeout: 60_000 }, () => {
     await rm(join(scene.stateDir, 'records.db-wal'), { force: true });
     const agent = await scene.startAgent('--mode', 'enforce');
     expect(agent.log()).toContain('databaseSetAside');
-    const base = `${scene.node.registries.anonymous.host}/public/base:1`;
+    const base = `${scene.node.registries.anonymous.host}/public/unused-1:1`;
     expect((await verdictOf(ask(b, base, 'Never'))).said).toBe('denied neverWithoutRecord');
     expect((await verdictOf(ask(b, privateImage))).said).toBe('denied registryRefused');
   });
@@ -267,7 +272,7 @@ describe('verdicts on a real node', { timeout: 60_000 }, () => {
       '--state-dir',
       join(scene.node.root, 'fresh'),
     );
-    const base = `${scene.node.registries.anonymous.host}/public/base:1`;
+    const base = `${scene.node.registries.anonymous.host}/public/unused-2:1`;
     expect((await verdictOf(ask(scene.tenants.b, base, 'Never'))).said).toBe('denied neverWithoutRecord');
     expect((await verdictOf(ask(scene.tenants.b, base))).said).toBe('allowed repullSucceeded');
   });

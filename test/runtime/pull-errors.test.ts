@@ -135,6 +135,11 @@ const rowExamples: Readonly<Record<string, readonly (readonly [string, number?])
       `${containerd}unexpected status from HEAD request to https://r.example/v2/a/b/manifests/1: 400 Bad Request`,
     ],
   ],
+  requestNotDone: [
+    [
+      `${containerd}failed to do request: Head "http://r.example/v2/a/b/manifests/1": readLoopPeekFailLocked: %!w(<nil>)`,
+    ],
+  ],
   rateLimited: [
     [
       `${crio}toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating`,
