@@ -1,0 +1,70 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const repository = fileURLToPath(new URL('../../', import.meta.url));
+
+/**
+ * The image's file system, laid out by the script that the Dockerfile runs and entered with chroot: there is no Docker
+ * engine where this is tested. What Docker itself does with the Dockerfile is only linted.
+ */
+describe('the image', { timeout: 120_000 }, () => {
+  let folder: string;
+  let root: string;
+  const run = (...args: string[]): string =>
+    execFileSync('chroot', [root, '/usr/local/bin/node', '/opt/pullwarden/dist/agent/main.js', ...args], {
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH },
+    });
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'pullwarden-image-'));
+    root = join(folder, 'rootfs');
+    const source = join(folder, 'source');
+    const shell = (command: string): void => {
+      execFileSync('sh', ['-ec', command], { cwd: existsSync(source) ? source : repository, stdio: 'pipe' });
+    };
+    shell(
+      `mkdir ${source} && cp -r agent proto scripts package.json package-lock.json .npmrc tsconfig*.json LICENSE ${source}`,
+    );
+    // Linked, not copied: pruning unlinks, and leaves the repository's own files alone.
+    shell(`cp -al ${join(repository, 'node_modules')} ${source}`);
+    shell('npm run build && npm prune --omit=dev --ignore-scripts');
+    shell(`scripts/image-rootfs ${root}`);
+  }, 120_000);
+
+  afterAll(async () => rm(folder, { recursive: true, force: true }));
+
+  it('runs the compiled agent, with its database addon and its protocol definitions', () => {
+    expect(run('--version')).toMatch(/^\d+\.\d+\.\d+\n$/);
+    const lines = execFileSync(
+      'chroot',
+      [
+        root,
+        '/usr/local/bin/node',
+        '-e',
+        "require('/opt/pullwarden/node_modules/better-sqlite3')(':memory:').exec('select 1')",
+      ],
+      { encoding: 'utf8', env: { PATH: process.env.PATH } },
+    );
+    expect(lines).toBe('');
+    expect(existsSync(join(root, 'opt/pullwarden/proto/cri.proto'))).toBe(true);
+  });
+
+  it('holds no shell, no package manager and no development dependency', async () => {
+    const programs = (
+      await Promise.all(
+        ['usr/local/bin', 'bin', 'usr/bin'].map((path) => readdir(join(root, path)).catch(() => [])),
+      )
+    ).flat();
+    expect(programs).toEqual(['node']);
+    const { devDependencies } = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8'));
+    const shipped = await readdir(join(root, 'opt/pullwarden/node_modules'));
+    expect(shipped.filter((name) => name in devDependencies)).toEqual([]);
+    expect(shipped).toContain('better-sqlite3');
+  });
+});
