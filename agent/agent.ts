@@ -6,13 +6,17 @@ import { createVerifier } from './access/verifier.ts';
 import { type Config, ConfigError } from './config.ts';
 import { createEnforcer } from './enforcement/enforcer.ts';
 import { createFuse } from './enforcement/fuse.ts';
-import { createJudge, type Enforcement, type Judgement } from './enforcement/judge.ts';
+import { createJudge } from './enforcement/judge.ts';
+import type { EnforcementSettings } from './enforcement/plan.ts';
 import { createStopper } from './enforcement/stopper.ts';
+import { createVeto } from './enforcement/veto.ts';
+import { connectNri } from './nri.ts';
 import { openDirectoryPodSource } from './pods/directory.ts';
 import { openDecisions } from './records/decisions.ts';
 import { createHousekeeping } from './records/housekeeping.ts';
 import { openRecordStore } from './records/open.ts';
 import { RecordStoreError } from './records/store.ts';
+import { createReporter } from './reporting.ts';
 import { createRetryDelay } from './retry-delay.ts';
 import { type ContainerWatch, watchContainers } from './runtime/container-watch.ts';
 import { createCriClient } from './runtime/cri-client.ts';
@@ -20,7 +24,7 @@ import { findRuntimeSocket } from './runtime/endpoint.ts';
 import { RuntimeError } from './runtime/runtime.ts';
 import type { ReadinessCheck } from './telemetry/health.ts';
 import { serveTelemetry } from './telemetry/http.ts';
-import { type Log, logVerdict } from './telemetry/log.ts';
+import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { packageVersion } from './version.ts';
 
@@ -65,6 +69,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       runtimeConnected: () => client.connected(),
       runtimeEventsSupported: () => watch?.health().eventsSupported ?? false,
       podsSourceReady: () => pods.problem() === undefined,
+      nriConnected: () => nri?.connected() ?? false,
       fuseOpen: () => fuse.isOpen(),
       pendingVerdicts: () => judge.pending(),
     },
@@ -87,7 +92,9 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     socketPath,
     onConnectionChange: (connected) => {
       log.info({ connected }, connected ? 'the runtime answers' : 'the runtime is away');
-      if (connected) judge.retryNow();
+      if (!connected) return;
+      watch?.relist();
+      judge.retryNow();
     },
   });
   const pods = openDirectoryPodSource({
@@ -137,38 +144,39 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       log.warn({ containerId, action: 'stop', outcome }, 'enforcement');
     },
   });
+  const reporter = createReporter({ log, metrics, decisions }, config.mode);
+  const settings: EnforcementSettings = {
+    mode: config.mode,
+    onUnverifiable: config.onUnverifiable,
+    unmanaged: config.unmanaged,
+    exemptNamespaces: new Set(config.exemptNamespaces),
+    ownPodUid: config.podUid ?? '',
+  };
+  const containersOnNode = (): number => watch?.health().containers ?? 0;
   const judge = createJudge({
     pods,
     ensureAccess: verifier.ensureAccess,
-    enforce: createEnforcer({
-      settings: {
-        mode: config.mode,
-        onUnverifiable: config.onUnverifiable,
-        unmanaged: config.unmanaged,
-        exemptNamespaces: new Set(config.exemptNamespaces),
-        ownPodUid: config.podUid ?? '',
-      },
-      fuse,
-      stopper,
-      containersOnNode: () => watch?.health().containers ?? 0,
-    }),
-    onVerdict: (judgement) => {
-      metrics.verdict(judgement.verdict, judgement.durationMs / 1_000);
-      logVerdict(log, verdictLineOf(judgement));
-    },
-    onSettled: (judgement, enforcement) => {
-      decisions.append({ ...decisionOf(judgement, enforcement), mode: config.mode, time: Date.now() });
-      if (enforcement === undefined) return;
-      const { action, outcome } = enforcement;
-      metrics.enforcement(action, outcome);
-      if (action === 'stop')
-        log.warn({ containerId: judgement.container.id, action, outcome }, 'enforcement');
-      if (outcome === 'stopped')
-        metrics.containerStopped(Date.now() / 1_000 - Number(judgement.container.createdAt) / 1e9);
-    },
+    enforce: createEnforcer({ settings, fuse, stopper, containersOnNode }),
+    onVerdict: reporter.verdict,
+    onSettled: reporter.settled,
     existingContainersDelayMs: config.existingContainersDelay,
     existingContainersAtOnce: EXISTING_CONTAINERS_AT_ONCE,
   });
+  const veto = createVeto({
+    pods,
+    runtime: client,
+    ensureAccess: verifier.ensureAccess,
+    settings,
+    fuse,
+    containersOnNode,
+    onJudged: (judgement, enforcement) => {
+      reporter.verdict(judgement);
+      reporter.settled(judgement, enforcement);
+    },
+    onInProgress: () => metrics.enforcement('veto', 'inProgress'),
+  });
+  const nri =
+    config.enforcement === 'stop' ? undefined : connectNri(config, veto, log, () => watch?.relist());
   const housekeeping = createHousekeeping({
     store,
     listImages: () => client.listImages(),
@@ -191,6 +199,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       problem: () => (watch?.health().synced ? undefined : 'the containers have not been listed yet'),
     },
     { name: 'pods', problem: () => pods.problem() },
+    { name: 'nri', problem: () => nri?.problem() },
     { name: 'records', problem: () => degraded && `${degraded.reason}: ${degraded.message}` },
   ];
   const server =
@@ -216,7 +225,9 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       startedAt,
       relistIntervalMs: config.relistInterval,
       pollIntervalMs: config.pollInterval,
-      onContainer: judge.containerSeen,
+      onContainer: (container, seen) => {
+        if (!veto.hasJudged(container.id, container.imageRef)) judge.containerSeen(container, seen);
+      },
       onState: (id, change) => {
         if (change === 'started') stopper.onRunning(id);
         if (change !== 'deleted') return;
@@ -238,7 +249,10 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   }
 
   await pods.start();
-  const unsubscribe = pods.onChange(() => judge.retryNow());
+  pods.onChange(() => judge.retryNow());
+  pods.onPod((pod) => {
+    if (config.mode === 'enforce' && nri?.connected()) veto.prepare(pod);
+  });
   const beginning = begin();
   const pruning = setInterval(() => void prune(), PRUNE_INTERVAL_MS);
   log.info(
@@ -250,8 +264,8 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     async stop() {
       stopping.abort();
       clearInterval(pruning);
-      unsubscribe();
       await beginning;
+      nri?.close();
       watch?.stop();
       await judge.close(STOP_GRACE_MS);
       await stopper.close();
@@ -264,32 +278,5 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       decisions.close();
       store.close();
     },
-  };
-}
-
-function verdictLineOf({ container, spec, verdict, durationMs }: Judgement) {
-  return {
-    namespace: container.pod.namespace,
-    pod: container.pod.name,
-    container: container.containerName,
-    containerId: container.id,
-    image: spec?.image ?? '',
-    imageRef: container.imageRef,
-    verdict,
-    durationMs,
-  };
-}
-
-function decisionOf(judgement: Judgement, enforcement: Enforcement | undefined) {
-  const { verdict, reason, message } = judgement.verdict;
-  return {
-    ...verdictLineOf(judgement),
-    podUid: judgement.container.pod.uid,
-    pullPolicy: judgement.spec?.imagePullPolicy ?? '',
-    verdict,
-    reason,
-    message,
-    action: enforcement?.action ?? '',
-    outcome: enforcement?.outcome ?? '',
   };
 }

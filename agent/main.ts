@@ -15,10 +15,14 @@ type Flags = {
   readonly denied?: boolean;
   readonly since?: string;
   readonly limit?: string;
+  readonly kubeletDir?: string;
 };
 
 /** Returns the exit code. */
 type Run = (config: Config, flags: Flags, operands: readonly string[]) => Promise<number>;
+
+/** Kubelet's --root-dir, unless it is told otherwise. */
+const KUBELET_DIR = '/var/lib/kubelet';
 
 let debug = false;
 
@@ -67,7 +71,9 @@ declare(
   },
 ).addOption(outputOption());
 
-const records = program.command('records').description('look at the records of who may use which image');
+const records = program
+  .command('records')
+  .description('look at the records of who may use which image, and take them from or to kubelet');
 
 declare(records, 'list', 'records', 'list all records', async (config, flags) => {
   const { listRecords } = await import('./commands/records.ts');
@@ -96,6 +102,32 @@ declare(
   },
 ).option('--image <trimmedImage>', 'only under this name, without tag and digest');
 
+declare(
+  records,
+  'import',
+  'records',
+  "merge kubelet's own image pull records into these",
+  async (config, flags) => {
+    const { importRecords } = await import('./commands/records-import.ts');
+    return importRecords(config, flags.kubeletDir ?? KUBELET_DIR, { output: flags.output, print });
+  },
+)
+  .addOption(kubeletDirOption())
+  .addOption(outputOption());
+
+declare(
+  records,
+  'export',
+  'recordsExport',
+  'write these records where kubelet looks for its own',
+  async (config, flags) => {
+    const { exportRecords } = await import('./commands/records-export.ts');
+    return exportRecords(config, flags.kubeletDir ?? KUBELET_DIR, { output: flags.output, print });
+  },
+)
+  .addOption(kubeletDirOption())
+  .addOption(outputOption());
+
 process.on('uncaughtException', fail);
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever read the output has seen enough (`| head`).
@@ -120,6 +152,12 @@ function declare(parent: Command, usage: string, name: CommandName, description:
 
 function outputOption(): Option {
   return new Option('-o, --output <format>', 'how to write it').choices(OUTPUT_FORMATS).default('table');
+}
+
+function kubeletDirOption(): Option {
+  return new Option('--kubelet-dir <path>', "kubelet's root directory, or the image_manager in it").default(
+    KUBELET_DIR,
+  );
 }
 
 function print(text: string): void {

@@ -5,7 +5,7 @@ import type {
   ImagePullServiceAccount,
 } from '../records/types.ts';
 import { requiresVerification, type VerificationPolicy } from './policy.ts';
-import { positionOf, secretIndexOf } from './secret-index.ts';
+import { findSecret } from './secret-index.ts';
 
 /** Kubelet's writeRecordWhileMatchingLimit: a check adds to an entry only while it holds fewer secrets than this. */
 const LEARN_LIMIT = 100;
@@ -92,11 +92,9 @@ function matchSecrets(
   known: readonly ImagePullSecret[],
   podSecrets: readonly ImagePullSecret[],
 ): Decision | undefined {
-  const index = secretIndexOf(known);
   const mayLearn = known.length < LEARN_LIMIT;
   for (const secret of podSecrets) {
-    const sameHash = index.byHash.get(secret.credentialHash) ?? -1;
-    const sameSecret = positionOf(known, index, secret);
+    const { sameSecret, sameHash } = findSecret(known, secret);
     if (sameHash === -1 && (sameSecret === -1 || !mayLearn)) continue;
     const matchedBy = sameHash === -1 ? 'coordinates' : 'hash';
     // A secret that the entry holds just as it is teaches nothing; any other match puts it there as it is now.

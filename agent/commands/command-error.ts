@@ -1,4 +1,4 @@
-export type CommandFailure = 'usage' | 'notFound' | 'ambiguous';
+export type CommandFailure = 'usage' | 'notFound' | 'ambiguous' | 'unwritable';
 
 /** What was asked on the command line cannot be done. */
 export class CommandError extends Error {

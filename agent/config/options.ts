@@ -82,6 +82,25 @@ export const OPTIONS = {
     description: '`audit` only reports; `enforce` stops containers that are denied',
     commands: ['agent'],
   },
+  enforcement: {
+    type: oneOf(['auto', 'veto', 'stop']),
+    default: 'auto',
+    description:
+      'how `enforce` does it: `stop` after a container was created, `veto` before it is (through NRI, with stop behind it), `auto` veto where the NRI socket is there',
+    commands: ['agent'],
+  },
+  nriSocket: {
+    type: path,
+    default: '/var/run/nri/nri.sock',
+    description: "the container runtime's NRI socket",
+    commands: ['agent', 'doctor'],
+  },
+  nriIndex: {
+    type: text('INDEX', 'two digits', (value) => /^[0-9]{2}$/.test(value)),
+    default: '90',
+    description: 'when the runtime asks this plugin among others: late, so that it sees what they did',
+    commands: ['agent'],
+  },
   onUnverifiable: {
     type: oneOf(['deny', 'allow']),
     default: 'deny',

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import PQueue from 'p-queue';
 import type { AccessRequest } from '../access/request.ts';
-import { denied, unverifiable, type Verdict } from '../access/verdict.ts';
+import type { Verdict } from '../access/verdict.ts';
 import type { Access } from '../access/verifier.ts';
-import { type Pod, type PodContainer, type PodSource, PodSourceError } from '../pods/source.ts';
+import type { PodContainer, PodSource } from '../pods/source.ts';
 import type { RuntimeContainer } from '../runtime/runtime.ts';
-import type { EnforcementAction, NotEnforced, StopOutcome } from './plan.ts';
+import { findSpec } from './find-spec.ts';
+import type { EnforcementAction, NotEnforced, StopOutcome, VetoOutcome } from './plan.ts';
 import { createRetries } from './retries.ts';
 
 /** All that is known when a container has been judged, and what was done about it. */
@@ -19,7 +20,10 @@ export type Judgement = {
   readonly durationMs: number;
 };
 
-export type Enforcement = { readonly action: EnforcementAction; readonly outcome: NotEnforced | StopOutcome };
+export type Enforcement = {
+  readonly action: EnforcementAction;
+  readonly outcome: NotEnforced | StopOutcome | VetoOutcome;
+};
 
 export type JudgeOptions = {
   readonly pods: Pick<PodSource, 'getPod'>;
@@ -66,29 +70,10 @@ export function createJudge(options: JudgeOptions): Judge {
     judging.add(running);
   }
 
-  async function findSpec(container: RuntimeContainer): Promise<{ pod: Pod; spec: PodContainer } | Verdict> {
-    const { namespace, name, uid } = container.pod;
-    if (name === '' || container.containerName === '') {
-      return denied('unmanagedPod', 'the container carries no labels of a pod');
-    }
-    try {
-      const pod = await options.pods.getPod(container.pod);
-      if (pod === undefined)
-        return denied('unmanagedPod', `no pod ${namespace}/${name} with uid ${uid} is known`);
-      const spec = pod.containers.find((candidate) => candidate.name === container.containerName);
-      return spec
-        ? { pod, spec }
-        : denied('unmanagedPod', `pod ${namespace}/${name} has no container ${container.containerName}`);
-    } catch (error) {
-      if (error instanceof PodSourceError) return unverifiable('apiServerUnavailable', error.message);
-      return unverifiable('internalError', error instanceof Error ? error.message : String(error));
-    }
-  }
-
   async function judge(subject: Subject): Promise<void> {
     const { container, preexisting } = subject;
     const started = performance.now();
-    const found = await findSpec(container);
+    const found = await findSpec(options.pods, container);
     const spec = 'spec' in found ? found.spec : undefined;
     const access: Access =
       'verdict' in found

@@ -6,11 +6,14 @@ export const ENFORCEMENT_OUTCOMES = {
   none: ['audit', 'exempt', 'unmanagedAudit', 'ranBefore', 'onUnverifiableAllow', 'fuseOpen'],
   /** StopContainer: */
   stop: ['stopped', 'alreadyExited', 'notStarted', 'gone', 'failed'],
+  /** An error to the runtime's question before the container was created: */
+  veto: ['refused', 'inProgress'],
 } as const;
 
 export type EnforcementAction = keyof typeof ENFORCEMENT_OUTCOMES;
 export type NotEnforced = (typeof ENFORCEMENT_OUTCOMES)['none'][number];
 export type StopOutcome = (typeof ENFORCEMENT_OUTCOMES)['stop'][number];
+export type VetoOutcome = (typeof ENFORCEMENT_OUTCOMES)['veto'][number];
 
 export type EnforcementSettings = {
   readonly mode: 'audit' | 'enforce';

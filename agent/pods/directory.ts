@@ -29,6 +29,8 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
   const files = new Map<string, LoadedFile>();
   const problems = new Map<string, string>();
   const listeners = new Set<() => void>();
+  const podListeners = new Set<(pod: Pod) => void>();
+  let knownPods = new Set<string>();
   let watcher: FSWatcher | undefined;
   let timer: NodeJS.Timeout | undefined;
   let debounce: NodeJS.Timeout | undefined;
@@ -81,7 +83,18 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
       report(name, undefined);
       changed = true;
     }
-    if (changed) for (const listener of listeners) listener();
+    if (changed) tellOfChanges();
+  }
+
+  function tellOfChanges(): void {
+    for (const listener of listeners) listener();
+    const pods = [...files.values()].flatMap(({ manifests }) => manifests.pods);
+    const before = knownPods;
+    knownPods = new Set(pods.map(identityOf));
+    if (!started) return;
+    for (const pod of pods.filter((candidate) => !before.has(identityOf(candidate)))) {
+      for (const listener of podListeners) listener(withServiceAccountSecrets(pod));
+    }
   }
 
   /** Scans run one after the other; whoever asks gets one that began after they asked. */
@@ -150,6 +163,7 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
       clearTimeout(debounce);
       watcher?.close();
       listeners.clear();
+      podListeners.clear();
       await scanning;
     },
     problem() {
@@ -183,7 +197,15 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    onPod(listener) {
+      podListeners.add(listener);
+      return () => podListeners.delete(listener);
+    },
   };
+}
+
+function identityOf({ namespace, name, uid }: Pod): string {
+  return JSON.stringify([namespace, name, uid]);
 }
 
 const emptyManifests: Manifests = { pods: [], secrets: [], serviceAccounts: [] };

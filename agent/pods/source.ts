@@ -58,6 +58,8 @@ export interface PodSource {
   getSecret(namespace: string, name: string, read?: { readonly fresh: boolean }): Promise<Secret | undefined>;
   /** Calls back whenever a pod or secret appears or changes; returns how to end it. */
   onChange(listener: () => void): () => void;
+  /** Calls back with each pod that is new since `start` resolved; returns how to end it. */
+  onPod(listener: (pod: Pod) => void): () => void;
 }
 
 export type PodSourceFailure = 'apiServerUnavailable' | 'secretUnreadable' | 'directoryUnreadable';

@@ -39,7 +39,8 @@ function readIndex(db: Database): LoadedIndex {
       imageIdKey(row.image_ref) === row.image_id &&
       row.image_ref.length <= MAX_TEXT &&
       Number.isSafeInteger(row.last_updated_ms);
-    if (!sound) unreadable.add(row.image_id);
+    if (sound) index.rememberKey(row.image_ref, row.image_id);
+    else unreadable.add(row.image_id);
     index.records.set(row.image_id, {
       imageRef: row.image_ref,
       lastUpdatedTime: row.last_updated_ms,

@@ -19,12 +19,21 @@ export class MemoryIndex {
   inventoryTakenAt: number | undefined;
 
   readonly #keys = new Map<string, string>();
+  #lastRef = '';
+  #lastKey = '';
 
   /** What an imageRef goes by in these maps. Remembered, because to parse it costs more than all the rest of a check. */
   keyOf(imageRef: string): string {
-    const known = this.#keys.get(imageRef);
-    if (known !== undefined) return known;
-    const key = imageIdKey(imageRef);
+    // One check asks several times about the same image.
+    if (imageRef === this.#lastRef) return this.#lastKey;
+    const key = this.#keys.get(imageRef) ?? this.rememberKey(imageRef, imageIdKey(imageRef));
+    this.#lastRef = imageRef;
+    this.#lastKey = key;
+    return key;
+  }
+
+  /** Where a map holds the key already, that very string: it need not be compared character by character again. */
+  rememberKey(imageRef: string, key: string): string {
     if (this.#keys.size >= MAX_KEYS) this.#keys.clear();
     this.#keys.set(imageRef, key);
     return key;

@@ -107,6 +107,39 @@ export function openRecordStoreForEditing(stateDir: string): RecordStore {
   }
 }
 
+/**
+ * For an import, whether the agent runs or was never started: a store to change, and how its hashes are made. Makes a
+ * new one where there is none; what is damaged is left to the agent. Throws RecordStoreError.
+ */
+export function openRecordStoreForImport(stateDir: string): {
+  readonly store: SqliteRecordStore;
+  readonly keyedHash: (credentialHash: string) => string;
+} {
+  const path = join(stateDir, DATABASE);
+  if (!existsSync(path)) {
+    try {
+      return openOnDisk(stateDir, () => {}, Date.now);
+    } catch (error) {
+      throw databaseError(error, `cannot make ${path}`);
+    }
+  }
+  const db = openDatabaseFile(path, 'FULL');
+  try {
+    requireSchema(db);
+    const key = readKey(join(stateDir, KEY));
+    if (!(key instanceof Buffer) || readMeta(db, 'keyCheck') !== keyCheckValue(key)) {
+      throw new RecordStoreError(
+        'databaseFailed',
+        `${stateDir} lacks the key of its records: start the agent once`,
+      );
+    }
+    return { store: new SqliteRecordStore(db), keyedHash: keyedHashWith(key) };
+  } catch (error) {
+    db.close();
+    throw databaseError(error, `cannot use ${path}`);
+  }
+}
+
 function openOrRebuild(stateDir: string, notify: Notify, now: () => number): OpenedRecordStore {
   try {
     return openOnDisk(stateDir, notify, now);
@@ -120,7 +153,11 @@ function openOrRebuild(stateDir: string, notify: Notify, now: () => number): Ope
   }
 }
 
-function openOnDisk(stateDir: string, notify: Notify, now: () => number): OpenedRecordStore {
+function openOnDisk(
+  stateDir: string,
+  notify: Notify,
+  now: () => number,
+): OpenedRecordStore & { readonly store: SqliteRecordStore } {
   const path = join(stateDir, DATABASE);
   const keyPath = join(stateDir, KEY);
   prepareStateDirectory(stateDir);

@@ -1,11 +1,13 @@
 import type { Database } from 'better-sqlite3';
 import { repositoryOf } from '../image/reference.ts';
 import { databaseError } from './database.ts';
-import { imageNameInvalid, isImageName, repositoriesOf, trimmedName } from './image-names.ts';
+import { imageNameInvalid, isImageName, trimmedName } from './image-names.ts';
+import { inventoryOf } from './inventory.ts';
+import { type ImportBatch, type ImportOutcome, planImport, unreadableFiles } from './kubelet-import.ts';
 import { loadIndex, repairUnreadable, writeMeta } from './load.ts';
 import type { MemoryIndex } from './memory-index.ts';
 import { mergeCredentials, withoutSecret } from './merge.ts';
-import { prepareStatements } from './statements.ts';
+import { prepareStatements, putEntry, type Statements } from './statements.ts';
 import type { RecordStore } from './store.ts';
 import type { ImagePullCredentials, ImagePulledRecord, ImagePullSecret, PresentImage } from './types.ts';
 
@@ -34,7 +36,7 @@ type StoreOptions = {
  */
 export class SqliteRecordStore implements RecordStore {
   readonly #db: Database;
-  readonly #sql: ReturnType<typeof prepareStatements>;
+  readonly #sql: Statements;
   readonly #now: () => number;
   readonly #onUnreadable: (imageIds: readonly string[]) => void;
   #index: MemoryIndex;
@@ -163,11 +165,7 @@ export class SqliteRecordStore implements RecordStore {
     this.#write('take the inventory', 'power', (index) => {
       if (index.inventoryTakenAt !== undefined) return nothing;
       const now = this.#now();
-      const pairs = present.flatMap((image) => {
-        const repositories = repositoriesOf(image);
-        const key = index.keyOf(image.id);
-        return repositories.map((repository) => [key, repository] as const);
-      });
+      const pairs = inventoryOf(index, present, unreadableFiles(this.#db));
       for (const [key, repository] of pairs) this.#sql.putPreloaded.run(key, repository);
       writeMeta(this.#db, 'inventoryTakenAt', String(now));
       return () => {
@@ -237,6 +235,17 @@ export class SqliteRecordStore implements RecordStore {
     return found;
   }
 
+  /** Merges kubelet's records: for the command line, so not in RecordStore. One transaction. Throws RecordStoreError. */
+  importRecords(batch: ImportBatch): ImportOutcome {
+    let outcome: ImportOutcome = { records: [], intents: [] };
+    this.#write('import records', 'power', (index) => {
+      const plan = planImport(this.#db, this.#sql, index, batch, this.#now());
+      outcome = plan.outcome;
+      return plan.apply;
+    });
+    return outcome;
+  }
+
   refresh(): void {
     try {
       this.#reloadIfChangedElsewhere();
@@ -295,24 +304,7 @@ export class SqliteRecordStore implements RecordStore {
     this.#sql.putRecord.run(key, imageRef, now);
     // The record alone says that the content was pulled by somebody (kubelet's writePulledRecordIfChanged).
     if (!merge) return () => this.#putEmptyRecord(index, imageRef, now);
-    if (merge.nodePodsAccessible) {
-      this.#sql.deleteEntry.run(key, trimmedImage);
-      this.#sql.putCredential.run(key, trimmedImage, 'nodePodsAccessible', '', '', '', '');
-    }
-    for (const { namespace, name, uid, credentialHash } of merge.secrets) {
-      this.#sql.putCredential.run(
-        key,
-        trimmedImage,
-        'kubernetesSecret',
-        namespace,
-        name,
-        uid,
-        credentialHash,
-      );
-    }
-    for (const { namespace, name, uid } of merge.serviceAccounts) {
-      this.#sql.putCredential.run(key, trimmedImage, 'kubernetesServiceAccount', namespace, name, uid, '');
-    }
+    putEntry(this.#sql, key, trimmedImage, merge);
     return () => index.setEntry(imageRef, trimmedImage, merge.credentials, now);
   }
 

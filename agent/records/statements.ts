@@ -1,4 +1,7 @@
 import type { Database } from 'better-sqlite3';
+import type { CredentialMerge } from './merge.ts';
+
+export type Statements = ReturnType<typeof prepareStatements>;
 
 /** Every statement of the store, prepared once: each touches the rows of one image and no others. */
 export function prepareStatements(db: Database) {
@@ -48,4 +51,23 @@ export function prepareStatements(db: Database) {
       'DELETE FROM preloaded_images WHERE image_id = ? AND repository = ?',
     ),
   };
+}
+
+/** Writes what a merge changes of one entry. */
+export function putEntry(
+  sql: Statements,
+  imageId: string,
+  trimmedImage: string,
+  merge: CredentialMerge,
+): void {
+  if (merge.nodePodsAccessible) {
+    sql.deleteEntry.run(imageId, trimmedImage);
+    sql.putCredential.run(imageId, trimmedImage, 'nodePodsAccessible', '', '', '', '');
+  }
+  for (const { namespace, name, uid, credentialHash } of merge.secrets) {
+    sql.putCredential.run(imageId, trimmedImage, 'kubernetesSecret', namespace, name, uid, credentialHash);
+  }
+  for (const { namespace, name, uid } of merge.serviceAccounts) {
+    sql.putCredential.run(imageId, trimmedImage, 'kubernetesServiceAccount', namespace, name, uid, '');
+  }
 }

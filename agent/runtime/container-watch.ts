@@ -47,6 +47,8 @@ export type ContainerWatchHealth = {
 
 export type ContainerWatch = {
   health(): ContainerWatchHealth;
+  /** Lists all containers soon: whoever calls has a reason to think that some were missed. */
+  relist(): void;
   stop(): void;
 };
 
@@ -221,6 +223,7 @@ export function watchContainers(options: ContainerWatchOptions): ContainerWatch 
       containers: ledger.size(),
       pendingLookups: pending.size,
     }),
+    relist: () => void relist(),
     stop() {
       stopped = true;
       endStream();

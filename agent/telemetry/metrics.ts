@@ -6,6 +6,7 @@ import {
   type EnforcementAction,
   type NotEnforced,
   type StopOutcome,
+  type VetoOutcome,
 } from '../enforcement/plan.ts';
 import type { PullPolicy } from '../pods/source.ts';
 import type { RecordStoreFailure } from '../records/store.ts';
@@ -26,6 +27,7 @@ export type Observed = {
   readonly runtimeConnected: () => boolean;
   readonly runtimeEventsSupported: () => boolean;
   readonly podsSourceReady: () => boolean;
+  readonly nriConnected: () => boolean;
   readonly fuseOpen: () => boolean;
   readonly pendingVerdicts: () => number;
 };
@@ -43,7 +45,7 @@ export type Metrics = {
   ): void;
   verdict(verdict: Pick<Verdict, 'verdict' | 'reason'>, seconds: number): void;
   repull(outcome: PullOutcome['outcome'], seconds: number): void;
-  enforcement(action: EnforcementAction, outcome: NotEnforced | StopOutcome): void;
+  enforcement(action: EnforcementAction, outcome: NotEnforced | StopOutcome | VetoOutcome): void;
   /** From the container's start to its stop. */
   containerStopped(seconds: number): void;
   containerGone(): void;
@@ -204,6 +206,7 @@ function observeGauges(registry: Registry, observed: Observed): void {
       observed.runtimeEventsSupported,
     ],
     ['pods_source_ready', '1 when pods and secrets are in order.', observed.podsSourceReady],
+    ['nri_connected', '1 while the runtime asks before it creates a container.', observed.nriConnected],
     ['fuse_open', '1 while the fuse keeps containers from being stopped.', observed.fuseOpen],
     [
       'pending_verdicts',

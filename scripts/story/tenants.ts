@@ -91,7 +91,7 @@ export async function writeManifests(directory: string, wanted: Wanted, pod: Pod
 }
 
 async function put(directory: string, name: string, object: object): Promise<void> {
-  const temporary = join(directory, `.${name}.tmp`);
+  const temporary = join(directory, `.${name}.${randomUUID()}`);
   await writeFile(temporary, JSON.stringify(object));
   await rename(temporary, join(directory, name));
 }

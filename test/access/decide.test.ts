@@ -173,7 +173,7 @@ describe('the indexed search', () => {
   });
   const entry = fc.oneof(
     fc.uniqueArray(secret, {
-      maxLength: 8,
+      maxLength: 27,
       selector: ({ namespace, name, uid }) => `${namespace}/${name}/${uid}`,
     }),
     fc.constant(Array.from({ length: 100 }, (_, at) => secretOf('a', `h${at % 5}`, `${at}`))),
@@ -196,14 +196,17 @@ describe('the indexed search', () => {
   });
 });
 
-/** As kubelet's MustAttemptImagePull goes about it: every pair, in order. */
+/** As kubelet's MustAttemptImagePull goes about it: every pair, in order. What is there just as it is, it would write again to no effect. */
 function pairByPair(known: readonly ImagePullSecret[], podSecrets: readonly ImagePullSecret[]) {
-  const mayLearn = known.length < 100;
   for (const mine of podSecrets) {
+    const isThere = known.some(
+      (theirs) => byCoordinates(mine, theirs) === 0 && theirs.credentialHash === mine.credentialHash,
+    );
+    const mayLearn = known.length < 100;
     for (const theirs of known) {
       const hash = theirs.credentialHash !== '' && theirs.credentialHash === mine.credentialHash;
       const coordinates = byCoordinates(mine, theirs) === 0;
-      if (hash) return { allowed: true, learned: coordinates || !mayLearn ? undefined : mine };
+      if (hash) return { allowed: true, learned: coordinates || isThere || !mayLearn ? undefined : mine };
       if (coordinates && mayLearn) return { allowed: true, learned: mine };
     }
   }

@@ -39,8 +39,8 @@ export function newest(): ContainerdSeries {
   return best;
 }
 
-export async function openScene(containerd: ContainerdSeries): Promise<Scene> {
-  const node = await startNode({ containerd });
+export async function openScene(containerd: ContainerdSeries, nri = false): Promise<Scene> {
+  const node = await startNode({ containerd, nri });
   const stateDir = join(node.root, 'agent-state');
   const podsDirectory = join(node.root, 'agent-pods');
   await mkdir(podsDirectory);
@@ -76,7 +76,9 @@ export async function openScene(containerd: ContainerdSeries): Promise<Scene> {
       const agent = startAgent([
         ...['--runtime-endpoint', node.endpoint, '--state-dir', stateDir, '--pods-directory', podsDirectory],
         // Waiting 10 s for each list of containerd 1.6, which has no events, would only make the tests slow.
-        ...['--poll-interval', '500ms', '--existing-containers-delay', '0s', ...flags],
+        ...['--poll-interval', '500ms', '--existing-containers-delay', '0s'],
+        // The machine's own NRI socket is none of the tests' business.
+        ...['--nri-socket', node.nriSocket ?? join(node.root, 'no-nri.sock'), ...flags],
       ]);
       agents.push(agent);
       await agent.ready();

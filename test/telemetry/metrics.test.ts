@@ -10,6 +10,7 @@ const quiet: Observed = {
   runtimeConnected: () => true,
   runtimeEventsSupported: () => false,
   podsSourceReady: () => true,
+  nriConnected: () => true,
   fuseOpen: () => false,
   pendingVerdicts: () => 2,
 };

@@ -1,0 +1,104 @@
+import { NriError } from './error.ts';
+
+/** Data length and stream id (uint32 big-endian), type and flags (uint8). */
+const HEADER_BYTES = 10;
+/** Of one message's data (containerd/ttrpc, messageLengthMax). */
+export const MAX_DATA_BYTES = 4 * 1024 * 1024;
+const FIRST_BUFFER_BYTES = 4096;
+
+export const REQUEST = 1;
+export const RESPONSE = 2;
+export const DATA = 3;
+
+export type TtrpcMessage = {
+  readonly streamId: number;
+  /** {@link REQUEST}, {@link RESPONSE}, {@link DATA}, or one of a later ttrpc. */
+  readonly type: number;
+  readonly flags: number;
+  /** Valid until the call returns that it was given to; whoever keeps it copies it. */
+  readonly data: Uint8Array;
+};
+
+/** @throws NriError `messageTooLarge`: more than 4 MiB of data. */
+export function encodeMessage(message: TtrpcMessage): Uint8Array {
+  const { streamId, type, flags, data } = message;
+  if (data.length > MAX_DATA_BYTES) {
+    throw new NriError('messageTooLarge', `a message of ${data.length} bytes cannot be sent`);
+  }
+  const bytes = new Uint8Array(HEADER_BYTES + data.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, data.length);
+  view.setUint32(4, streamId);
+  view.setUint8(8, type);
+  view.setUint8(9, flags);
+  bytes.set(data, HEADER_BYTES);
+  return bytes;
+}
+
+export type MessageReader = {
+  /** @throws NriError `messageTooLarge`, and whatever `onMessage` throws. */
+  receive(bytes: Uint8Array): void;
+  /** The connection ended. @throws NriError `truncated` when it did within a message. */
+  end(): void;
+};
+
+/**
+ * Puts messages together from bytes that arrive in any pieces. Memory follows what has arrived, not what a header
+ * promises: at most twice the bytes received, never more than one message. Not to be used again after an error.
+ */
+export function createMessageReader(onMessage: (message: TtrpcMessage) => void): MessageReader {
+  const header = new Uint8Array(HEADER_BYTES);
+  const view = new DataView(header.buffer);
+  let headerBytes = 0;
+  let length = 0;
+  let partial = new Uint8Array(0);
+  let filled = 0;
+
+  function emit(data: Uint8Array): void {
+    headerBytes = 0;
+    filled = 0;
+    partial = new Uint8Array(0);
+    onMessage({ streamId: view.getUint32(4), type: view.getUint8(8), flags: view.getUint8(9), data });
+  }
+
+  function readHeader(): void {
+    length = view.getUint32(0);
+    if (length > MAX_DATA_BYTES) throw new NriError('messageTooLarge', `a message of ${length} bytes`);
+    if (length === 0) emit(partial);
+  }
+
+  function keep(piece: Uint8Array): void {
+    const needed = filled + piece.length;
+    if (needed > partial.length) {
+      const larger = new Uint8Array(
+        Math.min(length, Math.max(needed, partial.length * 2, FIRST_BUFFER_BYTES)),
+      );
+      larger.set(partial.subarray(0, filled));
+      partial = larger;
+    }
+    partial.set(piece, filled);
+    filled = needed;
+    if (filled === length) emit(partial.subarray(0, length));
+  }
+
+  return {
+    receive(bytes) {
+      let at = 0;
+      while (at < bytes.length) {
+        const isHeader = headerBytes < HEADER_BYTES;
+        const wanted = isHeader ? HEADER_BYTES - headerBytes : length - filled;
+        const piece = bytes.subarray(at, at + wanted);
+        at += piece.length;
+        if (isHeader) {
+          header.set(piece, headerBytes);
+          headerBytes += piece.length;
+          if (headerBytes === HEADER_BYTES) readHeader();
+        } else if (piece.length === length) emit(piece);
+        else keep(piece);
+      }
+    },
+    end() {
+      if (headerBytes > 0) throw new NriError('truncated', `the connection ended within a message`);
+    },
+  };
+}

@@ -1,0 +1,24 @@
+import { type Reason, unverifiable, type Verdict } from '../access/verdict.ts';
+
+/** The verification goes on; kubelet asks again after a second, and then about every ten. */
+export const IN_PROGRESS = unverifiable('registryUnavailable', 'verification in progress');
+
+/**
+ * What kubelet and the tenant are told of a refused container. The verdict's own message is for the operator: it may
+ * name other tenants' repositories, so that of all messages only these fixed ones go out.
+ */
+export function refusalText(verdict: Verdict, image: string): string {
+  if (verdict === IN_PROGRESS) return 'pullwarden: verification in progress';
+  if (verdict.reason === 'neverWithoutRecord') return `pullwarden: ${verdict.message}`;
+  return `pullwarden: image "${image}": ${TEXTS[verdict.reason] ?? 'access could not be verified'} (${verdict.reason})`;
+}
+
+const TEXTS: Readonly<Partial<Record<Reason, string>>> = {
+  registryRefused: 'the registry refused the image pull secrets of this pod',
+  imageMismatch: 'the image is not one that this pod may pull',
+  unmanagedPod: 'the pod of this container is not known',
+  registryUnavailable: 'the registry could not be asked',
+  secretMalformed: 'an image pull secret of this pod is malformed',
+  secretUnreadable: 'an image pull secret of this pod could not be read',
+  imageNameInvalid: 'the name of the image is invalid',
+};

@@ -1,0 +1,197 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import PQueue from 'p-queue';
+import type { AccessRequest } from '../access/request.ts';
+import { unverifiable, type Verdict } from '../access/verdict.ts';
+import type { Access } from '../access/verifier.ts';
+import { imageIdKey } from '../image/image-id.ts';
+import type { Pod, PodContainer, PodSource } from '../pods/source.ts';
+import { type Runtime, type RuntimeContainer, RuntimeError } from '../runtime/runtime.ts';
+import { findSpec } from './find-spec.ts';
+import type { Fuse } from './fuse.ts';
+import type { Enforcement, Judgement } from './judge.ts';
+import { type EnforcementSettings, planEnforcement } from './plan.ts';
+import { IN_PROGRESS, refusalText } from './refusal.ts';
+
+/** A container that the runtime is about to create, and how long the runtime waits for an answer. */
+export type CreateRequest = {
+  readonly id: string;
+  readonly podSandboxId: string;
+  readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
+  readonly containerName: string;
+  /** In ms of `performance.now()`. */
+  readonly deadlineMs: number;
+};
+
+export type VetoOptions = {
+  readonly pods: Pick<PodSource, 'getPod'>;
+  readonly runtime: Pick<Runtime, 'imageStatus'>;
+  readonly ensureAccess: (request: AccessRequest) => Promise<Access>;
+  readonly settings: EnforcementSettings;
+  readonly fuse: Fuse;
+  readonly containersOnNode: () => number;
+  /** Told of every verdict that the veto acted on; what it leaves to the guard is the guard's to tell. */
+  readonly onJudged: (judgement: Judgement, enforcement: Enforcement | undefined) => void;
+  /** The verification was not over when the runtime had to be answered. */
+  readonly onInProgress: () => void;
+};
+
+/** The container must not be created; the message is for kubelet and the tenant. */
+export class ContainerRefused extends Error {
+  override readonly name = 'ContainerRefused';
+}
+
+export type Veto = {
+  /** Resolves to let the container be created, in time. @throws ContainerRefused */
+  createContainer(request: CreateRequest): Promise<void>;
+  /** Was this container created with a verdict on just this content? Then the guard need not judge it again. */
+  hasJudged(containerId: string, imageRef: string): boolean;
+  /** A pod was bound to the node: what it will ask for and is present already is judged before the question comes. */
+  prepare(pod: Pod): void;
+};
+
+/** Left of the runtime's patience for the way back, and for an event loop that is busy. */
+const MARGIN_MS = 300;
+const MAX_REMEMBERED = 10_000;
+const PREPARED_AT_ONCE = 2;
+
+type Judged = { readonly spec: PodContainer | undefined; readonly imageRef: string; readonly access: Access };
+
+/**
+ * Judges containers before they exist. Whatever it cannot settle, or must not refuse, it lets by: the guard (the
+ * container watch) judges everything that was created without a word from here.
+ */
+export function createVeto(options: VetoOptions): Veto {
+  const { settings, runtime } = options;
+  /** A question that is asked again while it is being answered waits for the same answer. */
+  const inFlight = new Map<string, Promise<Judged>>();
+  const judged = new LRUCache<string, string>({ max: MAX_REMEMBERED });
+  /** Whose pod was looked for in vain: the search takes longer than the runtime waits, so its end is remembered. */
+  const unmanaged = new LRUCache<string, Judged>({ max: MAX_REMEMBERED, ttl: 60_000 });
+  const preparing = new PQueue({ concurrency: PREPARED_AT_ONCE });
+
+  async function judge(request: CreateRequest): Promise<Judged> {
+    const found = await findSpec(options.pods, request);
+    if ('verdict' in found) return { spec: undefined, imageRef: '', access: { verdict: found } };
+    const { pod, spec } = found;
+    const imageRef = await contentOf(spec.image);
+    const access =
+      typeof imageRef === 'string'
+        ? await options.ensureAccess({ pod, container: spec, imageRef, urgent: true })
+        : { verdict: imageRef };
+    return { spec, imageRef: typeof imageRef === 'string' ? imageRef : '', access };
+  }
+
+  /** Kubelet has just resolved the name as well; should it have moved in between, the guard sees other content. */
+  async function contentOf(image: string): Promise<string | Verdict> {
+    try {
+      const status = await runtime.imageStatus(image);
+      return status?.id ?? unverifiable('imageNotPresent', 'the runtime does not have the image');
+    } catch (error) {
+      if (error instanceof RuntimeError) return unverifiable('runtimeUnavailable', error.message);
+      throw error;
+    }
+  }
+
+  function ask(request: CreateRequest): Promise<Judged> {
+    const key = `${request.pod.uid}/${request.containerName}`;
+    const known = unmanaged.get(key);
+    if (known) return Promise.resolve(known);
+    const running = inFlight.get(key);
+    if (running) return running;
+    const asking = judge(request)
+      .catch((error: unknown) => brokenBy(error))
+      .then((result) => {
+        if (result.access.verdict.reason === 'unmanagedPod') unmanaged.set(key, result);
+        return result;
+      })
+      .finally(() => inFlight.delete(key));
+    inFlight.set(key, asking);
+    return asking;
+  }
+
+  /** Undefined when the runtime cannot wait for it. */
+  async function inTime(request: CreateRequest, asking: Promise<Judged>): Promise<Judged | undefined> {
+    const patience = new AbortController();
+    const waitMs = Math.max(0, request.deadlineMs - MARGIN_MS - performance.now());
+    const over = sleep(waitMs, undefined, { signal: patience.signal }).catch(() => undefined);
+    try {
+      return await Promise.race([asking, over]);
+    } finally {
+      patience.abort();
+    }
+  }
+
+  return {
+    async createContainer(request) {
+      const subject = { namespace: request.pod.namespace, podUid: request.pod.uid, preexisting: false };
+      const mayRefuse = planEnforcement(settings, IN_PROGRESS, subject)?.action === 'stop';
+      if (settings.mode === 'audit' || isExempt(settings, subject)) return;
+      const started = performance.now();
+      const answer = await inTime(request, ask(request));
+      if (answer === undefined) {
+        if (!mayRefuse) return;
+        options.onInProgress();
+        throw new ContainerRefused(refusalText(IN_PROGRESS, ''));
+      }
+      const { spec, imageRef, access } = answer;
+      const { verdict } = access;
+      const container = containerOf(request, imageRef);
+      const judgement = {
+        container,
+        preexisting: false,
+        spec,
+        verdict,
+        durationMs: performance.now() - started,
+      };
+      const plan = planEnforcement(settings, verdict, subject);
+      if (plan === undefined) {
+        // One that is let run only for the time being is the guard's to follow.
+        if (access.revision) return;
+        judged.set(request.id, imageIdKey(imageRef));
+        options.onJudged(judgement, undefined);
+        return;
+      }
+      if (plan.action === 'none') return;
+      const key = `${request.pod.uid}/${request.containerName}`;
+      if (!options.fuse.permits({ namespace: request.pod.namespace, key }, options.containersOnNode()))
+        return;
+      options.onJudged(judgement, { action: 'veto', outcome: 'refused' });
+      throw new ContainerRefused(refusalText(verdict, spec?.image ?? ''));
+    },
+    hasJudged(containerId, imageRef) {
+      return judged.get(containerId) === imageIdKey(imageRef);
+    },
+    prepare(pod) {
+      for (const spec of pod.containers) {
+        // With Always kubelet pulls first, and with Never nothing is asked of a registry.
+        if (spec.imagePullPolicy !== 'IfNotPresent') continue;
+        void preparing.add(async () => {
+          const imageRef = await contentOf(spec.image);
+          if (typeof imageRef !== 'string') return;
+          await options.ensureAccess({ pod, container: spec, imageRef, urgent: false });
+        });
+      }
+    },
+  };
+}
+
+function brokenBy(error: unknown): Judged {
+  const message = error instanceof Error ? error.message : String(error);
+  return { spec: undefined, imageRef: '', access: { verdict: unverifiable('internalError', message) } };
+}
+
+function isExempt(settings: EnforcementSettings, subject: { namespace: string; podUid: string }): boolean {
+  return (
+    settings.exemptNamespaces.has(subject.namespace) ||
+    (settings.ownPodUid !== '' && settings.ownPodUid === subject.podUid)
+  );
+}
+
+function containerOf(
+  { id, podSandboxId, pod, containerName }: CreateRequest,
+  imageRef: string,
+): RuntimeContainer {
+  const createdAt = BigInt(Date.now()) * 1_000_000n;
+  return { id, podSandboxId, pod, containerName, imageRef, state: 'created', createdAt, attempt: 0 };
+}

@@ -1,0 +1,61 @@
+import { cpus } from 'node:os';
+import { type Column, formatTable } from '../../agent/commands/output.ts';
+import { benchCheck, type CheckRow } from './check.ts';
+import type { Spread } from './statistics.ts';
+
+/** `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not for a test. */
+const benches: Readonly<Record<string, (json: boolean) => void>> = { check };
+
+const [name = '', ...flags] = process.argv.slice(2);
+const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
+if (!bench || flags.some((flag) => flag !== '--json')) {
+  process.stderr.write(`usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]\n`);
+  process.exitCode = 2;
+} else {
+  bench(flags.length > 0);
+}
+
+function check(json: boolean): void {
+  const progress = ({ images, secrets }: CheckRow) =>
+    process.stderr.write(`measured ${images} images with ${secrets} secrets each\n`);
+  const rows = benchCheck(progress);
+  if (json) {
+    const plain = rows.map((row) =>
+      Object.fromEntries(
+        Object.entries(row).map(([key, value]) => [key, typeof value === 'number' ? value : rounded(value)]),
+      ),
+    );
+    process.stdout.write(`${JSON.stringify({ machine: machine(), rows: plain })}\n`);
+    return;
+  }
+  const columns: readonly Column<CheckRow>[] = [
+    { header: 'IMAGES', value: (row) => String(row.images) },
+    { header: 'SECRETS', value: (row) => String(row.secrets) },
+    { header: 'HIT MEDIAN NS', value: (row) => spreadText(row.hitMedianNs) },
+    { header: 'HIT P99 NS', value: (row) => spreadText(row.hitP99Ns) },
+    { header: 'MISS MEDIAN NS', value: (row) => spreadText(row.missMedianNs) },
+    { header: 'MISS P99 NS', value: (row) => spreadText(row.missP99Ns) },
+    { header: 'SETTLE MEDIAN US', value: (row) => spreadText(row.settleMedianUs) },
+    { header: 'SETTLE P99 US', value: (row) => spreadText(row.settleP99Us) },
+    { header: 'START MS', value: (row) => spreadText(row.startMs) },
+  ];
+  process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
+}
+
+function spreadText(spread: Spread): string {
+  return `${rounded(spread)} (${round(spread.lowest)}-${round(spread.highest)})`;
+}
+
+function rounded({ middle }: Spread): number {
+  return round(middle);
+}
+
+function round(value: number): number {
+  return value < 100 ? Math.round(value * 10) / 10 : Math.round(value);
+}
+
+function machine(): string {
+  const processors = cpus();
+  const model = processors[0]?.model.trim() ?? 'unknown processor';
+  return `${model}, ${processors.length} cores, ${process.platform} ${process.arch}, Node ${process.version}`;
+}
