@@ -28,9 +28,9 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
         await scene.run(wanted);
         return undefined;
       } catch (error) {
-        if (error instanceof ContainerNotStarted && error.reason === 'CreateContainerError')
-          return error.message;
-        throw error;
+        if (!(error instanceof ContainerNotStarted) || error.reason !== 'CreateContainerError') throw error;
+        sandboxes.add(error.sandboxId);
+        return error.message;
       }
     };
     const metric = async (name: string): Promise<number> => {

@@ -11,7 +11,7 @@ const otherRef = `sha256:${'b'.repeat(64)}`;
 const image = 'reg.example.com/team-a/app:1';
 const trimmed = 'reg.example.com/team-a/app';
 
-export function secretOf(namespace: string, credentialHash = `hash-${namespace}`): ImagePullSecret {
+function secretOf(namespace: string, credentialHash = `hash-${namespace}`): ImagePullSecret {
   return { namespace, name: 'regcred', uid: `uid-${namespace}`, credentialHash };
 }
 
