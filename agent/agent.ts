@@ -162,6 +162,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     existingContainersDelayMs: config.existingContainersDelay,
     existingContainersAtOnce: EXISTING_CONTAINERS_AT_ONCE,
   });
+  const onInProgress = () => metrics.enforcement('veto', 'inProgress');
   const veto = createVeto({
     pods,
     runtime: client,
@@ -173,10 +174,12 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       reporter.verdict(judgement);
       reporter.settled(judgement, enforcement);
     },
-    onInProgress: () => metrics.enforcement('veto', 'inProgress'),
+    onInProgress,
   });
   const nri =
-    config.enforcement === 'stop' ? undefined : connectNri(config, veto, log, () => watch?.relist());
+    config.enforcement === 'stop'
+      ? undefined
+      : connectNri(config, { settings, veto, log, onInProgress, relist: () => watch?.relist() });
   const housekeeping = createHousekeeping({
     store,
     listImages: () => client.listImages(),
@@ -265,7 +268,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       stopping.abort();
       clearInterval(pruning);
       await beginning;
-      nri?.close();
+      await nri?.close();
       watch?.stop();
       await judge.close(STOP_GRACE_MS);
       await stopper.close();

@@ -1,56 +1,54 @@
 import { statSync } from 'node:fs';
 import type { Config } from './config.ts';
-import { keepNriConnection } from './enforcement/nri/nri-connection.ts';
+import type { EnforcementSettings } from './enforcement/plan.ts';
 import type { Veto } from './enforcement/veto.ts';
+import { startVetoThread } from './enforcement/veto-thread.ts';
 import type { Log } from './telemetry/log.ts';
-
-/** The names under which an NRI container carries what kubelet labels it with. */
-const CONTAINER_NAME_LABEL = 'io.kubernetes.container.name';
 
 export type Nri = {
   connected(): boolean;
   /** Why containers are not vetoed although they should be; undefined when they are, or need not be. */
   problem(): string | undefined;
-  close(): void;
+  close(): Promise<void>;
 };
 
-/**
- * Puts the veto behind the runtime's NRI socket. What existed before, and what was created while the plugin was away,
- * is the guard's: `relist` lets it look at once.
- */
+/** What the thread with the NRI connection needs of the agent. */
+export type NriParts = {
+  readonly settings: EnforcementSettings;
+  readonly veto: Veto;
+  readonly log: Log;
+  readonly onInProgress: () => void;
+  /** What existed before, and what was created while the plugin was away, is the guard's: lets it look at once. */
+  readonly relist: () => void;
+};
+
+/** Puts the veto behind the runtime's NRI socket. */
 export function connectNri(
   config: Pick<Config, 'enforcement' | 'nriSocket' | 'nriIndex'>,
-  veto: Veto,
-  log: Log,
-  relist: () => void,
+  { settings, veto, log, onInProgress, relist }: NriParts,
 ): Nri {
   let wasTold = false;
-  const connection = keepNriConnection({
+  const connection = startVetoThread({
     socketPath: config.nriSocket,
     index: config.nriIndex,
+    settings,
+    createContainer: veto.createContainer,
+    onInProgress,
+    onInternalError: (error) => log.error({ err: error }, 'a container about to be created was not judged'),
     onConfigure: ({ runtimeName, runtimeVersion, requestTimeoutMs }) =>
       log.info({ runtimeName, runtimeVersion, requestTimeoutMs }, 'registered with NRI'),
-    onSynchronize: relist,
     onConnected: () => {
       wasTold = false;
       log.info('the runtime asks before it creates a container');
+      relist();
     },
-    onDisconnected: ({ reason, message }) => {
+    onDisconnected: (reason, problem) => {
       if (wasTold) return;
       wasTold = true;
       const line = 'no NRI: containers are stopped after they were created';
-      if (isThere(config.nriSocket) || config.enforcement === 'veto')
-        log.warn({ reason, problem: message }, line);
+      if (isThere(config.nriSocket) || config.enforcement === 'veto') log.warn({ reason, problem }, line);
       else log.info({ reason }, line);
     },
-    onCreateContainer: (pod, container, { deadlineMs }) =>
-      veto.createContainer({
-        id: container.id,
-        podSandboxId: container.podSandboxId,
-        pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid },
-        containerName: container.labels[CONTAINER_NAME_LABEL] ?? container.name,
-        deadlineMs,
-      }),
   });
   return {
     connected: connection.connected,

@@ -11,15 +11,16 @@ import { findSpec } from './find-spec.ts';
 import type { Fuse } from './fuse.ts';
 import type { Enforcement, Judgement } from './judge.ts';
 import { type EnforcementSettings, planEnforcement } from './plan.ts';
+import { planVeto } from './plan-veto.ts';
 import { IN_PROGRESS, refusalText } from './refusal.ts';
 
-/** A container that the runtime is about to create, and how long the runtime waits for an answer. */
+/** A container that the runtime is about to create. */
 export type CreateRequest = {
   readonly id: string;
   readonly podSandboxId: string;
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
   readonly containerName: string;
-  /** In ms of `performance.now()`. */
+  /** Whoever asks answers by itself then, and what comes later is not heard; in ms of `performance.now()`. */
   readonly deadlineMs: number;
 };
 
@@ -50,8 +51,8 @@ export type Veto = {
   prepare(pod: Pod): void;
 };
 
-/** Left of the runtime's patience for the way back, and for an event loop that is busy. */
-const MARGIN_MS = 300;
+/** Left of the asker's patience for the way back. */
+const MARGIN_MS = 100;
 const MAX_REMEMBERED = 10_000;
 const PREPARED_AT_ONCE = 2;
 
@@ -122,42 +123,49 @@ export function createVeto(options: VetoOptions): Veto {
     }
   }
 
+  /** @throws ContainerRefused */
+  function conclude(request: CreateRequest, { spec, imageRef, access }: Judged, durationMs: number): void {
+    const { verdict } = access;
+    const { namespace, uid } = request.pod;
+    const judgement = {
+      container: containerOf(request, imageRef),
+      preexisting: false,
+      spec,
+      verdict,
+      durationMs,
+    };
+    // The runtime gets its answer before the log and the audit trail do: those are writes that may take long.
+    const report = (enforcement: Enforcement | undefined) =>
+      setImmediate(() => options.onJudged(judgement, enforcement));
+    const plan = planEnforcement(settings, verdict, { namespace, podUid: uid, preexisting: false });
+    if (plan === undefined) {
+      // One that is let run only for the time being is the guard's to follow.
+      if (access.revision) return;
+      judged.set(request.id, imageIdKey(imageRef));
+      report(undefined);
+      return;
+    }
+    if (plan.action === 'none') return;
+    const key = `${uid}/${request.containerName}`;
+    if (!options.fuse.permits({ namespace, key }, options.containersOnNode())) return;
+    report({ action: 'veto', outcome: 'refused' });
+    throw new ContainerRefused(refusalText(verdict, spec?.image ?? ''));
+  }
+
   return {
     async createContainer(request) {
-      const subject = { namespace: request.pod.namespace, podUid: request.pod.uid, preexisting: false };
-      const mayRefuse = planEnforcement(settings, IN_PROGRESS, subject)?.action === 'stop';
-      if (settings.mode === 'audit' || isExempt(settings, subject)) return;
+      const plan = planVeto(settings, request.pod);
+      if (plan === 'letBy') return;
       const started = performance.now();
       const answer = await inTime(request, ask(request));
+      const answered = performance.now();
+      if (answered >= request.deadlineMs) return;
       if (answer === undefined) {
-        if (!mayRefuse) return;
+        if (plan === 'judgeOrLetBy' || options.fuse.isOpen()) return;
         options.onInProgress();
         throw new ContainerRefused(refusalText(IN_PROGRESS, ''));
       }
-      const { spec, imageRef, access } = answer;
-      const { verdict } = access;
-      const container = containerOf(request, imageRef);
-      const judgement = {
-        container,
-        preexisting: false,
-        spec,
-        verdict,
-        durationMs: performance.now() - started,
-      };
-      const plan = planEnforcement(settings, verdict, subject);
-      if (plan === undefined) {
-        // One that is let run only for the time being is the guard's to follow.
-        if (access.revision) return;
-        judged.set(request.id, imageIdKey(imageRef));
-        options.onJudged(judgement, undefined);
-        return;
-      }
-      if (plan.action === 'none') return;
-      const key = `${request.pod.uid}/${request.containerName}`;
-      if (!options.fuse.permits({ namespace: request.pod.namespace, key }, options.containersOnNode()))
-        return;
-      options.onJudged(judgement, { action: 'veto', outcome: 'refused' });
-      throw new ContainerRefused(refusalText(verdict, spec?.image ?? ''));
+      conclude(request, answer, answered - started);
     },
     hasJudged(containerId, imageRef) {
       return judged.get(containerId) === imageIdKey(imageRef);
@@ -179,13 +187,6 @@ export function createVeto(options: VetoOptions): Veto {
 function brokenBy(error: unknown): Judged {
   const message = error instanceof Error ? error.message : String(error);
   return { spec: undefined, imageRef: '', access: { verdict: unverifiable('internalError', message) } };
-}
-
-function isExempt(settings: EnforcementSettings, subject: { namespace: string; podUid: string }): boolean {
-  return (
-    settings.exemptNamespaces.has(subject.namespace) ||
-    (settings.ownPodUid !== '' && settings.ownPodUid === subject.podUid)
-  );
 }
 
 function containerOf(

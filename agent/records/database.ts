@@ -12,8 +12,12 @@ import { basename, dirname, join } from 'node:path';
 import SqliteDatabase, { type Database } from 'better-sqlite3';
 import { RecordStoreError, type RecordStoreFailure } from './store.ts';
 
-/** How long a write waits for another process's, in ms. */
-const BUSY_TIMEOUT_MS = 5_000;
+/**
+ * How long a write waits for another process's, in ms. Short, because SQLite waits in the thread that asks: the agent's
+ * own, where everything else stands still meanwhile. Others write rarely and for some ms (`records forget`, an
+ * import), and what is not written is verified again.
+ */
+const BUSY_TIMEOUT_MS = 500;
 /** Damaged files are kept to be looked at, but a crash loop must not fill the disk with them. */
 const KEPT_ASIDE = 3;
 

@@ -94,7 +94,9 @@ function questions(
     about: { image: imageOf(image), imageRef: imageRefOf(image) },
     pod: { secrets: [secretFor(image)] },
   }));
-  return Array.from({ length: QUESTIONS }, () => pods[random(images)]).filter((question) => question !== undefined);
+  return Array.from({ length: QUESTIONS }, () => pods[random(images)]).filter(
+    (question) => question !== undefined,
+  );
 }
 
 function timeChecks(store: RecordStore, asked: readonly Question[], expected: string) {

@@ -1,0 +1,34 @@
+import type { NriFailure } from './nri/error.ts';
+import type { NriConfiguration } from './nri/messages.ts';
+import type { EnforcementSettings } from './plan.ts';
+import type { CreateRequest } from './veto.ts';
+
+/** What the NRI thread is started with. */
+export type VetoWorkerData = {
+  readonly socketPath: string;
+  readonly index: string;
+  readonly settings: EnforcementSettings;
+};
+
+/** A container that is about to be created. */
+export type VetoQuestion = Omit<CreateRequest, 'deadlineMs'> & {
+  readonly type: 'question';
+  readonly number: number;
+  /** When the thread answers by itself, in ms of {@link monotonicMs}. */
+  readonly answerByMs: number;
+};
+
+/** The answer to a question; undefined lets the container be created. */
+export type VetoAnswer = { readonly number: number; readonly refusal: string | undefined };
+
+export type FromVetoWorker =
+  | VetoQuestion
+  | { readonly type: 'refusedInProgress' }
+  | { readonly type: 'configured'; readonly configuration: NriConfiguration }
+  | { readonly type: 'connected' }
+  | { readonly type: 'disconnected'; readonly reason: NriFailure; readonly message: string };
+
+/** Milliseconds of a clock that all threads share; `performance.now()` counts from each thread's own start. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}

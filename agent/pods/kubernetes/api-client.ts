@@ -1,0 +1,217 @@
+import type { IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiError } from './api-error.ts';
+import type { Connection, Identity } from './identity.ts';
+import { errorFromStatus, retryAfter } from './status.ts';
+
+export type ApiRequest = {
+  readonly method?: 'GET' | 'POST' | 'PATCH';
+  /** Absolute, its parts encoded: see `apiPath`. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: { readonly contentType: string; readonly object: unknown };
+  readonly signal?: AbortSignal | undefined;
+};
+
+export type ApiClient = {
+  /** One question, one JSON answer, within the client's deadline. Throws ApiError. */
+  ask(request: ApiRequest): Promise<unknown>;
+  /**
+   * A list or a watch: resolves once 200 has been answered, the body is read by the caller, and whoever gave the signal
+   * must end it. Throws ApiError.
+   */
+  open(request: ApiRequest): Promise<IncomingMessage>;
+  close(): void;
+};
+
+export type ApiClientOptions = {
+  readonly identity: Identity;
+  /** For `ask` the whole, retries included; for `open` the time to the answer's head. In ms. */
+  readonly timeoutMs?: number;
+  readonly userAgent?: string;
+};
+
+/** A pod or secret is at most 1.5 MiB in etcd, but JSON may write each byte of it as six. */
+const MAX_ANSWER_BYTES = 16 * 1_048_576;
+const MAX_STATUS_BYTES = 65_536;
+const DNS_SUBDOMAIN = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
+
+/** Whether an object could have this name or namespace at all (RFC 1123); `..` and the like never reach a path. */
+export function isObjectName(name: string): boolean {
+  return DNS_SUBDOMAIN.test(name) && !name.includes('..');
+}
+
+/**
+ * HTTPS to the API server. Answers 429 and 5xx that carry Retry-After are asked again as told, as long as the deadline
+ * allows; a 401 once with a renewed identity; a GET once when an idle connection turned out to be closed.
+ */
+export function createApiClient({
+  identity,
+  timeoutMs = 10_000,
+  userAgent = 'pullwarden',
+}: ApiClientOptions): ApiClient {
+  async function attempt(request: ApiRequest, signal: AbortSignal): Promise<IncomingMessage> {
+    const connection = await untilAborted(identity.connection(), signal);
+    const response = await send(connection, request, signal, userAgent);
+    if (response.statusCode !== undefined && response.statusCode >= 200 && response.statusCode < 300) {
+      return response;
+    }
+    throw await refusal(response);
+  }
+
+  async function head(request: ApiRequest, deadline: number, signal: AbortSignal): Promise<IncomingMessage> {
+    let renewed = false;
+    let reconnected = false;
+    for (;;) {
+      try {
+        return await attempt(request, signal);
+      } catch (error) {
+        if (!(error instanceof ApiError) || signal.aborted) throw error;
+        if (error.reason === 'unauthorized' && !renewed) {
+          renewed = true;
+          identity.renew();
+        } else if (error.cause === STALE_CONNECTION && !reconnected && (request.method ?? 'GET') === 'GET') {
+          reconnected = true;
+        } else if (error.retryAfterMs !== undefined && performance.now() + error.retryAfterMs < deadline) {
+          await sleep(error.retryAfterMs, undefined, { signal }).catch(() => undefined);
+        } else throw error;
+      }
+    }
+  }
+
+  return {
+    async ask(request) {
+      const { signal, clear } = withTimeout(timeoutMs, request.signal);
+      try {
+        const response = await head(request, performance.now() + timeoutMs, signal);
+        return parseJson(await readBody(response, MAX_ANSWER_BYTES));
+      } catch (error) {
+        throw asApiError(error, signal, timeoutMs);
+      } finally {
+        clear();
+      }
+    },
+    async open(request) {
+      const { signal, clear } = withTimeout(timeoutMs, request.signal);
+      try {
+        return await head(request, performance.now() + timeoutMs, signal);
+      } catch (error) {
+        throw asApiError(error, signal, timeoutMs);
+      } finally {
+        clear();
+      }
+    },
+    close: () => identity.close(),
+  };
+}
+
+const STALE_CONNECTION = Symbol('a kept connection was closed before the answer');
+
+function send(
+  { server, agent, headers }: Connection,
+  { method = 'GET', path, query, body }: ApiRequest,
+  signal: AbortSignal,
+  userAgent: string,
+): Promise<IncomingMessage> {
+  const search = query ? `?${new URLSearchParams(query)}` : '';
+  const payload = body && Buffer.from(JSON.stringify(body.object));
+  return new Promise((resolve, reject) => {
+    const outgoing = httpsRequest(
+      {
+        agent,
+        method,
+        signal,
+        hostname: server.hostname.replace(/^\[|\]$/g, ''),
+        port: server.port || 443,
+        path: `${server.pathname.replace(/\/$/, '')}${path}${search}`,
+        headers: {
+          ...headers,
+          Accept: 'application/json',
+          'User-Agent': userAgent,
+          ...(body && payload && { 'Content-Type': body.contentType, 'Content-Length': payload.length }),
+        },
+      },
+      resolve,
+    );
+    outgoing.on('error', (error) => {
+      const stale = outgoing.reusedSocket && !signal.aborted;
+      reject(
+        new ApiError('unreachable', `${server.host}: ${networkText(error)}`, {
+          cause: stale ? STALE_CONNECTION : error,
+        }),
+      );
+    });
+    outgoing.end(payload);
+  });
+}
+
+async function refusal(response: IncomingMessage): Promise<ApiError> {
+  const text = await readBody(response, MAX_STATUS_BYTES).catch(() => '');
+  let object: unknown;
+  try {
+    object = JSON.parse(text);
+  } catch {
+    object = undefined;
+  }
+  return errorFromStatus(object, response.statusCode, retryAfter(response.headers['retry-after']));
+}
+
+async function readBody(response: IncomingMessage, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response) {
+    if (!Buffer.isBuffer(chunk)) continue;
+    length += chunk.length;
+    if (length > maxBytes) {
+      throw new ApiError('answerTooLarge', `the API server answered with more than ${maxBytes} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message quotes the text, which may be a secret's.
+    throw new ApiError('answerMalformed', 'the API server answered with something that is no JSON');
+  }
+}
+
+/** What ended a request, without the body it may have been reading. */
+export function asApiError(error: unknown, signal: AbortSignal, timeoutMs: number): ApiError {
+  if (signal.aborted && signal.reason instanceof TimedOut) {
+    return new ApiError('timeout', `the API server did not answer within ${timeoutMs} ms`);
+  }
+  if (error instanceof ApiError) return error;
+  return new ApiError('unreachable', networkText(error), { cause: error });
+}
+
+class TimedOut extends Error {}
+
+function withTimeout(
+  timeoutMs: number,
+  outer: AbortSignal | undefined,
+): { signal: AbortSignal; clear: () => void } {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new TimedOut()), timeoutMs);
+  const signal = outer ? AbortSignal.any([outer, controller.signal]) : controller.signal;
+  return { signal, clear: () => clearTimeout(timer) };
+}
+
+function untilAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(new ApiError('unreachable', 'given up'));
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+function networkText(error: unknown): string {
+  if (!(error instanceof Error)) return 'the connection failed';
+  const code = 'code' in error ? `${error.code}` : '';
+  return error.message.includes(code) ? error.message : `${code} ${error.message}`;
+}

@@ -1,0 +1,78 @@
+import { type Pod, PodSourceError } from '../source.ts';
+import { type ApiClient, isObjectName } from './api-client.ts';
+import { ApiError } from './api-error.ts';
+import type { PodCache, PodRef } from './pod-cache.ts';
+import { podSourceError } from './pod-errors.ts';
+import type { PodReader } from './pod-reader.ts';
+import { isUnrelated } from './secrets.ts';
+
+export type PodLookup = {
+  /**
+   * The pod with this uid; where a container is named, as it is since it has that container. Undefined where the API
+   * server says that there is none. Throws PodSourceError.
+   */
+  getPod(ref: PodRef & { readonly containerName?: string }): Promise<Pod | undefined>;
+  findPod(namespace: string, name: string): Promise<Pod | undefined>;
+};
+
+export type PodLookupOptions = {
+  readonly client: ApiClient;
+  readonly cache: PodCache;
+  readonly reader: PodReader;
+  /** How long to wait for the watch before a pod is asked for, ms. */
+  readonly waitMs: number;
+  /** Whether a watch is under way: otherwise there is nothing to wait for. */
+  readonly alive: () => boolean;
+};
+
+/** Pods from the cache, and by GET where it does not have them (yet). */
+export function createPodLookup({ client, cache, reader, waitMs, alive }: PodLookupOptions): PodLookup {
+  const asking = new Map<string, Promise<Pod | undefined>>();
+
+  /** Equal questions share one request. */
+  function ask(namespace: string, name: string): Promise<Pod | undefined> {
+    const key = `${namespace}/${name}`;
+    const asked = asking.get(key) ?? read(namespace, name).finally(() => asking.delete(key));
+    asking.set(key, asked);
+    return asked;
+  }
+
+  async function read(namespace: string, name: string): Promise<Pod | undefined> {
+    try {
+      return podOf(await client.ask({ path: `/api/v1/namespaces/${namespace}/pods/${name}` }));
+    } catch (error) {
+      // A node may get its own pods only: by this name there is none, or one of another node.
+      if (alive() && isUnrelated(error)) return undefined;
+      if (error instanceof ApiError && error.reason === 'notFound') return undefined;
+      throw podSourceError(error, `pod ${namespace}/${name}`);
+    }
+  }
+
+  function podOf(object: unknown): Pod {
+    const pod = reader.podOf(object);
+    if (!pod) throw new PodSourceError('apiServerUnavailable', 'the API server sent a pod that is malformed');
+    return pod;
+  }
+
+  return {
+    async getPod({ containerName, ...ref }) {
+      const complete = (pod: Pod | undefined): pod is Pod =>
+        pod !== undefined &&
+        (containerName === undefined || pod.containers.some(({ name }) => name === containerName));
+      const known = cache.get(ref);
+      if (complete(known)) return known;
+      if (!isObjectName(ref.namespace) || !isObjectName(ref.name)) return undefined;
+      const arrived = alive() ? await cache.waitFor(ref, complete, waitMs) : undefined;
+      if (arrived) return arrived;
+      const asked = await ask(ref.namespace, ref.name);
+      if (asked?.uid !== ref.uid) return cache.get(ref);
+      cache.keepAwhile(asked);
+      return asked;
+    },
+    async findPod(namespace, name) {
+      const known = cache.find(namespace, name);
+      if (known) return known;
+      return isObjectName(namespace) && isObjectName(name) ? ask(namespace, name) : undefined;
+    },
+  };
+}

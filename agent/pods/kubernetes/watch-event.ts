@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import type { Pod } from '../source.ts';
+import type { ApiError } from './api-error.ts';
+import type { PodReader } from './pod-reader.ts';
+import { errorFromStatus } from './status.ts';
+
+export type WatchEvent =
+  | { readonly type: 'present' | 'deleted'; readonly pod: Pod | undefined; readonly resourceVersion: string }
+  | { readonly type: 'bookmark'; readonly resourceVersion: string }
+  | { readonly type: 'error'; readonly error: ApiError };
+
+const event = z.object({
+  type: z.enum(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR']),
+  object: z.unknown(),
+});
+const versioned = z.object({ metadata: z.object({ resourceVersion: z.string().min(1).max(128) }) });
+
+/** One line of a watch of pods (metav1.WatchEvent); undefined where it is not understood, which the reader counts. */
+export function readWatchEvent(json: string, reader: PodReader): WatchEvent | undefined {
+  const line = reader.parse(json);
+  if (line === undefined) return undefined;
+  const parsed = event.safeParse(line).data;
+  if (!parsed) {
+    reader.notUnderstood('the API server sent an event of a watch that is malformed');
+    return undefined;
+  }
+  const { type, object } = parsed;
+  if (type === 'ERROR') return { type: 'error', error: errorFromStatus(object, undefined) };
+  const resourceVersion = versioned.safeParse(object).data?.metadata.resourceVersion;
+  if (resourceVersion === undefined) {
+    reader.notUnderstood('the API server sent an event of a watch without a resourceVersion');
+    return undefined;
+  }
+  if (type === 'BOOKMARK') return { type: 'bookmark', resourceVersion };
+  return { type: type === 'DELETED' ? 'deleted' : 'present', pod: reader.podOf(object), resourceVersion };
+}

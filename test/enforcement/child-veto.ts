@@ -1,0 +1,54 @@
+import type { Worker } from 'node:worker_threads';
+import { ContainerRefused } from '../../agent/enforcement/veto.ts';
+import { startVetoThread } from '../../agent/enforcement/veto-thread.ts';
+
+/**
+ * An agent's main thread that does nothing but refuse the containers of team-b, and that can be made busy:
+ * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ crash: true }`. Tells what happens.
+ */
+const [socketPath = '', mode, onUnverifiable] = process.argv.slice(2);
+
+export type ChildTold =
+  | { readonly told: 'connected' | 'inProgress' | 'busy' | 'idle' }
+  | { readonly told: 'asked'; readonly namespace: string }
+  | { readonly told: 'disconnected'; readonly reason: string; readonly message: string };
+
+const tell = (what: ChildTold): void => void process.send?.(what);
+
+const workers: Worker[] = [];
+process.on('worker', (worker) => workers.push(worker));
+
+const thread = startVetoThread({
+  socketPath,
+  index: '90',
+  settings: {
+    mode: mode === 'audit' ? 'audit' : 'enforce',
+    onUnverifiable: onUnverifiable === 'allow' ? 'allow' : 'deny',
+    unmanaged: 'audit',
+    exemptNamespaces: new Set(['kube-system']),
+    ownPodUid: 'uid-agent',
+  },
+  async createContainer({ pod }) {
+    tell({ told: 'asked', namespace: pod.namespace });
+    if (pod.namespace === 'team-b') throw new ContainerRefused('pullwarden: not this one');
+  },
+  onConfigure: () => undefined,
+  onConnected: () => tell({ told: 'connected' }),
+  onDisconnected: (reason, message) => tell({ told: 'disconnected', reason, message }),
+  onInProgress: () => tell({ told: 'inProgress' }),
+  onInternalError: (error) => {
+    throw error;
+  },
+});
+
+process.on('message', (order: { busyMs?: number; crash?: true; close?: true }) => {
+  // What no answer looks like: the thread's own code throws.
+  if (order.crash) workers.at(-1)?.postMessage(null);
+  if (order.close) void thread.close().then(() => process.disconnect());
+  const { busyMs } = order;
+  if (busyMs === undefined) return;
+  process.send?.({ told: 'busy' } satisfies ChildTold, () => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyMs);
+    tell({ told: 'idle' });
+  });
+});
