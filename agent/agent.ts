@@ -3,7 +3,7 @@ import { createPodCredentialsReader } from './access/pod-credentials.ts';
 import { makePolicy } from './access/policy.ts';
 import { createRepuller } from './access/repull.ts';
 import { createVerifier } from './access/verifier.ts';
-import { type Config, ConfigError } from './config.ts';
+import type { Config } from './config.ts';
 import { createEnforcer } from './enforcement/enforcer.ts';
 import { createFuse } from './enforcement/fuse.ts';
 import { createJudge } from './enforcement/judge.ts';
@@ -11,7 +11,8 @@ import type { EnforcementSettings } from './enforcement/plan.ts';
 import { createStopper } from './enforcement/stopper.ts';
 import { createVeto } from './enforcement/veto.ts';
 import { connectNri } from './nri.ts';
-import { openDirectoryPodSource } from './pods/directory.ts';
+import { openPodSource } from './pod-source.ts';
+import { createEvents } from './pods/kubernetes/events.ts';
 import { openDecisions } from './records/decisions.ts';
 import { createHousekeeping } from './records/housekeeping.ts';
 import { openRecordStore } from './records/open.ts';
@@ -33,6 +34,8 @@ const PRUNE_INTERVAL_MS = 300_000;
 const EXISTING_CONTAINERS_AT_ONCE = 2;
 /** Verdicts under way get this long; kubelet kills after 30 s. */
 const STOP_GRACE_MS = 5_000;
+/** For Events that are still to be sent. */
+const EVENTS_GRACE_MS = 2_000;
 
 export type Agent = {
   /** Ends everything in order: no new verdicts, those under way are finished, then the databases are closed. */
@@ -46,9 +49,6 @@ export type Agent = {
  * that is away, a full disk or a damaged database do not end the agent but show on /readyz
  */
 export async function startAgent(config: Config, log: Log): Promise<Agent> {
-  if (config.podsDirectory === undefined) {
-    throw new ConfigError('missingOption', 'podsDirectory must be set: there is no other source of pods yet');
-  }
   const startedAt = BigInt(Date.now()) * 1_000_000n;
   const stopping = new AbortController();
   const socketPath = findRuntimeSocket(config.runtimeEndpoint);
@@ -72,6 +72,8 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       nriConnected: () => nri?.connected() ?? false,
       fuseOpen: () => fuse.isOpen(),
       pendingVerdicts: () => judge.pending(),
+      lastList: () => (watch?.health().lastListAt ?? 0) / 1_000,
+      events: () => events?.counts() ?? { sent: 0, limited: 0, dropped: 0 },
     },
   });
 
@@ -97,10 +99,18 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       judge.retryNow();
     },
   });
-  const pods = openDirectoryPodSource({
-    directory: config.podsDirectory,
+  const podSource = openPodSource(config, {
     onProblem: (problem) => log.warn(problem),
+    onSynced: (count) => log.info({ pods: count }, 'pods are watched'),
   });
+  const { pods } = podSource;
+  const events =
+    podSource.apiClient &&
+    createEvents({
+      client: podSource.apiClient,
+      nodeName: config.nodeName,
+      onProblem: (problem) => log.warn(problem),
+    });
 
   const fuse = createFuse(
     {
@@ -144,7 +154,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       log.warn({ containerId, action: 'stop', outcome }, 'enforcement');
     },
   });
-  const reporter = createReporter({ log, metrics, decisions }, config.mode);
+  const reporter = createReporter({ log, metrics, decisions, events }, config.mode);
   const settings: EnforcementSettings = {
     mode: config.mode,
     onUnverifiable: config.onUnverifiable,
@@ -155,6 +165,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const containersOnNode = (): number => watch?.health().containers ?? 0;
   const judge = createJudge({
     pods,
+    runtime: client,
     ensureAccess: verifier.ensureAccess,
     enforce: createEnforcer({ settings, fuse, stopper, containersOnNode }),
     onVerdict: reporter.verdict,
@@ -276,7 +287,8 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       client.close();
       await judge.idle();
       await verifier.idle();
-      await pods.stop();
+      await events?.close(EVENTS_GRACE_MS);
+      await podSource.close();
       await server?.close();
       decisions.close();
       store.close();

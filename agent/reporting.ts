@@ -1,4 +1,6 @@
 import type { Enforcement, Judgement } from './enforcement/judge.ts';
+import { podEventOf } from './pod-events.ts';
+import type { Events } from './pods/kubernetes/events.ts';
 import type { Decisions } from './records/decisions.ts';
 import { type Log, logVerdict } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
@@ -10,12 +12,18 @@ export type Reporter = {
   settled(judgement: Judgement, enforcement: Enforcement | undefined): void;
 };
 
-/** Tells log, metrics and audit trail of every verdict in the same words. */
+/** Tells log, metrics, audit trail and, by Events, the pod's owner of every verdict in the same words. */
 export function createReporter(
-  to: { readonly log: Log; readonly metrics: Metrics; readonly decisions: Decisions },
+  to: {
+    readonly log: Log;
+    readonly metrics: Metrics;
+    readonly decisions: Decisions;
+    /** Undefined where there is no API server to take them. */
+    readonly events: Pick<Events, 'report'> | undefined;
+  },
   mode: 'audit' | 'enforce',
 ): Reporter {
-  const { log, metrics, decisions } = to;
+  const { log, metrics, decisions, events } = to;
   return {
     verdict(judgement) {
       metrics.verdict(judgement.verdict, judgement.durationMs / 1_000);
@@ -23,6 +31,8 @@ export function createReporter(
     },
     settled(judgement, enforcement) {
       decisions.append({ ...entryOf(judgement, enforcement), mode, time: Date.now() });
+      const event = podEventOf(judgement, enforcement);
+      if (event) events?.report(event);
       if (enforcement === undefined) return;
       const { action, outcome } = enforcement;
       const { id: containerId, createdAt } = judgement.container;
@@ -33,14 +43,14 @@ export function createReporter(
   };
 }
 
-function lineOf({ container, spec, verdict, durationMs }: Judgement) {
+function lineOf({ container, spec, imageRef, verdict, durationMs }: Judgement) {
   return {
     namespace: container.pod.namespace,
     pod: container.pod.name,
     container: container.containerName,
     containerId: container.id,
     image: spec?.image ?? '',
-    imageRef: container.imageRef,
+    imageRef,
     verdict,
     durationMs,
   };

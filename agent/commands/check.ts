@@ -2,8 +2,8 @@ import { createPodCredentialsReader } from '../access/pod-credentials.ts';
 import { makePolicy } from '../access/policy.ts';
 import type { RepullRequest } from '../access/repull.ts';
 import { createVerifier } from '../access/verifier.ts';
-import { type Config, ConfigError } from '../config.ts';
-import { openDirectoryPodSource } from '../pods/directory.ts';
+import type { Config } from '../config.ts';
+import { openPodSource } from '../pod-source.ts';
 import type { Pod, PodContainer } from '../pods/source.ts';
 import { openRecordStoreReadOnly } from '../records/open.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
@@ -51,11 +51,8 @@ export async function runCheck(
     print,
   }: { namespace: string; pod: string; output: OutputFormat; print: Print },
 ): Promise<number> {
-  if (config.podsDirectory === undefined) {
-    throw new ConfigError('missingOption', 'podsDirectory must be set: there is no other source of pods yet');
-  }
+  const { pods, close } = openPodSource(config, { onProblem: () => undefined });
   const client = createCriClient({ socketPath: findRuntimeSocket(config.runtimeEndpoint) });
-  const pods = openDirectoryPodSource({ directory: config.podsDirectory, onProblem: () => undefined });
   const { store, keyedHash = () => '' } = openRecordStoreReadOnly(config.stateDir);
   try {
     await pods.start();
@@ -106,7 +103,7 @@ export async function runCheck(
     printOutput(print, output, { data: rows, rows, columns });
     return rows.some((row) => row.would === 'denied') ? DENIED_EXIT_CODE : 0;
   } finally {
-    await pods.stop();
+    await close();
     client.close();
     store.close();
   }

@@ -23,7 +23,7 @@ const columns: readonly Column<Finding>[] = [
  * agent from its work, 0 otherwise, warnings included.
  */
 export async function runDoctor(
-  config: Pick<Config, 'runtimeEndpoint' | 'stateDir' | 'podsDirectory'>,
+  config: Pick<Config, 'runtimeEndpoint' | 'stateDir' | 'podsDirectory' | 'kubeconfig' | 'nodeName'>,
   {
     output,
     print,
@@ -34,7 +34,7 @@ export async function runDoctor(
     ...(await checkRuntime(config.runtimeEndpoint)),
     checkNri(nriSocket),
     ...checkState(config.stateDir, Date.now()),
-    await checkPods(config.podsDirectory),
+    await checkPods(config),
   ];
   printOutput(print, output, { data: findings, rows: findings, columns });
   return findings.some(({ status }) => status === 'failure') ? 1 : 0;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { DockerConfigError } from '../credentials/docker-config.ts';
 import { credentialHashes, makeKeyring } from '../credentials/keyring.ts';
-import { openDirectoryPodSource } from '../pods/directory.ts';
+import { openPodSource } from '../pod-source.ts';
 import { type PodSource, PodSourceError, type Secret } from '../pods/source.ts';
 import {
   findImageManager,
@@ -21,22 +21,22 @@ type PlainHashOf = (secret: ImagePullSecret) => Promise<string>;
 
 /**
  * `records export --kubelet-dir DIR`: writes every record and intent where kubelet looks for it, in place of what is
- * there under the same name; other files stay. Our hashes are keyed, so kubelet's go out only where the secret, in a
- * folder of manifests (podsDirectory), is still what it was. An empty hash kubelet matches by the secret's coordinates
+ * there under the same name; other files stay. Our hashes are keyed, so kubelet's go out only where the secret, read
+ * from the source that podsDirectory or kubeconfig names, is still what it was. An empty hash kubelet matches by the secret's coordinates
  * alone, in entries of fewer than a hundred secrets; in fuller ones it pulls again.
  *
  * Returns 1 when a file could not be written. Throws RecordStoreError, PodSourceError, CommandError.
  */
 export async function exportRecords(
-  config: Pick<Config, 'stateDir' | 'podsDirectory'>,
+  config: Pick<Config, 'stateDir' | 'podsDirectory' | 'kubeconfig' | 'nodeName'>,
   kubeletDir: string,
   { output, print }: { readonly output: OutputFormat; readonly print: Print },
 ): Promise<number> {
   const { store, keyedHash } = openRecordStoreReadOnly(config.stateDir);
-  const pods =
-    config.podsDirectory === undefined
-      ? undefined
-      : openDirectoryPodSource({ directory: config.podsDirectory, onProblem: () => {} });
+  // Without a source that is named there is no need of one: not every node that is left has an API server.
+  const named = config.podsDirectory !== undefined || config.kubeconfig !== undefined;
+  const source = named ? openPodSource(config, { onProblem: () => undefined }) : undefined;
+  const pods = source?.pods;
   try {
     await pods?.start();
     const imageManager = findImageManager(kubeletDir) ?? join(kubeletDir, 'image_manager');
@@ -55,7 +55,7 @@ export async function exportRecords(
     printOutput(print, output, { data: rows, rows, columns: transferColumns });
     return rows.some(({ result }) => result === 'skipped') ? 1 : 0;
   } finally {
-    await pods?.stop();
+    await source?.close();
     store.close();
   }
 }

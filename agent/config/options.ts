@@ -66,15 +66,25 @@ export const OPTIONS = {
   podsDirectory: {
     type: optional(path),
     default: undefined,
-    description: 'folder of manifests (Pods, Secrets, ServiceAccounts) to take pods and their secrets from',
+    defaultShown: 'the API server',
+    description:
+      'folder of manifests (Pods, Secrets, ServiceAccounts) to take pods and their secrets from, instead of the API server',
+    commands: ['agent', 'check', 'recordsExport', 'doctor'],
+  },
+  kubeconfig: {
+    type: optional(path),
+    default: undefined,
+    defaultShown: 'the ServiceAccount of the pod, or else KUBECONFIG',
+    description:
+      "how to reach the API server, and as whom; kubelet's own makes the agent ask with the node's identity",
     commands: ['agent', 'check', 'recordsExport', 'doctor'],
   },
   nodeName: {
     type: text('NAME', 'a name of up to 253 characters without spaces', (value) => /^\S{1,253}$/.test(value)),
     default: hostname(),
     defaultShown: "the machine's host name",
-    description: 'name of this node in logs and metrics',
-    commands: ['agent'],
+    description: 'name of this node at the API server, in logs and metrics',
+    commands: ['agent', 'check', 'recordsExport', 'doctor'],
   },
   mode: {
     type: oneOf(['audit', 'enforce']),

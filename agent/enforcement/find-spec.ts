@@ -16,7 +16,7 @@ export async function findSpec(pods: Pick<PodSource, 'getPod'>, owner: Owner): P
     return denied('unmanagedPod', 'the container carries no labels of a pod');
   }
   try {
-    const pod = await pods.getPod(owner.pod);
+    const pod = await pods.getPod({ ...owner.pod, containerName: owner.containerName });
     if (pod === undefined)
       return denied('unmanagedPod', `no pod ${namespace}/${name} with uid ${uid} is known`);
     const spec = pod.containers.find((candidate) => candidate.name === owner.containerName);

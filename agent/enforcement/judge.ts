@@ -3,9 +3,10 @@ import PQueue from 'p-queue';
 import type { AccessRequest } from '../access/request.ts';
 import type { Verdict } from '../access/verdict.ts';
 import type { Access } from '../access/verifier.ts';
-import type { PodContainer, PodSource } from '../pods/source.ts';
-import type { RuntimeContainer } from '../runtime/runtime.ts';
+import type { ContainerKind, PodContainer, PodSource } from '../pods/source.ts';
+import type { Runtime, RuntimeContainer } from '../runtime/runtime.ts';
 import { findSpec } from './find-spec.ts';
+import { contentMountedBy, judgeImages } from './judge-images.ts';
 import type { EnforcementAction, NotEnforced, StopOutcome, VetoOutcome } from './plan.ts';
 import { createRetries } from './retries.ts';
 
@@ -13,8 +14,12 @@ import { createRetries } from './retries.ts';
 export type Judgement = {
   readonly container: RuntimeContainer;
   readonly preexisting: boolean;
-  /** The pod's spec of this container; undefined for one of no known pod. */
+  /** What the verdict is about: the container's image in its pod's spec, or an image volume's; none without a pod. */
   readonly spec: Pick<PodContainer, 'image' | 'imagePullPolicy'> | undefined;
+  /** The content of just that. */
+  readonly imageRef: string;
+  /** Undefined for one of no known pod. */
+  readonly kind: ContainerKind | undefined;
   readonly verdict: Verdict;
   /** From the container being seen to the verdict. */
   readonly durationMs: number;
@@ -27,6 +32,7 @@ export type Enforcement = {
 
 export type JudgeOptions = {
   readonly pods: Pick<PodSource, 'getPod'>;
+  readonly runtime: Pick<Runtime, 'imageStatus' | 'mountedImages'>;
   readonly ensureAccess: (request: AccessRequest) => Promise<Access>;
   /** Acts on a verdict; undefined for one that allows. */
   readonly enforce: (judgement: Judgement) => Promise<Enforcement | undefined>;
@@ -74,18 +80,18 @@ export function createJudge(options: JudgeOptions): Judge {
     const { container, preexisting } = subject;
     const started = performance.now();
     const found = await findSpec(options.pods, container);
-    const spec = 'spec' in found ? found.spec : undefined;
-    const access: Access =
+    const { spec, imageRef, access } =
       'verdict' in found
-        ? { verdict: found }
-        : await options.ensureAccess({
-            pod: found.pod,
-            container: found.spec,
-            imageRef: container.imageRef,
+        ? { spec: undefined, imageRef: container.imageRef, access: { verdict: found } satisfies Access }
+        : await judgeImages(found, container.imageRef, options.ensureAccess, {
+            contentOf: contentMountedBy(options.runtime, container.id),
             urgent: !preexisting,
           });
-    const settle = (verdict: Verdict): Promise<void> =>
-      conclude(subject, { container, preexisting, spec, verdict, durationMs: performance.now() - started });
+    const kind = 'verdict' in found ? undefined : found.spec.kind;
+    const settle = (verdict: Verdict): Promise<void> => {
+      const durationMs = performance.now() - started;
+      return conclude(subject, { container, preexisting, spec, kind, imageRef, verdict, durationMs });
+    };
     await settle(access.verdict);
     if (access.revision) run(() => revise(subject, access.revision, settle));
   }

@@ -8,9 +8,13 @@ export const IN_PROGRESS = unverifiable('registryUnavailable', 'verification in 
  * name other tenants' repositories, so that of all messages only these fixed ones go out.
  */
 export function refusalText(verdict: Verdict, image: string): string {
-  if (verdict === IN_PROGRESS) return 'pullwarden: verification in progress';
-  if (verdict.reason === 'neverWithoutRecord') return `pullwarden: ${verdict.message}`;
-  return `pullwarden: image "${image}": ${TEXTS[verdict.reason] ?? 'access could not be verified'} (${verdict.reason})`;
+  return `pullwarden: ${verdict === IN_PROGRESS ? verdict.message : tenantText(verdict, image)}`;
+}
+
+/** The verdict as the tenant may know it, also in an Event on the pod. */
+export function tenantText({ reason, message }: Verdict, image: string): string {
+  if (reason === 'neverWithoutRecord') return message;
+  return `image "${image}": ${TEXTS[reason] ?? 'access could not be verified'} (${reason})`;
 }
 
 const TEXTS: Readonly<Partial<Record<Reason, string>>> = {

@@ -5,11 +5,12 @@ import type { AccessRequest } from '../access/request.ts';
 import { unverifiable, type Verdict } from '../access/verdict.ts';
 import type { Access } from '../access/verifier.ts';
 import { imageIdKey } from '../image/image-id.ts';
-import type { Pod, PodContainer, PodSource } from '../pods/source.ts';
-import { type Runtime, type RuntimeContainer, RuntimeError } from '../runtime/runtime.ts';
+import type { Pod, PodSource } from '../pods/source.ts';
+import type { Runtime, RuntimeContainer } from '../runtime/runtime.ts';
 import { findSpec } from './find-spec.ts';
 import type { Fuse } from './fuse.ts';
 import type { Enforcement, Judgement } from './judge.ts';
+import { contentNamed, judgeImages } from './judge-images.ts';
 import { type EnforcementSettings, planEnforcement } from './plan.ts';
 import { planVeto } from './plan-veto.ts';
 import { IN_PROGRESS, refusalText } from './refusal.ts';
@@ -56,7 +57,15 @@ const MARGIN_MS = 100;
 const MAX_REMEMBERED = 10_000;
 const PREPARED_AT_ONCE = 2;
 
-type Judged = { readonly spec: PodContainer | undefined; readonly imageRef: string; readonly access: Access };
+type Judged = {
+  readonly spec: Judgement['spec'];
+  readonly kind: Judgement['kind'];
+  /** Of the container's own image. */
+  readonly ownImageRef: string;
+  /** Of what the verdict is about. */
+  readonly imageRef: string;
+  readonly access: Access;
+};
 
 /**
  * Judges containers before they exist. Whatever it cannot settle, or must not refuse, it lets by: the guard (the
@@ -73,25 +82,13 @@ export function createVeto(options: VetoOptions): Veto {
 
   async function judge(request: CreateRequest): Promise<Judged> {
     const found = await findSpec(options.pods, request);
-    if ('verdict' in found) return { spec: undefined, imageRef: '', access: { verdict: found } };
-    const { pod, spec } = found;
-    const imageRef = await contentOf(spec.image);
-    const access =
-      typeof imageRef === 'string'
-        ? await options.ensureAccess({ pod, container: spec, imageRef, urgent: true })
-        : { verdict: imageRef };
-    return { spec, imageRef: typeof imageRef === 'string' ? imageRef : '', access };
-  }
-
-  /** Kubelet has just resolved the name as well; should it have moved in between, the guard sees other content. */
-  async function contentOf(image: string): Promise<string | Verdict> {
-    try {
-      const status = await runtime.imageStatus(image);
-      return status?.id ?? unverifiable('imageNotPresent', 'the runtime does not have the image');
-    } catch (error) {
-      if (error instanceof RuntimeError) return unverifiable('runtimeUnavailable', error.message);
-      throw error;
-    }
+    if ('verdict' in found) return withoutSpec(found);
+    const own = await contentNamed(runtime, found.spec.image);
+    const judgedImage = await judgeImages(found, own, options.ensureAccess, {
+      contentOf: ({ image }) => contentNamed(runtime, image),
+      urgent: true,
+    });
+    return { ...judgedImage, kind: found.spec.kind, ownImageRef: typeof own === 'string' ? own : '' };
   }
 
   function ask(request: CreateRequest): Promise<Judged> {
@@ -124,13 +121,16 @@ export function createVeto(options: VetoOptions): Veto {
   }
 
   /** @throws ContainerRefused */
-  function conclude(request: CreateRequest, { spec, imageRef, access }: Judged, durationMs: number): void {
+  function conclude(request: CreateRequest, result: Judged, durationMs: number): void {
+    const { spec, kind, ownImageRef, imageRef, access } = result;
     const { verdict } = access;
     const { namespace, uid } = request.pod;
     const judgement = {
-      container: containerOf(request, imageRef),
+      container: containerOf(request, ownImageRef),
       preexisting: false,
       spec,
+      kind,
+      imageRef,
       verdict,
       durationMs,
     };
@@ -141,7 +141,7 @@ export function createVeto(options: VetoOptions): Veto {
     if (plan === undefined) {
       // One that is let run only for the time being is the guard's to follow.
       if (access.revision) return;
-      judged.set(request.id, imageIdKey(imageRef));
+      judged.set(request.id, imageIdKey(ownImageRef));
       report(undefined);
       return;
     }
@@ -171,13 +171,13 @@ export function createVeto(options: VetoOptions): Veto {
       return judged.get(containerId) === imageIdKey(imageRef);
     },
     prepare(pod) {
-      for (const spec of pod.containers) {
+      for (const container of pod.containers.flatMap((spec) => [spec, ...spec.imageVolumes])) {
         // With Always kubelet pulls first, and with Never nothing is asked of a registry.
-        if (spec.imagePullPolicy !== 'IfNotPresent') continue;
+        if (container.imagePullPolicy !== 'IfNotPresent') continue;
         void preparing.add(async () => {
-          const imageRef = await contentOf(spec.image);
+          const imageRef = await contentNamed(runtime, container.image);
           if (typeof imageRef !== 'string') return;
-          await options.ensureAccess({ pod, container: spec, imageRef, urgent: false });
+          await options.ensureAccess({ pod, container, imageRef, urgent: false });
         });
       }
     },
@@ -185,8 +185,11 @@ export function createVeto(options: VetoOptions): Veto {
 }
 
 function brokenBy(error: unknown): Judged {
-  const message = error instanceof Error ? error.message : String(error);
-  return { spec: undefined, imageRef: '', access: { verdict: unverifiable('internalError', message) } };
+  return withoutSpec(unverifiable('internalError', error instanceof Error ? error.message : String(error)));
+}
+
+function withoutSpec(verdict: Verdict): Judged {
+  return { spec: undefined, kind: undefined, ownImageRef: '', imageRef: '', access: { verdict } };
 }
 
 function containerOf(

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { ImageNameError, parseImageName } from '../image/reference.ts';
-import type { ContainerKind, Pod, PodContainer, PullPolicy, Secret } from './source.ts';
+import type { ContainerKind, ImageVolume, Pod, PodContainer, PullPolicy, Secret } from './source.ts';
 
 /**
  * Kubernetes API objects to the agent's own types. Only the fields that a verdict needs are looked at; what the
@@ -17,10 +17,18 @@ const metadata = z.object({
   annotations: z.record(z.string(), z.string()).nullish(),
 });
 
+const pullPolicy = z.enum(['Always', 'IfNotPresent', 'Never']).optional();
+
 const containerSpec = z.object({
   name: z.string().min(1).max(63),
   image: z.string().default(''),
-  imagePullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).optional(),
+  imagePullPolicy: pullPolicy,
+  volumeMounts: z.array(z.object({ name: z.string() })).nullish(),
+});
+
+const volumeSpec = z.object({
+  name: z.string(),
+  image: z.object({ reference: z.string().default(''), pullPolicy }).nullish(),
 });
 
 const localObjectReferences = z.array(z.object({ name: z.string().default('') })).nullish();
@@ -33,6 +41,7 @@ const podObject = z.object({
     containers: z.array(containerSpec),
     initContainers: z.array(containerSpec).nullish(),
     ephemeralContainers: z.array(containerSpec).nullish(),
+    volumes: z.array(volumeSpec).nullish(),
   }),
 });
 
@@ -70,6 +79,7 @@ export class ManifestError extends Error {
  */
 export function podFromObject(object: unknown): Pod {
   const { metadata: meta, spec } = parse(podObject, object, 'podMalformed');
+  const volumes = imageVolumes(spec.volumes);
   return {
     namespace: meta.namespace,
     name: meta.name,
@@ -77,9 +87,9 @@ export function podFromObject(object: unknown): Pod {
     serviceAccountName: spec.serviceAccountName || 'default',
     imagePullSecrets: names(spec.imagePullSecrets),
     containers: [
-      ...containers(spec.initContainers, 'initContainer'),
-      ...containers(spec.containers, 'container'),
-      ...containers(spec.ephemeralContainers, 'ephemeralContainer'),
+      ...containers(spec.initContainers, 'initContainer', volumes),
+      ...containers(spec.containers, 'container', volumes),
+      ...containers(spec.ephemeralContainers, 'ephemeralContainer', volumes),
     ],
   };
 }
@@ -112,13 +122,35 @@ export function serviceAccountFromObject(object: unknown): ServiceAccount {
 function containers(
   specs: z.infer<typeof containerSpec>[] | null | undefined,
   kind: ContainerKind,
+  volumes: ReadonlyMap<string, ImageVolume>,
 ): PodContainer[] {
   return (specs ?? []).map((spec) => ({
     name: spec.name,
     image: spec.image,
     imagePullPolicy: spec.imagePullPolicy ?? defaultPullPolicy(spec.image),
     kind,
+    imageVolumes: mountedOf(spec.volumeMounts, volumes),
   }));
+}
+
+function imageVolumes(specs: z.infer<typeof volumeSpec>[] | null | undefined): Map<string, ImageVolume> {
+  const volumes = new Map<string, ImageVolume>();
+  for (const { name, image: source } of specs ?? []) {
+    // An empty reference is for a controller to fill in; kubelet starts no container that mounts it until then.
+    if (!source || source.reference === '') continue;
+    const image = source.reference;
+    volumes.set(name, { name, image, imagePullPolicy: source.pullPolicy ?? defaultPullPolicy(image) });
+  }
+  return volumes;
+}
+
+/** Each volume once, however often the container mounts it. */
+function mountedOf(
+  mounts: readonly { name: string }[] | null | undefined,
+  volumes: ReadonlyMap<string, ImageVolume>,
+): ImageVolume[] {
+  const names = new Set((mounts ?? []).map(({ name }) => name));
+  return [...volumes.values()].filter(({ name }) => names.has(name));
 }
 
 /** The API server's default (pkg/apis/core/v1 SetDefaults_Container): Always for the tag latest, else IfNotPresent. */

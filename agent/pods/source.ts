@@ -1,6 +1,6 @@
 /**
  * Where pods and their secrets come from. Field names are the Kubernetes API's. Implementations: directory.ts
- * (a folder of manifests); the API server's belongs beside it, in kubernetes.ts.
+ * (a folder of manifests), kubernetes.ts (the API server).
  */
 
 export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
@@ -13,6 +13,17 @@ export type PodContainer = {
   readonly image: string;
   readonly imagePullPolicy: PullPolicy;
   readonly kind: ContainerKind;
+  /** The image volumes (`volumes[].image`, KEP-4639) that this container mounts. */
+  readonly imageVolumes: readonly ImageVolume[];
+};
+
+/** A volume that is an image: kubelet pulls it as it does a container's. */
+export type ImageVolume = {
+  /** The volume's name. */
+  readonly name: string;
+  /** The text of `image.reference`, untouched. */
+  readonly image: string;
+  readonly imagePullPolicy: PullPolicy;
 };
 
 export type Pod = {
@@ -43,11 +54,15 @@ export interface PodSource {
   stop(): Promise<void>;
   /** Undefined when in order, otherwise why pods or secrets may be missing or stale now; for /readyz. */
   problem(): string | undefined;
-  /** The pod of a container. Waits briefly for one that is not known yet; undefined when there is none. */
+  /**
+   * The pod of a container. Waits briefly for one that is not known yet, or has no such container yet (`kubectl debug`
+   * adds one to a pod that runs); undefined when there is no such pod.
+   */
   getPod(ref: {
     readonly namespace: string;
     readonly name: string;
     readonly uid: string;
+    readonly containerName?: string;
   }): Promise<Pod | undefined>;
   /** Pods by name, for the command line; undefined when there is none. */
   findPod(namespace: string, name: string): Promise<Pod | undefined>;

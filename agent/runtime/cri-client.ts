@@ -61,6 +61,22 @@ export function createCriClient(options: CriClientOptions): CriClient {
     return response.image ?? undefined;
   }
 
+  async function containerStatus(containerId: string) {
+    try {
+      const answer = await channel.call(
+        'RuntimeService',
+        'ContainerStatus',
+        { containerId },
+        containerStatusResponse,
+        timeoutMs,
+      );
+      return answer.status ?? undefined;
+    } catch (error) {
+      if (grpcStatus(error)?.code === grpc.NOT_FOUND) return undefined;
+      throw error;
+    }
+  }
+
   return {
     imageStatus,
     connected: channel.connected,
@@ -121,20 +137,16 @@ export function createCriClient(options: CriClientOptions): CriClient {
     },
 
     async containerState(id) {
-      try {
-        const request = { containerId: id };
-        const answer = await channel.call(
-          'RuntimeService',
-          'ContainerStatus',
-          request,
-          containerStatusResponse,
-          timeoutMs,
-        );
-        return answer.status?.state;
-      } catch (error) {
-        if (grpcStatus(error)?.code === grpc.NOT_FOUND) return undefined;
-        throw error;
-      }
+      return (await containerStatus(id))?.state;
+    },
+
+    async mountedImages(containerId) {
+      const mounts = (await containerStatus(containerId))?.mounts ?? [];
+      return mounts.flatMap(({ image }) =>
+        image === null || image.image === ''
+          ? []
+          : { image: image.userSpecifiedImage, imageRef: image.image },
+      );
     },
 
     async stopContainer(id) {

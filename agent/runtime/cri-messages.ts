@@ -59,7 +59,10 @@ export const listImagesResponse = z.object({ images: z.array(image) });
 export const imageStatusResponse = z.object({ image: image.nullable() });
 export const pullImageResponse = z.object({ imageRef: z.string() });
 export const listContainersResponse = z.object({ containers: z.array(container) });
-export const containerStatusResponse = z.object({ status: z.object({ state }).nullable() });
+const imageSpec = z.object({ image: z.string(), userSpecifiedImage: z.string() });
+export const containerStatusResponse = z.object({
+  status: z.object({ state, mounts: z.array(z.object({ image: imageSpec.nullable() })) }).nullable(),
+});
 export const stopContainerResponse = z.object({});
 
 const containerEvent = z.object({

@@ -31,6 +31,13 @@ export type RuntimeContainer = {
   readonly attempt: number;
 };
 
+/** An image that a container mounts as a volume. */
+export type MountedImage = {
+  /** The name it was asked for by; empty where the runtime does not tell. */
+  readonly image: string;
+  readonly imageRef: string;
+};
+
 /** What a registry credential looks like on the wire (CRI AuthConfig). Must never be logged or stored. */
 export type RegistryAuth = { readonly username: string; readonly password: string };
 
@@ -64,6 +71,8 @@ export interface Runtime {
   }): Promise<readonly RuntimeContainer[]>;
   /** The container's state now; undefined when the runtime does not know it (any more). */
   containerState(id: string): Promise<ContainerState | undefined>;
+  /** The image volumes of a container; none when the runtime does not know it (any more). */
+  mountedImages(containerId: string): Promise<readonly MountedImage[]>;
   /** StopContainer with a timeout of 0 s. False when the runtime does not know the container (any more). */
   stopContainer(id: string): Promise<boolean>;
   close(): void;

@@ -30,7 +30,13 @@ export type Observed = {
   readonly nriConnected: () => boolean;
   readonly fuseOpen: () => boolean;
   readonly pendingVerdicts: () => number;
+  /** Seconds since the epoch; 0 for never. */
+  readonly lastList: () => number;
+  /** Kubernetes Events, since the start, by what became of them. */
+  readonly events: () => Readonly<Record<EventResult, number>>;
 };
+
+export type EventResult = 'sent' | 'limited' | 'dropped';
 
 export type Build = { readonly version: string; readonly revision: string; readonly nodeVersion: string };
 
@@ -50,8 +56,6 @@ export type Metrics = {
   containerStopped(seconds: number): void;
   containerGone(): void;
   recordStoreError(reason: RecordStoreFailure): void;
-  /** All containers were listed; milliseconds since the epoch. */
-  listed(at: number): void;
   readonly contentType: string;
   /** Everything in Prometheus' text format. */
   render(): Promise<string>;
@@ -76,6 +80,7 @@ export function createMetrics(options: { readonly build: Build; readonly observe
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
   observeGauges(registry, options.observed);
+  observeEvents(registry, options.observed.events);
 
   const buildInfo = new Gauge({
     name: `${PREFIX}build_info`,
@@ -165,12 +170,6 @@ export function createMetrics(options: { readonly build: Build; readonly observe
   });
   for (const reason of RECORD_STORE_FAILURES) recordStoreErrors.inc({ reason }, 0);
 
-  const lastList = new Gauge({
-    name: `${PREFIX}last_list_timestamp_seconds`,
-    help: 'When all containers were last listed, in seconds since the epoch; 0 for never.',
-    registers,
-  });
-
   return {
     mustPullCheck: (result) => mustPullChecks.inc({ result }),
     imageEnsured(pullPolicy, presentLocally, pullRequired) {
@@ -189,7 +188,6 @@ export function createMetrics(options: { readonly build: Build; readonly observe
     containerStopped: (seconds) => containerStop.observe(Math.max(0, seconds)),
     containerGone: () => containersGone.inc(),
     recordStoreError: (reason) => recordStoreErrors.inc({ reason }),
-    listed: (at) => lastList.set(at / 1_000),
     contentType: registry.contentType,
     render: () => registry.metrics(),
   };
@@ -213,6 +211,11 @@ function observeGauges(registry: Registry, observed: Observed): void {
       'Containers whose verdict is being found or will be tried again.',
       observed.pendingVerdicts,
     ],
+    [
+      'last_list_timestamp_seconds',
+      'When all containers were last listed, in seconds since the epoch; 0 for never.',
+      observed.lastList,
+    ],
   ];
   for (const [name, help, read] of gauges) {
     new Gauge({
@@ -224,6 +227,19 @@ function observeGauges(registry: Registry, observed: Observed): void {
       },
     });
   }
+}
+
+function observeEvents(registry: Registry, read: Observed['events']): void {
+  new Counter({
+    name: `${PREFIX}kubernetes_events_total`,
+    help: 'Events on pods, by result: sent, limited because of one pod there were too many, or dropped.',
+    labelNames: ['result'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [result, count] of Object.entries(read())) this.inc({ result }, count);
+    },
+  });
 }
 
 /** One part that fails must not take all metrics with it. */

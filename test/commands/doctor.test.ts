@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status as grpc } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Finding } from '../../agent/commands/doctor/finding.ts';
 import { checkClock } from '../../agent/commands/doctor/state.ts';
 import { runDoctor } from '../../agent/commands/doctor.ts';
@@ -34,12 +34,14 @@ afterEach(() => {
   rmSync(podsDirectory, { recursive: true });
 });
 
+const noCluster = { kubeconfig: undefined, nodeName: 'node-a' };
+
 async function examine(
   config: { runtimeEndpoint?: string; stateDir?: string; podsDirectory?: string | undefined } = {},
 ): Promise<{ exitCode: number; findings: Map<string, Finding> }> {
   let text = '';
   const exitCode = await runDoctor(
-    { runtimeEndpoint: runtime.socketPath, stateDir: state.stateDir, podsDirectory, ...config },
+    { runtimeEndpoint: runtime.socketPath, stateDir: state.stateDir, podsDirectory, ...noCluster, ...config },
     { output: 'json', print: (part) => (text += part), nriSocket: '/nowhere/nri.sock' },
   );
   const findings: Finding[] = JSON.parse(text);
@@ -131,9 +133,14 @@ describe('doctor and the state directory', () => {
 });
 
 describe('doctor and pods', () => {
-  it('warns when no source is configured', async () => {
+  it('fails when there is no source', async () => {
+    vi.stubEnv('KUBERNETES_SERVICE_HOST', '');
+    vi.stubEnv('KUBECONFIG', '');
+    vi.stubEnv('HOME', '/nowhere');
     const { exitCode, findings } = await examine({ podsDirectory: undefined });
-    expect([exitCode, findings.get('pods')?.status]).toEqual([0, 'warning']);
+    vi.unstubAllEnvs();
+    expect([exitCode, findings.get('pods')?.status]).toEqual([1, 'failure']);
+    expect(findings.get('pods')?.detail).toContain('kubeconfig or podsDirectory');
   });
 
   it('fails for a folder that is not there, and for a manifest that cannot be read', async () => {

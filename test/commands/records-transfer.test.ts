@@ -47,7 +47,12 @@ function importFrom(kubeletDir: string, state = 'state'): number {
 }
 
 function exportTo(kubeletDir: string, podsDirectory?: string): Promise<number> {
-  const config = { stateDir: join(folder, 'state'), podsDirectory };
+  const config = {
+    stateDir: join(folder, 'state'),
+    podsDirectory,
+    kubeconfig: undefined,
+    nodeName: 'node-a',
+  };
   return exportRecords(config, kubeletDir, { output: 'json', print });
 }
 

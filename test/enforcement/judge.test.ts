@@ -12,7 +12,13 @@ const pod: Pod = {
   serviceAccountName: 'default',
   imagePullSecrets: [],
   containers: [
-    { name: 'app', image: 'reg.example.com/app:1', imagePullPolicy: 'IfNotPresent', kind: 'container' },
+    {
+      name: 'app',
+      image: 'reg.example.com/app:1',
+      imagePullPolicy: 'IfNotPresent',
+      kind: 'container',
+      imageVolumes: [],
+    },
   ],
 };
 
@@ -37,6 +43,7 @@ function judgeWith(
   const asked: string[] = [];
   const judge = createJudge({
     pods: { getPod: findPod },
+    runtime: { imageStatus: async () => undefined, mountedImages: async () => [] },
     ensureAccess: async (question) => {
       asked.push(question.imageRef);
       return { verdict: (verdicts.length > 1 ? verdicts.shift() : verdicts[0]) ?? allowed('preloaded', '') };
@@ -148,6 +155,7 @@ describe('judging a container', () => {
     let most = 0;
     const judge = createJudge({
       pods: { getPod: async () => pod },
+      runtime: { imageStatus: async () => undefined, mountedImages: async () => [] },
       ensureAccess: async () => {
         now += 1;
         most = Math.max(most, now);

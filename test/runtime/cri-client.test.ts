@@ -168,6 +168,7 @@ describe('a container that is gone', () => {
     runtime.answers.StopContainer = gone;
     expect(await client.containerState(ID)).toBeUndefined();
     expect(await client.stopContainer(ID)).toBe(false);
+    expect(await client.mountedImages(ID)).toEqual([]);
   });
 
   it('while one that is there has a state and is stopped without grace', async () => {
@@ -179,13 +180,22 @@ describe('a container that is gone', () => {
   });
 });
 
+describe('the image volumes of a container', () => {
+  it('are those of its mounts that are images, by name and content', async () => {
+    const image = { image: 'sha256:fea6', userSpecifiedImage: 'r.example/data:1' };
+    const mounts = [{ containerPath: '/data', image }, { containerPath: '/etc/hosts' }];
+    runtime.answers.ContainerStatus = () => ({ status: { id: ID, state: 'CONTAINER_RUNNING', mounts } });
+    expect(await client.mountedImages(ID)).toEqual([{ image: 'r.example/data:1', imageRef: 'sha256:fea6' }]);
+  });
+});
+
 describe('pulling', () => {
   const auth = { username: 'alice', password: 'correct horse' };
 
   it("hands over the pod's credential and gives back the image id", async () => {
     runtime.answers.PullImage = () => ({ imageRef: ID });
     expect(await client.pullImage('r.example/a:1', auth, 1_000)).toEqual({ outcome: 'pulled', imageRef: ID });
-    expect(runtime.calls[0]?.request).toEqual({ image: { image: 'r.example/a:1' }, auth });
+    expect(runtime.calls[0]?.request).toMatchObject({ image: { image: 'r.example/a:1' }, auth });
   });
 
   it('sends no credential at all for an anonymous pull', async () => {

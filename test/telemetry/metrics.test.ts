@@ -13,6 +13,8 @@ const quiet: Observed = {
   nriConnected: () => true,
   fuseOpen: () => false,
   pendingVerdicts: () => 2,
+  lastList: () => 1_700_000_000.5,
+  events: () => ({ sent: 7, limited: 1, dropped: 0 }),
 };
 
 function metricsOf(observed: Partial<Observed> = {}) {
@@ -105,7 +107,6 @@ describe('what happened', () => {
     metrics.containerStopped(0.04);
     metrics.containerGone();
     metrics.recordStoreError('databaseBusy');
-    metrics.listed(1_700_000_000_500);
 
     const { series } = parseExposition(await metrics.render());
     expect(sampleValue(series, 'verdicts_total', { verdict: 'denied', reason: 'registryRefused' })).toBe(1);
@@ -119,6 +120,8 @@ describe('what happened', () => {
     expect(sampleValue(series, 'containers_gone_total')).toBe(1);
     expect(sampleValue(series, 'record_store_errors_total', { reason: 'databaseBusy' })).toBe(1);
     expect(sampleValue(series, 'last_list_timestamp_seconds')).toBe(1_700_000_000.5);
+    expect(sampleValue(series, 'kubernetes_events_total', { result: 'sent' })).toBe(7);
+    expect(sampleValue(series, 'kubernetes_events_total', { result: 'dropped' })).toBe(0);
   });
 
   it('is asked for on every scrape where it can be looked up', async () => {

@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { podFromObject } from '../../agent/pods/manifest.ts';
+
+function recorded(name: string): unknown {
+  const file = new URL(`../captures/apiserver/${name}.json`, import.meta.url);
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+/** A pod whose one container mounts one volume. */
+function podWith(volume: object, mounts: readonly string[] = ['data']): unknown {
+  const volumeMounts = mounts.map((name) => ({ name, mountPath: `/${name}` }));
+  return {
+    metadata: { name: 'web', namespace: 'team-a', uid: 'u' },
+    spec: { containers: [{ name: 'app', image: 'app:1', volumeMounts }], volumes: [volume] },
+  };
+}
+
+function volumesOf(object: unknown) {
+  return podFromObject(object).containers.flatMap(({ imageVolumes }) => imageVolumes);
+}
+
+describe('a pod as the API server gives it', () => {
+  it('has init containers (restartable ones too), containers and ephemeral ones', () => {
+    const { containers, imagePullSecrets } = podFromObject(recorded('pod-many-kinds'));
+    expect(containers.map(({ name, kind }) => `${kind} ${name}`)).toEqual([
+      'initContainer setup',
+      'container app',
+      'ephemeralContainer debugger-nq26c',
+    ]);
+    expect(imagePullSecrets).toEqual(['alice']);
+  });
+
+  it('has, for each container, the image volumes that it mounts', () => {
+    const { containers } = podFromObject(recorded('pod-many-kinds'));
+    expect(containers.map(({ name, imageVolumes }) => [name, imageVolumes])).toEqual([
+      ['setup', []],
+      ['app', [{ name: 'data', image: '127.0.0.1:5000/team-a/app:1', imagePullPolicy: 'IfNotPresent' }]],
+      ['debugger-nq26c', []],
+    ]);
+  });
+
+  it('has the uid of the static pod when it is its mirror: that is on the labels of the containers', () => {
+    const { uid, name, namespace } = podFromObject(recorded('pod-mirror'));
+    expect([namespace, name, uid]).toEqual([
+      'kube-system',
+      'static-web-lab',
+      'bcfd6d5262f8a9d2cfd3c1cfb4fba896',
+    ]);
+  });
+});
+
+describe('an image volume', () => {
+  it.each([
+    ['data:latest', 'Always'],
+    ['data', 'Always'],
+    ['data:1', 'IfNotPresent'],
+  ])(
+    'of %s is pulled %s where nothing else is said, as the API server has it',
+    (reference, imagePullPolicy) => {
+      const volumes = volumesOf(podWith({ name: 'data', image: { reference } }));
+      expect(volumes).toEqual([{ name: 'data', image: reference, imagePullPolicy }]);
+    },
+  );
+
+  it('counts once, however often the container mounts it', () => {
+    const volume = { name: 'data', image: { reference: 'data:1', pullPolicy: 'Never' } };
+    expect(volumesOf(podWith(volume, ['data', 'data']))).toHaveLength(1);
+  });
+
+  it('that the container does not mount is none of its own', () => {
+    expect(volumesOf(podWith({ name: 'data', image: { reference: 'data:1' } }, ['other']))).toEqual([]);
+  });
+
+  it('without a reference is none yet, and a volume of another kind never is', () => {
+    expect(volumesOf(podWith({ name: 'data', image: {} }))).toEqual([]);
+    expect(volumesOf(podWith({ name: 'data', emptyDir: {} }))).toEqual([]);
+  });
+});
