@@ -1,6 +1,8 @@
 import { createPodCredentialsReader } from '../access/pod-credentials.ts';
 import { makePolicy } from '../access/policy.ts';
 import type { RepullRequest } from '../access/repull.ts';
+import type { AccessRequest } from '../access/request.ts';
+import type { Verdict } from '../access/verdict.ts';
 import { createVerifier } from '../access/verifier.ts';
 import type { Config } from '../config.ts';
 import { openPodSource } from '../pod-source.ts';
@@ -59,8 +61,7 @@ export async function runCheck(
     const pod = await pods.findPod(namespace, name);
     if (pod === undefined) throw new CommandError('notFound', `there is no pod ${namespace}/${name}`);
     const readCredentials = createPodCredentialsReader(pods, keyedHash);
-    const rows: Outlook[] = [];
-    for (const container of pod.containers) {
+    const judgeWithoutAsking: WithoutAsking = async (image) => {
       const wouldAsk: RepullRequest[] = [];
       const verifier = createVerifier({
         // It was opened to be read only: what a match would teach it is refused and left out.
@@ -77,28 +78,14 @@ export async function runCheck(
         onEnsured: () => undefined,
         onRecordStoreError: () => undefined,
       });
-      const imageRef = await imageRefOf(client, pod, container);
-      if (imageRef === undefined) {
-        rows.push(absent(container));
-        continue;
+      const { verdict } = await verifier.ensureAccess({ pod, ...image, urgent: false });
+      return { verdict, wouldAsk };
+    };
+    const rows: Outlook[] = [];
+    for (const container of pod.containers) {
+      for (const image of await imagesOf(client, pod, container)) {
+        rows.push(await outlookOf(image, judgeWithoutAsking));
       }
-      const { verdict } = await verifier.ensureAccess({ pod, container, imageRef, urgent: false });
-      const subject = {
-        container: container.name,
-        image: container.image,
-        imagePullPolicy: container.imagePullPolicy,
-        imageRef,
-      };
-      rows.push(
-        verdict.verdict === 'unverifiable' && wouldAsk.length > 0
-          ? {
-              ...subject,
-              would: 'repull',
-              reason: 'mustAuthenticate',
-              message: wouldAsk.map(questionText).join('; '),
-            }
-          : { ...subject, would: verdict.verdict, reason: verdict.reason, message: verdict.message },
-      );
     }
     printOutput(print, output, { data: rows, rows, columns });
     return rows.some((row) => row.would === 'denied') ? DENIED_EXIT_CODE : 0;
@@ -109,25 +96,62 @@ export async function runCheck(
   }
 }
 
-/** The content that the pod's newest container of this name uses, or what its image would give now. */
-async function imageRefOf(
-  runtime: Runtime,
-  pod: Pod,
-  { name, image }: PodContainer,
-): Promise<string | undefined> {
+/** One image that a container brings to run. */
+type CheckedImage = {
+  readonly label: string;
+  readonly container: AccessRequest['container'];
+  /** Undefined when it is not on the node. */
+  readonly imageRef: string | undefined;
+};
+
+/** The verdict as far as it goes without the registry, and what the registry would be asked. */
+type WithoutAsking = (
+  image: Pick<AccessRequest, 'container' | 'imageRef'>,
+) => Promise<{ readonly verdict: Verdict; readonly wouldAsk: readonly RepullRequest[] }>;
+
+async function outlookOf(
+  { label, container, imageRef }: CheckedImage,
+  judge: WithoutAsking,
+): Promise<Outlook> {
+  const { image, imagePullPolicy } = container;
+  if (imageRef === undefined) return absent({ container: label, image, imagePullPolicy, imageRef: '' });
+  const subject = { container: label, image, imagePullPolicy, imageRef };
+  const { verdict, wouldAsk } = await judge({ container, imageRef });
+  return verdict.verdict === 'unverifiable' && wouldAsk.length > 0
+    ? {
+        ...subject,
+        would: 'repull',
+        reason: 'mustAuthenticate',
+        message: wouldAsk.map(questionText).join('; '),
+      }
+    : { ...subject, would: verdict.verdict, reason: verdict.reason, message: verdict.message };
+}
+
+/** With the content that the pod's newest container of this name uses, or what the names would give now. */
+async function imagesOf(runtime: Runtime, pod: Pod, container: PodContainer): Promise<CheckedImage[]> {
+  const { name, imageVolumes } = container;
   const running = pod.uid === '' ? [] : await runtime.listContainers({ podUid: pod.uid });
   const newest = running
-    .filter((container) => container.containerName === name)
+    .filter(({ containerName }) => containerName === name)
     .reduce<(typeof running)[number] | undefined>(
       (a, b) => (a && a.createdAt > b.createdAt ? a : b),
       undefined,
     );
-  return newest?.imageRef ?? (await runtime.imageStatus(image))?.id;
+  const named = async (image: string): Promise<string | undefined> => (await runtime.imageStatus(image))?.id;
+  const images: CheckedImage[] = [
+    { label: name, container, imageRef: newest?.imageRef ?? (await named(container.image)) },
+  ];
+  const mounted = newest === undefined ? [] : await runtime.mountedImages(newest.id);
+  for (const volume of imageVolumes) {
+    const used = mounted.find(({ image }) => image === volume.image)?.imageRef;
+    const imageRef = used ?? (await named(volume.image));
+    images.push({ label: `${name}, volume ${volume.name}`, container: volume, imageRef });
+  }
+  return images;
 }
 
-function absent({ name, image, imagePullPolicy }: PodContainer): Outlook {
-  const subject = { container: name, image, imagePullPolicy, imageRef: '' };
-  return imagePullPolicy === 'Never'
+function absent(subject: Pick<Outlook, 'container' | 'image' | 'imagePullPolicy' | 'imageRef'>): Outlook {
+  return subject.imagePullPolicy === 'Never'
     ? { ...subject, would: 'denied', reason: 'neverWithoutRecord', message: 'the image is not on the node' }
     : {
         ...subject,
