@@ -51,6 +51,11 @@ export type Agent = {
 export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const startedAt = BigInt(Date.now()) * 1_000_000n;
   const stopping = new AbortController();
+  const podSource = openPodSource(config, {
+    onProblem: (problem) => log.warn(problem),
+    onSynced: (count) => log.info({ pods: count }, 'pods are watched'),
+  });
+  const { pods } = podSource;
   const socketPath = findRuntimeSocket(config.runtimeEndpoint);
 
   let watch: ContainerWatch | undefined;
@@ -99,11 +104,6 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       judge.retryNow();
     },
   });
-  const podSource = openPodSource(config, {
-    onProblem: (problem) => log.warn(problem),
-    onSynced: (count) => log.info({ pods: count }, 'pods are watched'),
-  });
-  const { pods } = podSource;
   const events =
     podSource.apiClient &&
     createEvents({

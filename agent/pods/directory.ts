@@ -7,7 +7,8 @@ import { type Pod, type PodSource, PodSourceError, type Secret } from './source.
 
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 const DEBOUNCE_MS = 20;
-const WAIT_FOR_POD_MS = 2_000;
+/** Well below what the runtime waits for a veto, which is 2 s. */
+const WAIT_FOR_POD_MS = 1_000;
 
 export type DirectoryPodSourceOptions = {
   /** The folder; *.yaml, *.yml and *.json directly in it, hidden files left out, as kubelet reads its static pods. */

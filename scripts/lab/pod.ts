@@ -8,6 +8,8 @@ export interface ContainerSpec {
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   /** Replaces the image's entry point. */
   command?: string[];
+  /** Image volumes, with the imageRef that is there already; containerd 2.1 and later. */
+  imageVolumes?: { path: string; image: string; imageRef: string }[];
 }
 
 /** A pod for {@link file://./kubelet.ts}. */
@@ -64,6 +66,11 @@ export function containerConfig(
     metadata: { name: container.name, attempt },
     image: { image: imageRef, user_specified_image: container.image },
     command: container.command ?? [],
+    mounts: (container.imageVolumes ?? []).map(({ path, image, imageRef: ref }) => ({
+      container_path: path,
+      readonly: true,
+      image: { image: ref, user_specified_image: image },
+    })),
     labels: { ...podLabels(pod), 'io.kubernetes.container.name': container.name },
     annotations: {
       'io.kubernetes.container.hash': hash,

@@ -29,6 +29,11 @@ export type AgentProcess = {
   verdicts(): readonly VerdictLine[];
   /** The first verdict on this container id that fits; throws after the time limit (ms). */
   verdictOf(containerId: string, timeoutMs?: number): Promise<VerdictLine>;
+  /** The first verdict on any container of this pod; throws after the time limit (ms). */
+  verdictOfPod(
+    pod: { readonly namespace: string; readonly name: string },
+    timeoutMs?: number,
+  ): Promise<VerdictLine>;
   /** GET on the agent's own listener. */
   get(
     path: '/metrics' | '/healthz' | '/readyz' | '/readyz?verbose',
@@ -95,6 +100,10 @@ export function startAgent(flags: readonly string[], env: Record<string, string>
     verdictOf: (containerId, timeoutMs = 20_000) =>
       until(`no verdict on ${containerId}`, timeoutMs, async () =>
         verdicts.find((verdict) => verdict.containerId === containerId),
+      ),
+    verdictOfPod: ({ namespace, name }, timeoutMs = 20_000) =>
+      until(`no verdict on pod ${namespace}/${name}`, timeoutMs, async () =>
+        verdicts.find((verdict) => verdict.namespace === namespace && verdict.pod === name),
       ),
     get,
     async ready(timeoutMs = 20_000) {

@@ -15,9 +15,12 @@ const run = promisify(execFile);
 type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
 /** A subcommand as a process of its own. */
+/** No cluster, and nobody's kubeconfig. */
+const nowhere = { PATH: process.env.PATH, HOME: '/nowhere' };
+
 async function pullwarden(...args: string[]): Promise<Ran> {
   try {
-    return { code: 0, ...(await run(process.execPath, [main, ...args])) };
+    return { code: 0, ...(await run(process.execPath, [main, ...args], { env: nowhere })) };
   } catch (error) {
     return z.object({ code: z.number(), stdout: z.string(), stderr: z.string() }).parse(error);
   }
@@ -293,7 +296,7 @@ describe('an agent that cannot start', () => {
     [
       'no source of pods',
       ['--runtime-endpoint', '/nowhere.sock'],
-      /^pullwarden: missingOption: podsDirectory .*\n$/,
+      /^pullwarden: missingOption: no source of pods: .*\n$/,
     ],
     ['an unknown flag', ['--frobnicate'], /^pullwarden: usage: .*frobnicate.*\n$/],
     ['a bad duration', ['--pull-timeout', 'soon'], /^pullwarden: invalidValue: .*--pull-timeout.*\n$/],

@@ -17,7 +17,10 @@ export type KubernetesTimings = {
   readonly retry: RetryDelays;
   /** How long `start` waits for the first listing before it lets the agent begin without. */
   readonly startMs: number;
-  /** How long `getPod` waits for the watch to bring a pod before it asks for it. */
+  /**
+   * How long `getPod` waits for the watch to bring a pod before it asks for it. Well below what the runtime waits for a
+   * veto (2 s): a container of no pod, made with crictl say, is then let by and not refused as still in progress.
+   */
   readonly waitForPodMs: number;
   /** How long a deleted pod is still found. */
   readonly departedMs: number;
@@ -34,7 +37,7 @@ export const DEFAULT_TIMINGS: KubernetesTimings = {
   listMs: 60_000,
   retry: { initialMs: 800, maxMs: 30_000 },
   startMs: 10_000,
-  waitForPodMs: 2_000,
+  waitForPodMs: 750,
   departedMs: 60_000,
   secretMs: 60_000,
   authorizerLagMs: 300,
