@@ -79,7 +79,8 @@ export interface Kubelet {
    * @throws {ContainerNotStarted} with kubelet's word for the reason; the sandbox and earlier containers stay.
    */
   runPod(pod: PodSpec, auth?: PullAuth): Promise<StartedPod>;
-  runSandbox(pod: PodSpec): Promise<string>;
+  /** `attempt`: how often a sandbox of this pod was begun before. */
+  runSandbox(pod: PodSpec, attempt?: number): Promise<string>;
   /** Creates from an imageRef that is there already; `attempt` is the restart count. Returns the container's id. */
   createContainer(
     sandboxId: string,
@@ -132,8 +133,8 @@ export function connectKubelet(endpoint: string, place: PodPlace): Kubelet {
     async removeImage(image) {
       await call('RemoveImage', { image: { image } }, emptyAnswer);
     },
-    async runSandbox(pod) {
-      const config = sandboxConfig(pod, place);
+    async runSandbox(pod, attempt = 0) {
+      const config = sandboxConfig(pod, place, attempt);
       return (await call('RunPodSandbox', { config }, sandboxAnswer)).pod_sandbox_id;
     },
     async createContainer(sandboxId, pod, container, imageRef, attempt = 0) {

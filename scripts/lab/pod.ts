@@ -38,9 +38,9 @@ function podLabels({ namespace, name, uid }: PodSpec): Record<string, string> {
 const security = { namespace_options: { network: 'NODE', pid: 'CONTAINER', ipc: 'POD' } };
 
 /** The sandbox configuration that kubelet would send for this pod (PodSandboxConfig). */
-export function sandboxConfig(pod: PodSpec, { cgroupParent, logFolder }: PodPlace): object {
+export function sandboxConfig(pod: PodSpec, { cgroupParent, logFolder }: PodPlace, attempt = 0): object {
   return {
-    metadata: { name: pod.name, uid: pod.uid, namespace: pod.namespace, attempt: 0 },
+    metadata: { name: pod.name, uid: pod.uid, namespace: pod.namespace, attempt },
     log_directory: `${logFolder}/${pod.namespace}_${pod.name}_${pod.uid}`,
     labels: podLabels(pod),
     annotations: {

@@ -105,11 +105,14 @@ export function startClusterKubelet({ runtime, authsFor }: ClusterKubeletOptions
     const kept = new Map<string, { ids: string[]; failures: string[] }>();
     const loops: Promise<void>[] = [];
     let sandbox: Promise<string> | undefined;
+    let sandboxes = 0;
     const podSpec: PodSpec = { ...pod.metadata, containers: [] };
 
     function sandboxId(): Promise<string> {
-      sandbox ??= runtime.runSandbox(podSpec).catch((error: unknown) => {
+      sandbox ??= runtime.runSandbox(podSpec, sandboxes).catch((error: unknown) => {
         sandbox = undefined;
+        // A runtime that was killed meanwhile keeps the name of this attempt.
+        sandboxes += 1;
         throw error;
       });
       return sandbox;
