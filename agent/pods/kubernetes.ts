@@ -57,6 +57,7 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
     client,
     maxAgeMs: timings.secretMs,
     authorizerLagMs: timings.authorizerLagMs,
+    alive: () => alive,
     onChanged: tellOfChange,
   });
   const lookup = createPodLookup({ client, cache, reader, waitMs: timings.waitForPodMs, alive: () => alive });

@@ -1,7 +1,7 @@
 /** The q-th quantile (0 to 1) of samples, by the nearest rank. Sorts them in place. */
 export function quantile(samples: Float64Array, q: number): number {
   samples.sort();
-  return samples[Math.min(samples.length - 1, Math.ceil(q * samples.length) - 1)] ?? Number.NaN;
+  return samples[Math.max(0, Math.min(samples.length, Math.ceil(q * samples.length)) - 1)] ?? Number.NaN;
 }
 
 /** Of a handful of rounds: the middle one, and how far apart the lowest and the highest are. */

@@ -34,13 +34,14 @@ function descriptor({ mediaType, content, digest }: Blob): object {
 /**
  * Builds an image that runs `/app` (and holds `/pause`, the same program).
  * @param salt makes the content differ: equal salts give equal digests.
+ * @param layerSalt the same for the layer alone; images may share one.
  */
-export async function buildImage(salt: string): Promise<BuiltImage> {
+export async function buildImage(salt: string, layerSalt = salt): Promise<BuiltImage> {
   const app = await compiledApp();
   const tar = tarArchive([
     { path: 'app', content: app, mode: 0o755 },
     { path: 'pause', content: app, mode: 0o755 },
-    { path: 'salt', content: Buffer.from(salt), mode: 0o644 },
+    { path: 'salt', content: Buffer.from(layerSalt), mode: 0o644 },
   ]);
   const layer = blob('application/vnd.docker.image.rootfs.diff.tar.gzip', gzipSync(tar));
   const config = blob(

@@ -60,16 +60,17 @@ async function pushBlob(target: PushTarget, repository: string, blob: Blob): Pro
 
 /**
  * Builds and pushes an image.
- * @param salt makes the content differ; equal salts give equal digests in every repository and registry.
+ * @param salt makes the content differ; equal salts give equal digests in every repository and registry. `layerSalt`
+ * is the layer's alone.
  * @throws {LabError} when the registry answers otherwise than the protocol says.
  */
 export async function pushImage(
   target: PushTarget,
   repository: string,
   tag: string,
-  { salt = 'plain' }: { salt?: string } = {},
+  { salt = 'plain', layerSalt = salt }: { salt?: string; layerSalt?: string } = {},
 ): Promise<PushedImage> {
-  const image = await buildImage(salt);
+  const image = await buildImage(salt, layerSalt);
   await pushBlob(target, repository, image.layer);
   await pushBlob(target, repository, image.config);
   const url = `http://${target.host}/v2/${repository}/manifests/${tag}`;

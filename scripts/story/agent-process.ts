@@ -49,11 +49,17 @@ export type AgentProcess = {
 
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 
-/** Starts the real agent from its sources as a process of its own; flags as on the command line. */
-export function startAgent(flags: readonly string[], env: Record<string, string> = {}): AgentProcess {
+/**
+ * Starts the real agent as a process of its own; flags as on the command line. `program` are Node's arguments up to the
+ * agent's entry point, which is that of the sources unless another is named.
+ */
+export function startAgent(
+  flags: readonly string[],
+  { env = {}, program = [main] }: { env?: Record<string, string>; program?: readonly string[] } = {},
+): AgentProcess {
   const child: ChildProcess = spawn(
     process.execPath,
-    [main, 'agent', '--listen-address', '127.0.0.1:0', '--log-format', 'json', ...flags],
+    [...program, 'agent', '--listen-address', '127.0.0.1:0', '--log-format', 'json', ...flags],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } },
   );
   const lines: string[] = [];

@@ -124,7 +124,7 @@ export async function openClusterScene(
           ...['--poll-interval', '500ms', '--existing-containers-delay', '0s'],
           ...['--nri-socket', node.nriSocket ?? `${node.root}/no-nri.sock`, ...flags],
         ],
-        access.environment,
+        { env: access.environment },
       );
       agents.push(started);
       await started.ready();

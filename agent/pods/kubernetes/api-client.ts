@@ -42,9 +42,15 @@ export function isObjectName(name: string): boolean {
   return DNS_SUBDOMAIN.test(name) && !name.includes('..');
 }
 
+/** As client-go's. */
+const MAX_RETRIES = 10;
+/** A Retry-After of 0 is no leave to ask without pause. */
+const MIN_RETRY_MS = 100;
+
 /**
  * HTTPS to the API server. Answers 429 and 5xx that carry Retry-After are asked again as told, as long as the deadline
- * allows; a 401 once with a renewed identity; a GET once when an idle connection turned out to be closed.
+ * allows, but not those for a version that the server does not have; a 401 once with a renewed identity; a GET once
+ * when an idle connection turned out to be closed.
  */
 export function createApiClient({
   identity,
@@ -63,7 +69,7 @@ export function createApiClient({
   async function head(request: ApiRequest, deadline: number, signal: AbortSignal): Promise<IncomingMessage> {
     let renewed = false;
     let reconnected = false;
-    for (;;) {
+    for (let retries = 0; ; ) {
       try {
         return await attempt(request, signal);
       } catch (error) {
@@ -73,9 +79,14 @@ export function createApiClient({
           identity.renew();
         } else if (error.cause === STALE_CONNECTION && !reconnected && (request.method ?? 'GET') === 'GET') {
           reconnected = true;
-        } else if (error.retryAfterMs !== undefined && performance.now() + error.retryAfterMs < deadline) {
-          await sleep(error.retryAfterMs, undefined, { signal }).catch(() => undefined);
-        } else throw error;
+        } else {
+          const pauseMs = pauseBefore(error);
+          if (pauseMs === undefined || retries >= MAX_RETRIES || performance.now() + pauseMs >= deadline) {
+            throw error;
+          }
+          retries += 1;
+          await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+        }
       }
     }
   }
@@ -104,6 +115,12 @@ export function createApiClient({
     },
     close: () => identity.close(),
   };
+}
+
+/** How long to wait before the same is asked again; undefined where that is of no use. */
+function pauseBefore({ reason, retryAfterMs }: ApiError): number | undefined {
+  if (reason === 'tooNew' || retryAfterMs === undefined) return undefined;
+  return Math.max(retryAfterMs, MIN_RETRY_MS);
 }
 
 const STALE_CONNECTION = Symbol('a kept connection was closed before the answer');
@@ -136,11 +153,9 @@ function send(
     );
     outgoing.on('error', (error) => {
       const stale = outgoing.reusedSocket && !signal.aborted;
-      reject(
-        new ApiError('unreachable', `${server.host}: ${networkText(error)}`, {
-          cause: stale ? STALE_CONNECTION : error,
-        }),
-      );
+      // The error itself may hold what was read of an answer.
+      const cause = stale ? STALE_CONNECTION : undefined;
+      reject(new ApiError('unreachable', `${server.host}: ${networkText(error)}`, { cause }));
     });
     outgoing.end(payload);
   });
@@ -186,7 +201,7 @@ export function asApiError(error: unknown, signal: AbortSignal, timeoutMs: numbe
     return new ApiError('timeout', `the API server did not answer within ${timeoutMs} ms`);
   }
   if (error instanceof ApiError) return error;
-  return new ApiError('unreachable', networkText(error), { cause: error });
+  return new ApiError('unreachable', networkText(error));
 }
 
 class TimedOut extends Error {}

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { type ApiClient, isObjectName } from './api-client.ts';
+import { type ApiClient, asApiError, isObjectName } from './api-client.ts';
 import { ApiError } from './api-error.ts';
 import { createEventCorrelator, type PodEvent } from './event-correlator.ts';
 
@@ -29,11 +29,19 @@ export type EventsOptions = {
   /** Between tries of one Event, and how many; client-go's: 10 s, 12. */
   readonly retryMs?: number;
   readonly tries?: number;
-  /** Wall clock, ms. */
+  /** Wall clock for timestamps, ms. */
   readonly now?: () => number;
+  /** For the limits, ms. */
+  readonly monotonicNow?: () => number;
 };
 
-type Queued = { readonly key: string; readonly event: PodEvent; readonly at: number };
+type Queued = {
+  readonly key: string;
+  readonly event: PodEvent;
+  readonly at: number;
+  /** Should it become a new Event. */
+  readonly name: string;
+};
 type Recorded = { readonly name: string; readonly count: number; readonly firstTimestamp: string };
 
 const COMPONENT = 'pullwarden';
@@ -63,8 +71,9 @@ export function createEvents(options: EventsOptions): Events {
     retryMs = 10_000,
     tries = 12,
     now = Date.now,
+    monotonicNow = () => performance.now(),
   } = options;
-  const correlator = createEventCorrelator(now);
+  const correlator = createEventCorrelator(monotonicNow);
   const recorded = new LRUCache<string, Recorded>({ max: MAX_RECORDED });
   const queue: Queued[] = [];
   const ending = new AbortController();
@@ -74,11 +83,15 @@ export function createEvents(options: EventsOptions): Events {
   let told = '';
   const counts = { sent: 0, limited: 0, dropped: 0 };
 
-  async function post({ key, event, at }: Queued): Promise<void> {
+  /** As client-go names them: unique without asking the API server for a name. */
+  function nameOf(pod: PodEvent['pod'], at: number): string {
+    serial = (serial + 1) % 1_000_000;
+    const stem = pod.name.slice(0, 220).replace(/[^a-z0-9]+$/, '');
+    return `${stem}.${(BigInt(at) * 1_000_000n + BigInt(serial)).toString(16)}`;
+  }
+
+  async function post({ key, event, at, name }: Queued): Promise<void> {
     const { pod } = event;
-    // As client-go names them: unique without asking the API server for a name.
-    serial += 1;
-    const name = `${pod.name.slice(0, 220)}.${(BigInt(at) * 1_000_000n + BigInt(serial % 1_000_000)).toString(16)}`;
     const timestamp = timestampOf(at);
     const source = { component: COMPONENT, host: nodeName };
     const object = {
@@ -102,7 +115,11 @@ export function createEvents(options: EventsOptions): Events {
       reportingInstance: nodeName,
     };
     const body = { contentType: 'application/json', object };
-    await client.ask({ method: 'POST', path: eventsPath(pod.namespace), body, signal: ending.signal });
+    const path = eventsPath(pod.namespace);
+    await client.ask({ method: 'POST', path, body, signal: ending.signal }).catch((error: unknown) => {
+      // The answer to an earlier try was lost: the name is nobody else's.
+      if (!(error instanceof ApiError) || error.reason !== 'conflict') throw error;
+    });
     recorded.set(key, { name, count: 1, firstTimestamp: timestamp });
   }
 
@@ -137,14 +154,14 @@ export function createEvents(options: EventsOptions): Events {
         told = '';
         return;
       } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-        if (told !== error.message) onProblem(`an Event was not accepted: ${error.message}`);
-        told = error.message;
-        if (left <= 1 || !PASSING.has(error.reason) || ending.signal.aborted) {
+        const { message, reason, retryAfterMs = 0 } = asApiError(error, ending.signal, 0);
+        if (!ending.signal.aborted && told !== message) onProblem(`an Event was not accepted: ${message}`);
+        told = message;
+        if (left <= 1 || !PASSING.has(reason) || ending.signal.aborted) {
           counts.dropped += 1;
           return;
         }
-        const delay = Math.max(retryMs * (0.5 + Math.random() / 2), error.retryAfterMs ?? 0);
+        const delay = Math.max(retryMs * (0.5 + Math.random() / 2), retryAfterMs);
         await sleep(delay, undefined, { signal: ending.signal }).catch(() => undefined);
       }
     }
@@ -165,7 +182,8 @@ export function createEvents(options: EventsOptions): Events {
       if (!correlated) counts.limited += 1;
       else if (queue.length >= maxQueued) counts.dropped += 1;
       else {
-        queue.push({ ...correlated, at: now() });
+        const at = now();
+        queue.push({ ...correlated, at, name: nameOf(event.pod, at) });
         working ??= work();
       }
     },

@@ -1,18 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { Agent, type RequestOptions } from 'node:https';
+import { Agent } from 'node:https';
 import { createSecureContext } from 'node:tls';
-import type { User } from '@kubernetes/client-node/dist/config_types.js';
-import { ExecAuth } from '@kubernetes/client-node/dist/exec_auth.js';
 import { FileAuth } from '@kubernetes/client-node/dist/file_auth.js';
-import { ApiError } from './api-error.ts';
-import {
-  type AccessPlaces,
-  type ClusterAccess,
-  errorCode,
-  loadClusterAccess,
-  tokenFileOf,
-} from './kubeconfig.ts';
+import { ApiError, errorCode } from './api-error.ts';
+import { createExecPlugin, type ExecCredential } from './exec-plugin.ts';
+import { type AccessPlaces, type ClusterAccess, loadClusterAccess, tokenFileOf } from './kubeconfig.ts';
 
 /** What one request needs: where to, over which connections, with which headers. Must never be logged. */
 export type Connection = {
@@ -30,7 +23,7 @@ export type Identity = {
 };
 
 export type IdentityOptions = AccessPlaces & {
-  /** How long files count as read, ms. */
+  /** How long files count as read, and how long an exec plugin that failed is left alone, ms. */
   readonly recheckMs?: number;
   /** How long an exec plugin may take, ms. */
   readonly execTimeoutMs?: number;
@@ -47,6 +40,8 @@ type Material = {
   readonly servername: string | undefined;
 };
 
+type Established = Connection & { readonly fingerprint: string };
+
 /**
  * Who the agent is to the API server. Kubeconfig, CA, client certificate and token are read again every few seconds;
  * where certificates changed, new requests go over new connections and those under way end on the old ones. A file
@@ -54,9 +49,8 @@ type Material = {
  */
 export function createIdentity(options: IdentityOptions = {}): Identity {
   const { recheckMs = 5_000, execTimeoutMs = 30_000 } = options;
-  let execAuth = new ExecAuth();
-  let fileAuth = new FileAuth();
-  let current: (Connection & { readonly fingerprint: string }) | undefined;
+  const plugin = createExecPlugin({ timeoutMs: execTimeoutMs, pauseMs: recheckMs });
+  let current: Established | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   let renewing = false;
   let reading: Promise<Connection> | undefined;
@@ -64,24 +58,15 @@ export function createIdentity(options: IdentityOptions = {}): Identity {
   async function read(): Promise<Connection> {
     try {
       const access = await loadClusterAccess(options);
-      const request: RequestOptions & { headers: Record<string, string> } = { headers: {} };
-      await authenticate(access.user, request);
-      current = connectionOf(access, await materialOf(access, request), request.headers, current);
+      const given = access.exec ? await plugin.credential(access.exec) : {};
+      const material = await materialOf(access, given);
+      current = connectionOf(access, material, await bearerOf(access, given), current);
       readAt = performance.now();
       renewing = false;
       return current;
     } catch (error) {
       if (current && !renewing) return current;
       throw error;
-    }
-  }
-
-  async function authenticate(user: User, request: RequestOptions): Promise<void> {
-    if (user.exec) await withDeadline(execAuth.applyAuthentication(user, request), execTimeoutMs, user);
-    else if (tokenFileOf(user)) {
-      await fileAuth.applyAuthentication(user, request).catch((error: unknown) => {
-        throw new ApiError('identityUnusable', `token file ${tokenFileOf(user)}: ${errorCode(error)}`);
-      });
     }
   }
 
@@ -96,16 +81,33 @@ export function createIdentity(options: IdentityOptions = {}): Identity {
     renew() {
       readAt = Number.NEGATIVE_INFINITY;
       renewing = true;
-      execAuth = new ExecAuth();
-      fileAuth = new FileAuth();
+      plugin.forget();
     },
     close() {
+      plugin.close();
       current?.agent.destroy();
     },
   };
 }
 
-async function materialOf({ cluster, user }: ClusterAccess, fromPlugin: RequestOptions): Promise<Material> {
+/** A token in a file goes before one in the kubeconfig, as in client-go. Undefined where there is none. */
+async function bearerOf({ user }: ClusterAccess, given: ExecCredential): Promise<string | undefined> {
+  const path = tokenFileOf(user);
+  if (path === undefined) return user.token || given.token || undefined;
+  const request: { headers: Record<string, string> } = { headers: {} };
+  // A new one each time: it would keep what it read for a minute of the wall clock.
+  await new FileAuth().applyAuthentication(user, request).catch((error: unknown) => {
+    throw new ApiError('identityUnusable', `token file ${path}: ${errorCode(error)}`);
+  });
+  // A file usually ends in a newline, which no header may hold.
+  const token = request.headers.Authorization?.replace(/^Bearer /, '').trim();
+  if (!token || /[^\x21-\x7e]/.test(token)) {
+    throw new ApiError('identityUnusable', `token file ${path}: holds no token`);
+  }
+  return token;
+}
+
+async function materialOf({ cluster, user }: ClusterAccess, given: ExecCredential): Promise<Material> {
   const [ca, cert, key] = await Promise.all([
     fileOrData(cluster.caFile, cluster.caData),
     fileOrData(user.certFile, user.certData),
@@ -113,8 +115,8 @@ async function materialOf({ cluster, user }: ClusterAccess, fromPlugin: RequestO
   ]);
   return {
     ca,
-    cert: typeof fromPlugin.cert === 'string' ? fromPlugin.cert : cert,
-    key: typeof fromPlugin.key === 'string' ? fromPlugin.key : key,
+    cert: given.clientCertificateData ?? cert,
+    key: given.clientKeyData ?? key,
     servername: cluster.tlsServerName,
   };
 }
@@ -122,13 +124,11 @@ async function materialOf({ cluster, user }: ClusterAccess, fromPlugin: RequestO
 function connectionOf(
   { cluster, user }: ClusterAccess,
   material: Material,
-  fromAuthenticator: Readonly<Record<string, string>>,
-  previous: (Connection & { readonly fingerprint: string }) | undefined,
-): Connection & { readonly fingerprint: string } {
-  const token = user.token ? `Bearer ${user.token}` : fromAuthenticator.Authorization;
+  bearer: string | undefined,
+  previous: Established | undefined,
+): Established {
   const headers = {
-    // A file usually ends in a newline, which no header may hold.
-    ...(token && { Authorization: token.trim() }),
+    ...(bearer && { Authorization: `Bearer ${bearer.trim()}` }),
     ...(user.impersonateUser && { 'Impersonate-User': user.impersonateUser }),
   };
   const fingerprint = fingerprintOf(cluster.server, material);
@@ -175,21 +175,4 @@ async function fileOrData(path: string | undefined, data: string | undefined): P
   return readFile(path).catch((error: unknown) => {
     throw new ApiError('identityUnusable', `${path}: ${errorCode(error)}`);
   });
-}
-
-/** The plugin's own words may hold a credential (the official client passes on what it printed), so they stay here. */
-async function withDeadline(work: Promise<void>, timeoutMs: number, user: User): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error()), timeoutMs);
-  });
-  const command = String(user.exec?.command).slice(0, 256);
-  try {
-    await Promise.race([work, expired]);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? `: ${error.code}` : '';
-    throw new ApiError('identityUnusable', `the exec plugin ${command} failed or took too long${code}`);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -11,25 +11,55 @@ import {
 } from '@kubernetes/client-node/dist/config_types.js';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { ApiError } from './api-error.ts';
+import { ApiError, errorCode } from './api-error.ts';
+import type { ExecConfig } from './exec-plugin.ts';
 
 /** Which API server, and as whom; as a kubeconfig's current context says. Must never be logged. */
-export type ClusterAccess = { readonly cluster: Cluster; readonly user: User };
+export type ClusterAccess = {
+  readonly cluster: Cluster;
+  readonly user: User;
+  /** Where a plugin says who the user is; files that it names are named absolutely. */
+  readonly exec?: ExecConfig;
+};
 
 const MAX_KUBECONFIG_BYTES = 1_048_576;
 const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
 
+const text = z.string().nullish();
+
+/** What the official client's own reading takes for granted, and the fields that it does not know. */
 const kubeconfigFile = z.object({
-  clusters: z.array(z.unknown()).nullish(),
-  users: z
-    .array(
-      z.looseObject({
-        name: z.string(),
-        user: z.looseObject({ tokenFile: z.string().optional() }).nullish(),
+  clusters: z.array(
+    z.object({
+      name: z.string().min(1),
+      cluster: z.looseObject({
+        server: z.string().min(1),
+        'certificate-authority': text,
+        'certificate-authority-data': text,
+        'tls-server-name': text,
+        'proxy-url': text,
       }),
-    )
-    .nullish(),
-  contexts: z.array(z.unknown()).nullish(),
+    }),
+  ),
+  users: z.array(
+    z.object({
+      name: z.string().min(1),
+      user: z
+        .looseObject({
+          token: text,
+          tokenFile: text,
+          as: text,
+          'client-certificate': text,
+          'client-certificate-data': text,
+          'client-key': text,
+          'client-key-data': text,
+        })
+        .nullish(),
+    }),
+  ),
+  contexts: z.array(
+    z.object({ name: z.string().min(1), context: z.looseObject({ cluster: z.string().min(1), user: text }) }),
+  ),
   'current-context': z.string(),
 });
 
@@ -73,14 +103,16 @@ function inCluster(environment: NodeJS.ProcessEnv, directory = SERVICE_ACCOUNT_D
 async function loadKubeconfig(path: string): Promise<ClusterAccess> {
   const directory = dirname(path);
   const file = await readKubeconfig(path);
+  const unusable = (why: string): ApiError => new ApiError('identityUnusable', `kubeconfig ${path}: ${why}`);
   const context = newContexts(file.contexts).find(({ name }) => name === file['current-context']);
   const cluster = newClusters(file.clusters).find(({ name }) => name === context?.cluster);
-  const user = usersOf(file, directory).find(({ name }) => name === context?.user);
-  if (!cluster || !user) {
-    throw new ApiError('identityUnusable', `kubeconfig ${path}: current-context names no cluster and user`);
-  }
-  const unusable = unsupported(cluster, user);
-  if (unusable) throw new ApiError('identityUnusable', `kubeconfig ${path}: ${unusable}`);
+  const entry = file.users.find(({ name }) => name === context?.user);
+  const [user] = entry ? usersOf(entry, directory) : [];
+  if (!cluster || !user) throw unusable('current-context names no cluster and user');
+  const why = unsupported(cluster, user);
+  if (why) throw unusable(why);
+  const exec = user.exec ? execOf(user.exec, directory) : undefined;
+  if (user.exec && !exec) throw unusable('exec names no command');
   return {
     cluster: { ...cluster, ...withPath('caFile', directory, cluster.caFile) },
     user: {
@@ -88,60 +120,56 @@ async function loadKubeconfig(path: string): Promise<ClusterAccess> {
       ...withPath('certFile', directory, user.certFile),
       ...withPath('keyFile', directory, user.keyFile),
     },
+    ...(exec && { exec }),
   };
 }
 
 async function readKubeconfig(path: string): Promise<z.infer<typeof kubeconfigFile>> {
-  let text: string;
+  let content: string;
   try {
-    text = await readFile(path, 'utf8');
+    content = await readFile(path, 'utf8');
   } catch (error) {
     throw new ApiError('identityUnusable', `kubeconfig ${path}: ${errorCode(error)}`, { cause: error });
   }
   try {
-    if (text.length > MAX_KUBECONFIG_BYTES) throw new RangeError();
-    return kubeconfigFile.parse(parse(text, { logLevel: 'silent' }));
+    if (content.length > MAX_KUBECONFIG_BYTES) throw new RangeError();
+    return kubeconfigFile.parse(parse(content, { logLevel: 'silent' }));
   } catch {
     // What went wrong may quote the file, so it is not passed on.
-    throw new ApiError('identityUnusable', `kubeconfig ${path}: is no kubeconfig with a current-context`);
+    throw new ApiError('identityUnusable', `kubeconfig ${path}: is no kubeconfig`);
   }
 }
 
-/** newUsers reads `token-file` once and knows no `tokenFile`, which is what client-go writes and reads anew. */
-function usersOf(file: z.infer<typeof kubeconfigFile>, directory: string): User[] {
-  const entries = file.users ?? [];
-  return newUsers(entries).map((user, index) => {
-    const tokenFile = entries[index]?.user?.tokenFile;
-    const exec = resolvedExec(user.exec, directory);
-    return {
-      ...user,
-      ...(exec && { exec }),
-      ...(tokenFile && { authProvider: tokenFileProvider(resolvePath(directory, tokenFile)) }),
-    };
-  });
+/** newUsers reads the file of `token-file`, which kubectl does not know, and not `tokenFile`, which it does. */
+function usersOf(entry: z.infer<typeof kubeconfigFile>['users'][number], directory: string): User[] {
+  const { tokenFile, 'token-file': _, ...user } = entry.user ?? {};
+  const provider = tokenFile && { authProvider: tokenFileProvider(resolvePath(directory, tokenFile)) };
+  return newUsers([{ name: entry.name, user }]).map((read) => ({ ...read, ...provider }));
 }
 
 const execConfig = z.looseObject({
   apiVersion: z.string().default('client.authentication.k8s.io/v1'),
   command: z.string().min(1),
+  args: z.array(z.string()).nullish(),
   env: z.array(z.object({ name: z.string(), value: z.string() })).nullish(),
 });
 
 /** A command with a path is relative to the kubeconfig, and the plugin is told who asks (KUBERNETES_EXEC_INFO), as by client-go. */
-function resolvedExec(exec: unknown, directory: string): object | undefined {
-  if (!exec) return undefined;
+function execOf(exec: unknown, directory: string): ExecConfig | undefined {
   const config = execConfig.safeParse(exec).data;
-  if (!config) throw new ApiError('identityUnusable', 'kubeconfig: exec names no command');
+  if (!config) return undefined;
   const info = { kind: 'ExecCredential', apiVersion: config.apiVersion, spec: { interactive: false } };
+  const given = (config.env ?? []).map(({ name, value }) => [name, value] as const);
   return {
-    ...config,
     command: config.command.includes('/') ? resolvePath(directory, config.command) : config.command,
-    env: [...(config.env ?? []), { name: 'KUBERNETES_EXEC_INFO', value: JSON.stringify(info) }],
+    args: config.args ?? [],
+    env: { ...Object.fromEntries(given), KUBERNETES_EXEC_INFO: JSON.stringify(info) },
   };
 }
 
 function unsupported(cluster: Cluster, user: User): string | undefined {
-  if (!cluster.server.startsWith('https://')) return 'the server is not https';
+  if (!cluster.server.startsWith('https://') || !URL.canParse(cluster.server))
+    return 'the server is not https';
   if (cluster.skipTLSVerify) return 'insecure-skip-tls-verify: who answers must be known';
   if (cluster.proxyUrl) return 'proxy-url is not supported';
   if (user.authProvider && !tokenFileOf(user)) return 'auth-provider is not supported, use exec';
@@ -170,9 +198,4 @@ function withPath(
 
 function resolvePath(directory: string, path: string): string {
   return isAbsolute(path) ? path : join(directory, path);
-}
-
-/** ENOENT and the like: a message could quote what was read. */
-export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'cannot be read';
 }

@@ -29,9 +29,9 @@ export type PodLookupOptions = {
 export function createPodLookup({ client, cache, reader, waitMs, alive }: PodLookupOptions): PodLookup {
   const asking = new Map<string, Promise<Pod | undefined>>();
 
-  /** Equal questions share one request. */
-  function ask(namespace: string, name: string): Promise<Pod | undefined> {
-    const key = `${namespace}/${name}`;
+  /** Questions for the same pod share one request: who knows its uid asks after it was made. */
+  function ask(namespace: string, name: string, uid = ''): Promise<Pod | undefined> {
+    const key = `${namespace}/${name}/${uid}`;
     const asked = asking.get(key) ?? read(namespace, name).finally(() => asking.delete(key));
     asking.set(key, asked);
     return asked;
@@ -64,7 +64,7 @@ export function createPodLookup({ client, cache, reader, waitMs, alive }: PodLoo
       if (!isObjectName(ref.namespace) || !isObjectName(ref.name)) return undefined;
       const arrived = alive() ? await cache.waitFor(ref, complete, waitMs) : undefined;
       if (arrived) return arrived;
-      const asked = await ask(ref.namespace, ref.name);
+      const asked = await ask(ref.namespace, ref.name, ref.uid);
       if (asked?.uid !== ref.uid) return cache.get(ref);
       cache.keepAwhile(asked);
       return asked;

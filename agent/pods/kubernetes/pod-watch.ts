@@ -153,6 +153,8 @@ export function watchPods(options: PodWatchOptions): PodWatch {
         if (livedLong()) retry.reset();
         openedAt = undefined;
         const failure = asApiError(error, stopping.signal, 0);
+        // Not a question of when: with another version the server may take it.
+        if (failure.reason === 'badRequest' || failure.reason === 'tooNew') resourceVersion = undefined;
         if (failure.reason === 'expired') {
           resourceVersion = undefined;
           const recently = performance.now() - expiredAt < timings.retry.maxMs;

@@ -6,9 +6,12 @@ import { type ApiClient, isObjectName } from './api-client.ts';
 import { ApiError } from './api-error.ts';
 
 export type SecretReader = {
-  /** Undefined where there is none. Throws PodSourceError. */
+  /**
+   * Undefined where there is none. While the API server is away, what was last read of a secret that a pod of the node
+   * names still counts, as it does for kubelet, unless it is asked for afresh. Throws PodSourceError.
+   */
   get(namespace: string, name: string, fresh: boolean): Promise<Secret | undefined>;
-  /** Lets go of what is too old, and of secrets for which `named` is false. */
+  /** Lets go of secrets for which `named` is false. */
   sweep(named: (namespace: string, name: string) => boolean): void;
   /** How many are held. */
   size(): number;
@@ -19,12 +22,18 @@ export type SecretReaderOptions = {
   /** How old a secret may be that is not asked for afresh, ms. */
   readonly maxAgeMs: number;
   readonly authorizerLagMs: number;
+  /** Whether the API server answers, as far as is known: what it would be asked in vain is not waited for. */
+  readonly alive: () => boolean;
   /** A secret turned out to be another than the one that was held. */
   readonly onChanged: () => void;
 };
 
-const MAX_SECRETS = 1_000;
+/** All that is held, so that a node's secrets cannot fill its memory; one is at most 1 MiB. */
+const MAX_HELD_BYTES = 8 * 1_048_576;
+/** client-go's informers tell the Node authorizer within about this many doublings of the first pause. */
+const LAG_TRIES = 3;
 
+type Held = { readonly secret: Secret; readonly readAt: number };
 type Reading = { readonly running: Promise<Secret | undefined>; next?: Promise<Secret | undefined> };
 
 /**
@@ -32,14 +41,17 @@ type Reading = { readonly running: Promise<Secret | undefined>; next?: Promise<S
  * with those that asked before it was sent.
  */
 export function createSecretReader(options: SecretReaderOptions): SecretReader {
-  const { client, maxAgeMs, authorizerLagMs, onChanged } = options;
-  const held = new LRUCache<string, Secret>({ max: MAX_SECRETS, ttl: maxAgeMs });
+  const { client, maxAgeMs, authorizerLagMs, alive, onChanged } = options;
+  const held = new LRUCache<string, Held>({
+    maxSize: MAX_HELD_BYTES,
+    sizeCalculation: ({ secret }) => sizeOf(secret),
+  });
   const readings = new Map<string, Reading>();
 
   async function read(key: string, namespace: string, name: string): Promise<Secret | undefined> {
-    const before = held.get(key, { allowStale: true, noDeleteOnStaleGet: true });
+    const before = held.get(key)?.secret;
     const secret = await readSecret(client, namespace, name, authorizerLagMs);
-    if (secret) held.set(key, secret);
+    if (secret) held.set(key, { secret, readAt: performance.now() });
     else held.delete(key);
     if (before && before.resourceVersion !== secret?.resourceVersion) onChanged();
     return secret;
@@ -66,12 +78,19 @@ export function createSecretReader(options: SecretReaderOptions): SecretReader {
       if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
       const key = `${namespace}/${name}`;
       if (fresh) return readAfresh(key, namespace, name);
-      return held.get(key) ?? readings.get(key)?.running ?? begin(key, namespace, name);
+      const known = held.get(key);
+      if (known && performance.now() - known.readAt < maxAgeMs) return known.secret;
+      const reading = readings.get(key)?.running ?? begin(key, namespace, name);
+      if (!known) return reading;
+      const orKnown = reading.catch((error: unknown) => {
+        if (error instanceof PodSourceError && error.reason === 'apiServerUnavailable') return known.secret;
+        throw error;
+      });
+      return alive() ? orKnown : Promise.race([orKnown, known.secret]);
     },
     sweep(named) {
-      held.purgeStale();
-      for (const { namespace, name } of [...held.values()]) {
-        if (!named(namespace, name)) held.delete(`${namespace}/${name}`);
+      for (const { secret } of [...held.values()]) {
+        if (!named(secret.namespace, secret.name)) held.delete(`${secret.namespace}/${secret.name}`);
       }
     },
     size: () => held.size,
@@ -86,16 +105,29 @@ async function readSecret(
 ): Promise<Secret | undefined> {
   const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
   try {
-    const object = await client.ask({ path }).catch(async (error: unknown) => {
-      if (!isUnrelated(error)) throw error;
-      await sleep(authorizerLagMs);
-      return client.ask({ path });
-    });
-    return secretFromObject(object);
+    return secretFromObject(await askPastLag(client, path, authorizerLagMs));
   } catch (error) {
     if (error instanceof ApiError && error.reason === 'notFound') return undefined;
     throw secretError(error, namespace, name);
   }
+}
+
+/** Asks again while the Node authorizer may not have heard of the pod that names the secret. */
+async function askPastLag(client: ApiClient, path: string, firstPauseMs: number): Promise<unknown> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await client.ask({ path });
+    } catch (error) {
+      if (!isUnrelated(error) || tries >= LAG_TRIES) throw error;
+      await sleep(firstPauseMs * 2 ** tries);
+    }
+  }
+}
+
+function sizeOf({ data }: Secret): number {
+  let bytes = 1_024;
+  for (const [key, value] of data) bytes += key.length + value.length;
+  return bytes;
 }
 
 function secretError(error: unknown, namespace: string, name: string): unknown {

@@ -48,8 +48,11 @@ function failureOf(code: number, status: z.infer<typeof statusObject> | undefine
   return FAILURES.get(code) ?? (code >= 400 && code < 500 ? 'badRequest' : 'serverError');
 }
 
-/** Retry-After in ms; the API server writes whole seconds. Undefined where it says nothing usable. */
+/** Whatever stands between may ask for hours, but nobody is to be blind that long. */
+const MAX_RETRY_AFTER_MS = 60_000;
+
+/** Retry-After in ms, a minute at most; the API server writes whole seconds. Undefined where it says nothing usable. */
 export function retryAfter(header: string | undefined): number | undefined {
   if (header === undefined || !/^\d{1,5}$/.test(header)) return undefined;
-  return Number(header) * 1_000;
+  return Math.min(Number(header) * 1_000, MAX_RETRY_AFTER_MS);
 }

@@ -26,7 +26,10 @@ export type KubernetesTimings = {
   readonly departedMs: number;
   /** How old a secret may be that is not asked for afresh. */
   readonly secretMs: number;
-  /** The Node authorizer learns of a new pod's secrets a moment after the pod is bound: ask again once after so long. */
+  /**
+   * The Node authorizer learns of a new pod's secrets a moment after the pod is bound: ask again after so long, after
+   * twice and four times as long.
+   */
   readonly authorizerLagMs: number;
 };
 
@@ -40,5 +43,5 @@ export const DEFAULT_TIMINGS: KubernetesTimings = {
   waitForPodMs: 750,
   departedMs: 60_000,
   secretMs: 60_000,
-  authorizerLagMs: 300,
+  authorizerLagMs: 150,
 };

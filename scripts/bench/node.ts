@@ -1,0 +1,132 @@
+import { spawnSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import PQueue from 'p-queue';
+import { type BusyNode, openBusyNode } from './busy-node.ts';
+import { useOf } from './process-use.ts';
+import { quantile } from './statistics.ts';
+
+/** What an agent costs its node; memory in MiB. */
+export type NodeFigures = {
+  readonly pods: number;
+  readonly images: number;
+  readonly podsPerMinute: number;
+  readonly minutes: number;
+  readonly verdicts: number;
+  /** Ready, on a node without pods and images. */
+  readonly emptyMiB: number;
+  /** All pods judged, nothing going on. */
+  readonly fullMiB: number;
+  /** Every second while pods come and go. */
+  readonly residentMedianMiB: number;
+  readonly residentLowestMiB: number;
+  readonly residentHighestMiB: number;
+  readonly anonymousMedianMiB: number;
+  /** Of one core, while pods come and go. */
+  readonly cpuPercent: number;
+};
+
+export type NodeBenchOptions = {
+  readonly pods: number;
+  readonly images: number;
+  readonly podsPerMinute: number;
+  readonly minutes: number;
+};
+
+export const NODE_BENCH: NodeBenchOptions = { pods: 500, images: 2_000, podsPerMinute: 50, minutes: 5 };
+
+const PODS_AT_ONCE = 4;
+/** One in so many may not use its image. */
+const DENIED_SHARE = 10;
+const SETTLE_MS = 30_000;
+/** As Prometheus does. */
+const SCRAPE_MS = 15_000;
+
+/** Fills a real node and lets pods come and go; the agent is built first and runs as in its image. */
+export async function benchNode(
+  { pods, images, podsPerMinute, minutes }: NodeBenchOptions,
+  progress: (line: string) => void,
+): Promise<NodeFigures> {
+  const build = fileURLToPath(new URL('../build.ts', import.meta.url));
+  const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
+  if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
+  const node = await openBusyNode();
+  const { agent } = node;
+  try {
+    await sleep(SETTLE_MS);
+    const emptyMiB = useOf(agent.pid).residentMiB;
+    progress(`the empty node: ${emptyMiB.toFixed(1)} MiB`);
+    await node.pullImages(images, (done) => done % 500 === 0 && progress(`${done} images`));
+    await fill(node, pods, progress);
+    await sleep(SETTLE_MS);
+    const fullMiB = useOf(agent.pid).residentMiB;
+    progress(`the full node: ${fullMiB.toFixed(1)} MiB`);
+
+    const samples = await churn(node, podsPerMinute, minutes, progress);
+    const resident = Float64Array.from(samples, ({ residentMiB }) => residentMiB);
+    const anonymous = Float64Array.from(samples, ({ anonymousMiB }) => anonymousMiB);
+    const cpuSeconds = (samples.at(-1)?.cpuSeconds ?? 0) - (samples[0]?.cpuSeconds ?? 0);
+    return {
+      pods,
+      images,
+      podsPerMinute,
+      minutes,
+      verdicts: agent.verdicts().length,
+      emptyMiB,
+      fullMiB,
+      residentMedianMiB: quantile(resident, 0.5),
+      residentLowestMiB: quantile(resident, 0),
+      residentHighestMiB: quantile(resident, 1),
+      anonymousMedianMiB: quantile(anonymous, 0.5),
+      cpuPercent: (cpuSeconds / (minutes * 60)) * 100,
+    };
+  } finally {
+    await node.stop();
+  }
+}
+
+async function fill(node: BusyNode, pods: number, progress: (line: string) => void): Promise<void> {
+  const queue = new PQueue({ concurrency: PODS_AT_ONCE });
+  for (let n = 0; n < pods; n += 1) {
+    void queue.add(async () => {
+      await node.addPod(n % DENIED_SHARE !== 0);
+      if (node.pods() % 100 === 0) progress(`${node.pods()} pods`);
+    });
+  }
+  await queue.onIdle();
+}
+
+async function churn(
+  node: BusyNode,
+  podsPerMinute: number,
+  minutes: number,
+  progress: (line: string) => void,
+) {
+  const samples: ReturnType<typeof useOf>[] = [];
+  const changes = new PQueue();
+  let added = 0;
+  const began = performance.now();
+  const elapsed = (): number => performance.now() - began;
+  let scraped = 0;
+  while (elapsed() < minutes * 60_000) {
+    while (added < (elapsed() / 60_000) * podsPerMinute) {
+      added += 1;
+      const allowed = added % DENIED_SHARE !== 0;
+      void changes.add(async () => {
+        await node.addPod(allowed);
+        await node.removeOldest();
+      });
+    }
+    if (elapsed() - scraped >= SCRAPE_MS) {
+      scraped = elapsed();
+      await node.agent.get('/metrics');
+      await node.agent.get('/readyz');
+    }
+    const use = useOf(node.agent.pid);
+    samples.push(use);
+    if (samples.length % 60 === 0) progress(`${samples.length} s: ${use.residentMiB.toFixed(1)} MiB`);
+    await sleep(1_000);
+  }
+  await changes.onIdle();
+  return samples;
+}
