@@ -128,7 +128,7 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
     },
     problem() {
       if (trouble) return `${trouble.text} (since ${trouble.since.toISOString()})`;
-      return listed && alive ? undefined : 'apiServerUnavailable: the pods have not been listed yet';
+      return listed ? undefined : 'apiServerUnavailable: the pods have not been listed yet';
     },
     getPod: lookup.getPod,
     findPod: lookup.findPod,

@@ -1,10 +1,11 @@
 import { cpus } from 'node:os';
 import { type Column, formatTable } from '../../agent/commands/output.ts';
 import { benchCheck, type CheckRow } from './check.ts';
+import { benchNode, NODE_BENCH } from './node.ts';
 import type { Spread } from './statistics.ts';
 
 /** `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not for a test. */
-const benches: Readonly<Record<string, (json: boolean) => void>> = { check };
+const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = { check, node };
 
 const [name = '', ...flags] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
@@ -12,13 +13,13 @@ if (!bench || flags.some((flag) => flag !== '--json')) {
   process.stderr.write(`usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]\n`);
   process.exitCode = 2;
 } else {
-  bench(flags.length > 0);
+  await bench(flags.length > 0);
 }
 
 function check(json: boolean): void {
-  const progress = ({ images, secrets }: CheckRow) =>
-    process.stderr.write(`measured ${images} images with ${secrets} secrets each\n`);
-  const rows = benchCheck(progress);
+  const rows = benchCheck(({ images, secrets }: CheckRow) =>
+    progress(`measured ${images} images with ${secrets} secrets each`),
+  );
   if (json) {
     const plain = rows.map((row) =>
       Object.fromEntries(
@@ -40,6 +41,25 @@ function check(json: boolean): void {
     { header: 'START MS', value: (row) => spreadText(row.startMs) },
   ];
   process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
+}
+
+async function node(json: boolean): Promise<void> {
+  const figures = await benchNode(NODE_BENCH, progress);
+  if (json) {
+    const plain = Object.entries(figures).map(([key, value]) => [key, round(value)]);
+    process.stdout.write(`${JSON.stringify({ machine: machine(), ...Object.fromEntries(plain) })}\n`);
+    return;
+  }
+  const rows = Object.entries(figures).map(([figure, value]) => ({ figure, value: String(round(value)) }));
+  const columns: readonly Column<(typeof rows)[number]>[] = [
+    { header: 'FIGURE', value: ({ figure }) => figure },
+    { header: 'VALUE', value: ({ value }) => value },
+  ];
+  process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
+}
+
+function progress(line: string): void {
+  process.stderr.write(`${line}\n`);
 }
 
 function spreadText(spread: Spread): string {

@@ -24,6 +24,8 @@ export type NodeFigures = {
   readonly anonymousMedianMiB: number;
   /** Of one core, while pods come and go. */
   readonly cpuPercent: number;
+  /** How late the event loop was: the worst p99 that a scrape showed, ms. */
+  readonly eventLoopP99Ms: number;
 };
 
 export type NodeBenchOptions = {
@@ -62,7 +64,7 @@ export async function benchNode(
     const fullMiB = useOf(agent.pid).residentMiB;
     progress(`the full node: ${fullMiB.toFixed(1)} MiB`);
 
-    const samples = await churn(node, podsPerMinute, minutes, progress);
+    const { samples, eventLoopP99Ms } = await churn(node, podsPerMinute, minutes, progress);
     const resident = Float64Array.from(samples, ({ residentMiB }) => residentMiB);
     const anonymous = Float64Array.from(samples, ({ anonymousMiB }) => anonymousMiB);
     const cpuSeconds = (samples.at(-1)?.cpuSeconds ?? 0) - (samples[0]?.cpuSeconds ?? 0);
@@ -79,6 +81,7 @@ export async function benchNode(
       residentHighestMiB: quantile(resident, 1),
       anonymousMedianMiB: quantile(anonymous, 0.5),
       cpuPercent: (cpuSeconds / (minutes * 60)) * 100,
+      eventLoopP99Ms,
     };
   } finally {
     await node.stop();
@@ -108,6 +111,7 @@ async function churn(
   const began = performance.now();
   const elapsed = (): number => performance.now() - began;
   let scraped = 0;
+  let eventLoopP99Ms = 0;
   while (elapsed() < minutes * 60_000) {
     while (added < (elapsed() / 60_000) * podsPerMinute) {
       added += 1;
@@ -119,7 +123,9 @@ async function churn(
     }
     if (elapsed() - scraped >= SCRAPE_MS) {
       scraped = elapsed();
-      await node.agent.get('/metrics');
+      const { body } = await node.agent.get('/metrics');
+      const lag = /^nodejs_eventloop_lag_p99_seconds (\S+)/m.exec(body)?.[1];
+      eventLoopP99Ms = Math.max(eventLoopP99Ms, Number(lag) * 1_000);
       await node.agent.get('/readyz');
     }
     const use = useOf(node.agent.pid);
@@ -128,5 +134,5 @@ async function churn(
     await sleep(1_000);
   }
   await changes.onIdle();
-  return samples;
+  return { samples, eventLoopP99Ms };
 }

@@ -51,10 +51,10 @@ export type PodWanted = {
 export type RunningPod = { readonly object: ApiPod; readonly kept: KeptPod; remove(): Promise<void> };
 
 const AGENT_ACCOUNT = { namespace: 'pullwarden', name: 'pullwarden' };
-export const NODE_NAME = 'lab';
+const NODE_NAME = 'lab';
 
 /** Pods get/list/watch, secrets get, events create and patch: what the overlay `service-account` grants. */
-export function grantAgentRole(api: ApiServer): void {
+function grantAgentRole(api: ApiServer): void {
   const user = `system:serviceaccount:${AGENT_ACCOUNT.namespace}:${AGENT_ACCOUNT.name}`;
   api.grant(user, { verbs: ['get', 'list', 'watch'], resources: ['pods'] });
   api.grant(user, { verbs: ['get'], resources: ['secrets'] });
