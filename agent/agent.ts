@@ -197,6 +197,8 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     existingImages: config.existingImages,
     now: Date.now,
     onRecordStoreError,
+    onInventoryTaken: (images) =>
+      log.warn({ images }, 'first run on this node: the images that are on it count as preloaded'),
   });
 
   const checks: readonly ReadinessCheck[] = [

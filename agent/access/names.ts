@@ -33,14 +33,16 @@ export function namesOfContent(specImage: string, listed: ListedNames): NamesOfC
   const byRepository = groupByRepository(listed);
   if (!isImageId(specImage)) {
     try {
-      const { repository, digest } = parseImageName(specImage);
+      const { repository, tag: specTag, digest } = parseImageName(specImage);
       const found = byRepository.get(repository);
       if (found) {
         const digests = prefer(found.digests, digest && `${repository}@${digest}`);
         const tag = digest === '' ? specImage : found.tags[0];
+        // The spec may have been edited to a tag that is not on the node, and what is absent must not be pulled.
+        const tagged = found.tags.includes(`${repository}:${specTag}`) ? [specImage] : found.tags.slice(0, 1);
         return {
           kind: 'spec',
-          name: { image: specImage, repository, pulls: digests.length > 0 ? digests : [specImage], tag },
+          name: { image: specImage, repository, pulls: digests.length > 0 ? digests : tagged, tag },
         };
       }
     } catch (error) {

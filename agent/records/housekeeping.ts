@@ -3,13 +3,15 @@ import { type RecordStore, RecordStoreError } from './store.ts';
 import type { PresentImage } from './types.ts';
 
 export type HousekeepingOptions = {
-  readonly store: Pick<RecordStore, 'takeInventory' | 'reconcilePullIntents' | 'pruneUnknownRecords'>;
+  readonly store: Pick<RecordStore, 'hasInventory' | 'takeInventory' | 'reconcilePullIntents' | 'pruneUnknownRecords'>;
   readonly listImages: () => Promise<readonly PresentImage[]>;
   /** `verify`: what is on the node when the agent first runs does not count as preloaded. */
   readonly existingImages: 'preloaded' | 'verify';
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly onRecordStoreError: (error: RecordStoreError) => void;
+  /** The first run on this node: so many images count as preloaded from now on. */
+  readonly onInventoryTaken: (images: number) => void;
 };
 
 export type Housekeeping = {
@@ -41,7 +43,10 @@ export function createHousekeeping(options: HousekeepingOptions): Housekeeping {
   return {
     async begin() {
       const present = await options.listImages();
-      store.takeInventory(options.existingImages === 'verify' ? [] : present);
+      const preloaded = options.existingImages === 'verify' ? [] : present;
+      const isFirst = !store.hasInventory;
+      store.takeInventory(preloaded);
+      if (isFirst) options.onInventoryTaken(preloaded.length);
       write(() => store.reconcilePullIntents(present));
     },
     async prune() {

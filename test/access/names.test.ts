@@ -41,12 +41,17 @@ describe('under which names content may be verified', () => {
     });
   });
 
-  it('is the image as written where the runtime lists the repository without a digest', () => {
-    const listed = { repoTags: ['reg.example.com/app:1'], repoDigests: [] };
-    expect(namesOfContent('reg.example.com/app:2', listed)).toMatchObject({
-      kind: 'spec',
-      name: { pulls: ['reg.example.com/app:2'] },
-    });
+  it.each([
+    ['the image as written', 'docker.io/library/app:1', 'app:1', 'app:1'],
+    [
+      'a tag that is there, not the one that the spec was edited to',
+      'reg.example.com/app:1',
+      'reg.example.com/app:2',
+      'reg.example.com/app:1',
+    ],
+  ])('is %s where the runtime lists the repository without a digest', (_, repoTag, image, pull) => {
+    const listed = { repoTags: [repoTag], repoDigests: [] };
+    expect(namesOfContent(image, listed)).toMatchObject({ kind: 'spec', name: { pulls: [pull] } });
   });
 
   it('is any listed name when the spec names another repository, or the image by its id', () => {
