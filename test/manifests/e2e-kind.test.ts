@@ -62,7 +62,7 @@ describe('scripts/e2e-kind --dry-run', () => {
     expect(steps).not.toContain(-1);
     expect(steps).toEqual([...steps].sort((a, b) => a - b));
     expect(commands.find((command) => command.includes('E2E_KUBECONFIG'))).toMatch(
-      / vitest run test\/cluster$/,
+      / vitest run test\/cluster\/e2e\.test\.ts$/,
     );
   });
 
