@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import PQueue from 'p-queue';
+import { z } from 'zod';
 import { type ApiServer, startApiServer } from '../../test/cluster/api-server/api-server.ts';
 import { CriError } from '../lab/cri.ts';
 import { ContainerNotStarted } from '../lab/kubelet.ts';
@@ -26,12 +28,6 @@ export type BusyNode = {
 const NODE = 'busy';
 const NAMESPACES = 25;
 const PULLS_AT_ONCE = 4;
-/** As the image runs it (Dockerfile). */
-const PROGRAM = [
-  ...(process.env.BFLAGS ?? '--max-semi-space-size=1').split(' '),
-  fileURLToPath(new URL('../../dist/agent/main.js', import.meta.url)),
-];
-
 export async function openBusyNode(): Promise<BusyNode> {
   const node = await startNode({ containerd: '2', nri: true });
   const api = await startApiServer({ nodeName: NODE });
@@ -53,7 +49,7 @@ export async function openBusyNode(): Promise<BusyNode> {
       // What is pulled here counts as no image that was there before.
       ...['--mode', 'enforce', '--existing-images', 'verify', '--fuse-count', '1000000'],
     ],
-    { program: PROGRAM },
+    { program: programOfImage() },
   );
   await agent.ready();
   const running: { pod: PodSpec; sandboxId: string }[] = [];
@@ -141,4 +137,12 @@ function podObject(n: number, image: string, allowed: boolean) {
       containers: [{ name: 'app', image, imagePullPolicy: 'IfNotPresent', env: environment }],
     },
   };
+}
+
+/** Node's flags and the agent's entry point, as the image has them. */
+function programOfImage(): readonly string[] {
+  const repository = fileURLToPath(new URL('../../', import.meta.url));
+  const text = /^ENTRYPOINT (.*)$/m.exec(readFileSync(join(repository, 'Dockerfile'), 'utf8'))?.[1] ?? '[]';
+  const [, ...args] = z.array(z.string()).parse(JSON.parse(text));
+  return args.map((arg) => arg.replace(/^\/opt\/pullwarden\//, repository));
 }
