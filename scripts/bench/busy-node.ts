@@ -30,7 +30,7 @@ const NAMESPACES = 25;
 const PULLS_AT_ONCE = 4;
 export async function openBusyNode(): Promise<BusyNode> {
   const node = await startNode({ containerd: '2', nri: true });
-  const api = await startApiServer({ nodeName: NODE });
+  const api = await startApiServer({ parent: node.root, nodeName: NODE });
   const { htpasswd } = node.registries;
   const login = { username: 'alice', password: htpasswd.users.alice ?? '' };
   const config = JSON.stringify({ auths: { [htpasswd.host]: login } });

@@ -23,6 +23,8 @@ import { createUsers } from './users.ts';
 import { createWatches, type OpenWatch } from './watches.ts';
 
 export type ApiServerOptions = {
+  /** The folder to make its own folder in; the system's temporary one when left out. */
+  readonly parent?: string;
   /** Pods that name no node are put on this one. */
   readonly nodeName?: string;
   /** The address to listen on, and the certificate's. */
@@ -103,7 +105,7 @@ export type ApiServer = {
 /** Starts a test API server; see ApiServer. */
 export async function startApiServer(options: ApiServerOptions = {}): Promise<ApiServer> {
   const { nodeName = 'lab', host = '127.0.0.1' } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'pullwarden-api-server-'));
+  const folder = await mkdtemp(join(options.parent ?? tmpdir(), 'pullwarden-api-server-'));
   const authority = await createAuthority(folder);
   const addresses = [...new Set([host, '127.0.0.1', 'localhost', 'kubernetes.default.svc'])];
   const own = await authority.issue({ user: 'kube-apiserver', addresses });
