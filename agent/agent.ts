@@ -22,7 +22,7 @@ import { createRetryDelay } from './retry-delay.ts';
 import { type ContainerWatch, watchContainers } from './runtime/container-watch.ts';
 import { createCriClient } from './runtime/cri-client.ts';
 import { findRuntimeSocket } from './runtime/endpoint.ts';
-import { RuntimeError } from './runtime/runtime.ts';
+import { RuntimeError, type RuntimeFailure } from './runtime/runtime.ts';
 import type { ReadinessCheck } from './telemetry/health.ts';
 import { serveTelemetry } from './telemetry/http.ts';
 import type { Log } from './telemetry/log.ts';
@@ -60,6 +60,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
 
   let watch: ContainerWatch | undefined;
   let begun = false;
+  let listFailure: RuntimeFailure | undefined;
 
   // First of all, because everything else may report to it while it is being opened; what it observes it asks later.
   const metrics = createMetrics({
@@ -100,6 +101,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     onConnectionChange: (connected) => {
       log.info({ connected }, connected ? 'the runtime answers' : 'the runtime is away');
       if (!connected) return;
+      listFailure = undefined;
       watch?.relist();
       judge.retryNow();
     },
@@ -251,7 +253,13 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
         judge.containerGone(id);
       },
       onGone: () => metrics.containerGone(),
-      onListFailed: (error) => log.warn({ reason: error.reason, err: error }, 'containers cannot be listed'),
+      onListFailed: (error) => {
+        // Tried again every few seconds, for as long as the runtime is away.
+        if (listFailure !== error.reason) {
+          log.warn({ reason: error.reason, err: error }, 'containers cannot be listed');
+        }
+        listFailure = error.reason;
+      },
     });
   }
 

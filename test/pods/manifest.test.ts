@@ -50,6 +50,24 @@ describe('a pod as the API server gives it', () => {
   });
 });
 
+describe('settings of a pod that have nothing to do with its images', () => {
+  const plain = {
+    metadata: { name: 'web', namespace: 'team-a', uid: 'u' },
+    spec: { containers: [{ name: 'app', image: 'app:1' }], imagePullSecrets: [{ name: 'alice' }] },
+  };
+  it.each([
+    ['a user namespace', { hostUsers: false }],
+    ['a policy for supplemental groups', { securityContext: { supplementalGroupsPolicy: 'Strict' } }],
+    ['seccomp', { securityContext: { seccompProfile: { type: 'Localhost', localhostProfile: 'a.json' } } }],
+    ['AppArmor', { securityContext: { appArmorProfile: { type: 'Unconfined' } } }],
+    ['a RuntimeClass', { runtimeClassName: 'gvisor' }],
+    ['the host network', { hostNetwork: true }],
+  ])('make no difference to what is judged: %s', (_, settings) => {
+    const pod = podFromObject({ ...plain, spec: { ...plain.spec, ...settings } });
+    expect(pod).toEqual(podFromObject(plain));
+  });
+});
+
 describe('an image volume', () => {
   it.each([
     ['data:latest', 'Always'],
