@@ -32,6 +32,8 @@ import { packageVersion } from './version.ts';
 /** How often images that left the node are forgotten; kubelet's image garbage collection runs as often. */
 const PRUNE_INTERVAL_MS = 300_000;
 const EXISTING_CONTAINERS_AT_ONCE = 2;
+/** How long a new container runs unverified where it would be stopped for not being verifiable. */
+const PATIENCE_MS = 10_000;
 /** Verdicts under way get this long; kubelet kills after 30 s. */
 const STOP_GRACE_MS = 5_000;
 /** For Events that are still to be sent. */
@@ -174,6 +176,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     onSettled: reporter.settled,
     existingContainersDelayMs: config.existingContainersDelay,
     existingContainersAtOnce: EXISTING_CONTAINERS_AT_ONCE,
+    patienceMs: config.mode === 'enforce' && config.onUnverifiable === 'deny' ? PATIENCE_MS : undefined,
   });
   const onInProgress = () => metrics.enforcement('veto', 'inProgress');
   const veto = createVeto({

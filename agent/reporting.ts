@@ -12,7 +12,10 @@ export type Reporter = {
   settled(judgement: Judgement, enforcement: Enforcement | undefined): void;
 };
 
-/** Tells log, metrics, audit trail and, by Events, the pod's owner of every verdict in the same words. */
+/**
+ * Tells log, metrics, audit trail and, by Events, the pod's owner of a verdict in the same words. All of them hear of the
+ * same ones: of those that come again for a container with the same outcome the judge does not tell.
+ */
 export function createReporter(
   to: {
     readonly log: Log;

@@ -4,7 +4,7 @@ import type { Decision } from './decide.ts';
 import type { PodCredential, PodCredentialsReader } from './pod-credentials.ts';
 import type { VerificationPolicy } from './policy.ts';
 import type { AccessRequest, CheckResult } from './request.ts';
-import { type Allowed, allowed, type Unverifiable } from './verdict.ts';
+import { type Allowed, allowed, isOfThePod, type Unverifiable } from './verdict.ts';
 
 /** How a look at policy, inventory and record ended, before any registry is asked. */
 export type LookupResult =
@@ -64,7 +64,9 @@ export function createLookup(options: LookupOptions): Lookup {
     const read = await options.readCredentials(request.pod, repository);
     if ('verdict' in read) {
       onCheck('error');
-      return read;
+      // With Never nobody is asked but the record, and secrets that say nothing match none.
+      const noMatch = request.container.imagePullPolicy === 'Never' && isOfThePod(read);
+      return noMatch ? { verdict: 'mustAuthenticate' } : read;
     }
     let candidates = read.credentials;
     let rotated: PodCredential | undefined;

@@ -1,5 +1,5 @@
 import type { AccessRequest } from '../access/request.ts';
-import { unverifiable, type Verdict } from '../access/verdict.ts';
+import { isOfThePod, unverifiable, type Verdict } from '../access/verdict.ts';
 import type { Access } from '../access/verifier.ts';
 import type { ImageVolume } from '../pods/source.ts';
 import { type MountedImage, type Runtime, RuntimeError } from '../runtime/runtime.ts';
@@ -82,7 +82,8 @@ function ofVolume({ name }: ImageVolume, { access, ...judged }: JudgedImage): Ju
   return { ...judged, access: { verdict: say(access.verdict), ...(revision && { revision }) } };
 }
 
-const BADNESS = { allowed: 0, unverifiable: 1, denied: 2 } as const;
+/** An outage's leniency for one image must not cover what the pod brought about for another. */
+const BADNESS = { allowed: 0, unverifiable: 1, ofThePod: 2, denied: 3 } as const;
 
 /** The first of the worst. Where all are allowed but some only for the time being, what comes of these counts. */
 function worstOf(judged: readonly [JudgedImage, ...JudgedImage[]]): JudgedImage {
@@ -97,6 +98,6 @@ function worstOf(judged: readonly [JudgedImage, ...JudgedImage[]]): JudgedImage 
   return { ...worst, access: { verdict: worst.access.verdict, revision } };
 }
 
-function badnessOf({ verdict }: Verdict): number {
-  return BADNESS[verdict];
+function badnessOf(verdict: Verdict): number {
+  return BADNESS[isOfThePod(verdict) ? 'ofThePod' : verdict.verdict];
 }

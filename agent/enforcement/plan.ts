@@ -1,4 +1,4 @@
-import type { Verdict } from '../access/verdict.ts';
+import { isOfThePod, type Verdict } from '../access/verdict.ts';
 
 /** What was done about a verdict, and how it ended: closed lists, the same in metrics, decisions and logs. */
 export const ENFORCEMENT_OUTCOMES = {
@@ -35,7 +35,10 @@ export type EnforcementPlan =
   | { readonly action: 'none'; readonly outcome: Exclude<NotEnforced, 'fuseOpen'> }
   | { readonly action: 'stop' };
 
-/** What a verdict calls for; undefined for one that allows. Pure: the fuse has its word after this. */
+/**
+ * What a verdict calls for; undefined for one that allows. Pure: the fuse has its word after this. What could not be
+ * told by the pod's own doing gets none of an outage's leniency: it is stopped like what is denied.
+ */
 export function planEnforcement(
   settings: EnforcementSettings,
   verdict: Verdict,
@@ -49,7 +52,7 @@ export function planEnforcement(
   if (verdict.reason === 'unmanagedPod' && settings.unmanaged === 'audit') {
     return { action: 'none', outcome: 'unmanagedAudit' };
   }
-  if (verdict.verdict === 'unverifiable') {
+  if (verdict.verdict === 'unverifiable' && !isOfThePod(verdict)) {
     if (subject.preexisting) return { action: 'none', outcome: 'ranBefore' };
     if (settings.onUnverifiable === 'allow') return { action: 'none', outcome: 'onUnverifiableAllow' };
   }

@@ -50,6 +50,8 @@ export function createStopper({ runtime, onLaterOutcome }: StopperOptions): Stop
     for (;;) {
       try {
         const outcome = await stopOnce(id);
+        // Whoever says `forget` may have said so already; and no id comes back.
+        if (outcome === 'gone') mustNotRun.delete(id);
         const settled = outcome !== 'notStarted' || performance.now() > patience;
         if (settled || !mustNotRun.has(id) || closing.signal.aborted) return outcome;
       } catch (error) {

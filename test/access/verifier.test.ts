@@ -12,7 +12,7 @@ import {
   type Verifier,
 } from '../../agent/access/verifier.ts';
 import { openDirectoryPodSource } from '../../agent/pods/directory.ts';
-import type { PodSource, PullPolicy } from '../../agent/pods/source.ts';
+import { type PodSource, PodSourceError, type PullPolicy } from '../../agent/pods/source.ts';
 import { type OpenedRecordStore, openRecordStore } from '../../agent/records/open.ts';
 import type { PullOutcome, RegistryAuth, RuntimeImage } from '../../agent/runtime/runtime.ts';
 
@@ -420,6 +420,28 @@ describe('what cannot be told', () => {
     expect(await ask(verifierOf(), malformed)).toBe('allowed recordMatched');
   });
 
+  it('a malformed secret does not keep pull policy Never from being denied without a record', async () => {
+    await ask(verifierOf());
+    await putSecret('team-m', 'bad', '{');
+    await pods.getSecret('team-m', 'bad', { fresh: true });
+    const malformed: Asked = { namespace: 'team-m', secrets: ['bad'], policy: 'Never' };
+    expect(await ask(verifierOf(), malformed)).toBe('denied neverWithoutRecord');
+    const otherName: Asked = { ...malformed, image: 'reg.example.com/team-m/app:1' };
+    expect(await ask(verifierOf(), otherName)).toBe('denied neverWithoutRecord');
+    expect(pulls).toHaveLength(1);
+  });
+
+  it('but secrets that cannot be read leave it open whether a record would have matched', async () => {
+    await ask(verifierOf());
+    pods = {
+      ...pods,
+      getSecret: async () => {
+        throw new PodSourceError('apiServerUnavailable', 'connection refused');
+      },
+    };
+    expect(await ask(verifierOf(), { policy: 'Never' })).toBe('unverifiable apiServerUnavailable');
+  });
+
   it('more secrets than any pod needs', async () => {
     const filler = 'x'.repeat(700_000);
     for (const name of ['big-1', 'big-2', 'big-3'])
@@ -549,6 +571,44 @@ describe('a secret that was good for the image and has been changed since', () =
     away = false;
     clock = 10_000;
     expect(await (await access(verifier)).revision).toMatchObject({ reason: 'repullSucceeded' });
+  });
+
+  it('verify: a secret that was repaired while it was being refused keeps its entry', async () => {
+    for (const repaired of ['alicepw', 'repaired']) {
+      let duringRefusal = async (): Promise<void> => undefined;
+      const registry: Registry = async (_image, auth) => {
+        if (auth?.password !== 'mistyped') return granted;
+        await duringRefusal();
+        return refused;
+      };
+      const verifier = verifierOf({ rotatedSecrets: 'verify', registry });
+      await rotate('alicepw');
+      await ask(verifier);
+      await rotate('mistyped');
+      duringRefusal = async () => {
+        await rotate(repaired);
+        expect(await (await access(verifier)).revision).not.toMatchObject({ verdict: 'denied' });
+      };
+      const { revision } = await access(verifier);
+      expect(await revision, repaired).toMatchObject({ verdict: 'allowed', reason: 'recordMatched' });
+      expect(hashes(), repaired).toHaveLength(1);
+      expect((await access(verifier, { policy: 'Never' })).revision, repaired).toBeUndefined();
+    }
+  });
+
+  it('verify: a secret that was changed to another wrong one while it was refused loses its entry', async () => {
+    let duringRefusal = async (): Promise<void> => undefined;
+    const registry: Registry = async (_image, auth) => {
+      if (auth?.password === 'alicepw') return granted;
+      if (auth?.password === 'guessed') await duringRefusal();
+      return refused;
+    };
+    const verifier = verifierOf({ rotatedSecrets: 'verify', registry });
+    await ask(verifier);
+    await rotate('guessed');
+    duringRefusal = () => rotate('guessed again');
+    expect(await (await access(verifier)).revision).toMatchObject({ reason: 'registryRefused' });
+    expect(hashes()).toEqual([]);
   });
 
   it('deny: waits for the registry, also with pull policy Never', async () => {

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createFuse, type FuseSettings } from '../../agent/enforcement/fuse.ts';
 
@@ -74,12 +75,72 @@ describe('the fuse', () => {
     expect(changes).toEqual([true, false]);
   });
 
-  it('stays open as long as stops are still asked for', () => {
-    const { fuse, stopMany, clock } = fuseAt();
+  it('stays open as long as it would open again', () => {
+    const { fuse, stopMany, clock, changes } = fuseAt();
     stopMany(11, 11);
     clock.now += settings.windowMs - 1;
-    expect(fuse.permits({ namespace: 'team-a', key: 'pod-1/app' }, 11)).toBe(false);
+    expect(stopMany(11, 11)).toEqual(Array(11).fill(false));
     clock.now += settings.windowMs - 1;
     expect(fuse.isOpen()).toBe(true);
+    expect(changes).toEqual([true]);
+  });
+
+  it('is not held open by one container that is denied again and again', () => {
+    const { fuse, stopMany, clock } = fuseAt();
+    stopMany(11, 11);
+    clock.now += settings.windowMs / 2;
+    expect(fuse.permits({ namespace: 'team-a', key: 'pod-1/app' }, 11)).toBe(false);
+    clock.now += settings.windowMs / 2;
+    expect(fuse.permits({ namespace: 'team-a', key: 'pod-1/app' }, 11)).toBe(true);
+    expect(fuse.isOpen()).toBe(false);
+  });
+
+  it('cannot be opened by one namespace with the one denied container of a neighbour', () => {
+    const { fuse, stopMany } = fuseAt();
+    fuse.permits({ namespace: 'neighbour', key: 'neighbour/app' }, 50);
+    expect(stopMany(100, 50, () => 'attacker').every(Boolean)).toBe(true);
+    expect(fuse.isOpen()).toBe(false);
+  });
+
+  it('opens when two namespaces each contribute their part', () => {
+    const { stopMany } = fuseAt();
+    expect(stopMany(12, 40, (n) => `team-${n % 2}`)).toEqual([...Array(10).fill(true), false, false]);
+  });
+
+  it('opens when everyone is refused, also where few namespaces have many containers', () => {
+    const { fuse, stopMany } = fuseAt();
+    const permitted = stopMany(110, 110, (n) => `team-${n % 2}`);
+    expect(permitted.filter(Boolean)).toHaveLength(22);
+    expect(fuse.isOpen()).toBe(true);
+  });
+
+  it('is open just when what the last window holds meets its settings, whatever came in which order', () => {
+    const step = fc.record({
+      namespace: fc.constantFrom('a', 'b', 'c'),
+      pod: fc.nat({ max: 9 }),
+      afterMs: fc.nat({ max: 40 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const small: FuseSettings = { count: 4, share: 0.2, namespaces: 2, windowMs: 100 };
+        const { fuse, clock } = fuseAt(small);
+        const lastAsked = new Map<string, { namespace: string; at: number }>();
+        for (const { namespace, pod, afterMs } of steps) {
+          clock.now += afterMs;
+          const key = `${namespace}-${pod}/app`;
+          lastAsked.set(key, { namespace, at: clock.now });
+          const inWindow = [...lastAsked.values()].filter(({ at }) => at > clock.now - small.windowMs);
+          const perNamespace = ['a', 'b', 'c'].map(
+            (name) => inWindow.filter((asked) => asked.namespace === name).length,
+          );
+          const counted = perNamespace.reduce((sum, size) => sum + Math.min(size, 3), 0);
+          const opens =
+            counted > small.count &&
+            inWindow.length > 0.2 * 30 &&
+            perNamespace.filter((size) => size > 0).length >= 2;
+          expect(fuse.permits({ namespace, key }, 30)).toBe(!opens);
+        }
+      }),
+    );
   });
 });

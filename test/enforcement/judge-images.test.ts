@@ -72,6 +72,16 @@ describe('a container that mounts image volumes', () => {
     expect(access.verdict.verdict).toBe('denied');
   });
 
+  it('is told by what the pod brought about itself rather than by an outage, whichever comes first', async () => {
+    const own = unverifiable('pullErrorUnknown', '431 Request Header Fields Too Large');
+    for (const verdicts of [
+      { [spec.image]: unknown, [models.image]: own },
+      { [spec.image]: own, [models.image]: unknown },
+    ]) {
+      expect((await judge(verdicts)).access.verdict.reason).toBe('pullErrorUnknown');
+    }
+  });
+
   it('is unverifiable when one volume is', async () => {
     const { access } = await judge({ [models.image]: unknown });
     expect(access.verdict).toMatchObject({ verdict: 'unverifiable', reason: 'registryUnavailable' });

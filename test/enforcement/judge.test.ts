@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { allowed, denied, unverifiable, type Verdict } from '../../agent/access/verdict.ts';
-import { createJudge, type Enforcement, type Judgement } from '../../agent/enforcement/judge.ts';
+import { createJudge, type Enforcement, type Judge, type Judgement } from '../../agent/enforcement/judge.ts';
 import { type Pod, PodSourceError } from '../../agent/pods/source.ts';
 import type { RuntimeContainer } from '../../agent/runtime/runtime.ts';
 
@@ -53,6 +53,7 @@ function judgeWith(
     onSettled: (judgement) => settled.push(judgement),
     existingContainersDelayMs: 0,
     existingContainersAtOnce: 2,
+    patienceMs: undefined,
   });
   return { judge, settled, asked };
 }
@@ -168,9 +169,206 @@ describe('judging a container', () => {
       onSettled: () => undefined,
       existingContainersDelayMs: 5,
       existingContainersAtOnce: 2,
+      patienceMs: undefined,
     });
     for (let n = 0; n < 20; n += 1) judge.containerSeen({ ...container, id: `c${n}` }, { preexisting: true });
     await vi.waitFor(() => expect(judge.pending()).toBe(0));
     expect(most).toBe(2);
+  });
+
+  it('lets no namespace hold up the judging of what ran before in another', async () => {
+    const judged: string[] = [];
+    const judge = createJudge({
+      pods: { getPod: async ({ namespace }) => ({ ...pod, namespace }) },
+      runtime: { imageStatus: async () => undefined, mountedImages: async () => [] },
+      ensureAccess: ({ pod: { namespace } }) =>
+        namespace === 'tarpit'
+          ? new Promise(() => undefined)
+          : Promise.resolve({ verdict: denied('registryRefused', '') }),
+      enforce: async () => ({ action: 'stop', outcome: 'stopped' }),
+      onVerdict: () => undefined,
+      onSettled: (judgement) => judged.push(judgement.container.pod.namespace),
+      existingContainersDelayMs: 0,
+      existingContainersAtOnce: 2,
+      patienceMs: undefined,
+    });
+    for (const [n, namespace] of ['tarpit', 'tarpit', 'team-a'].entries()) {
+      const of = { ...container, id: `c${n}`, pod: { ...container.pod, namespace } };
+      judge.containerSeen(of, { preexisting: true });
+    }
+    await vi.waitFor(() => expect(judged).toEqual(['team-a']));
+    await judge.close(0);
+  });
+
+  it('begins nothing that is still waiting when it is closed, and comes to an end', async () => {
+    const asked: string[] = [];
+    let answer: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const judge = createJudge({
+      pods: { getPod: async () => pod },
+      runtime: { imageStatus: async () => undefined, mountedImages: async () => [] },
+      ensureAccess: async ({ imageRef }) => {
+        asked.push(imageRef);
+        await answered;
+        return { verdict: allowed('recordMatched', '') };
+      },
+      enforce: async () => undefined,
+      onVerdict: () => undefined,
+      onSettled: () => undefined,
+      existingContainersDelayMs: 0,
+      existingContainersAtOnce: 2,
+      patienceMs: undefined,
+    });
+    for (let n = 0; n < 4; n += 1) {
+      judge.containerSeen({ ...container, id: `c${n}`, imageRef: `ref-${n}` }, { preexisting: true });
+    }
+    await vi.waitFor(() => expect(asked).toHaveLength(2));
+    await vi.waitFor(() => expect(judge.pending()).toBe(6));
+    await judge.close(0);
+    answer();
+    await judge.idle();
+    expect(asked).toHaveLength(2);
+  });
+
+  it('does not leave a namespace waiting for its own containers that take long, either', async () => {
+    const judged: string[] = [];
+    const judge = createJudge({
+      pods: { getPod: async () => pod },
+      runtime: { imageStatus: async () => undefined, mountedImages: async () => [] },
+      ensureAccess: ({ imageRef }) =>
+        imageRef === 'hangs'
+          ? new Promise(() => undefined)
+          : Promise.resolve({ verdict: denied('registryRefused', '') }),
+      enforce: async () => ({ action: 'stop', outcome: 'stopped' }),
+      onVerdict: () => undefined,
+      onSettled: (judgement) => judged.push(judgement.imageRef),
+      existingContainersDelayMs: 0,
+      existingContainersAtOnce: 2,
+      existingContainerTurnMs: 20,
+      patienceMs: undefined,
+    });
+    for (const [n, imageRef] of ['hangs', 'hangs', 'stolen'].entries()) {
+      judge.containerSeen({ ...container, id: `c${n}`, imageRef }, { preexisting: true });
+    }
+    await vi.waitFor(() => expect(judged).toEqual(['stolen']));
+    await judge.close(0);
+  });
+});
+
+describe('the patience with a new container', () => {
+  function judgeThatWaits(enforcement: Enforcement, patienceMs: number | undefined) {
+    const told: string[] = [];
+    let answer: (verdict: Verdict) => void = () => undefined;
+    const judge = createJudge({
+      pods: { getPod: async () => pod },
+      runtime: { imageStatus: async () => undefined, mountedImages: async () => [] },
+      ensureAccess: () =>
+        new Promise((resolve) => {
+          answer = (verdict) => resolve({ verdict });
+        }),
+      enforce: async ({ verdict }) => (verdict.verdict === 'allowed' ? undefined : enforcement),
+      onVerdict: () => undefined,
+      onSettled: ({ verdict }) => told.push(`${verdict.reason} ${verdict.message}`),
+      existingContainersDelayMs: 0,
+      existingContainersAtOnce: 2,
+      patienceMs,
+    });
+    return { judge, told, answer: (verdict: Verdict) => answer(verdict) };
+  }
+  const stopped: Enforcement = { action: 'stop', outcome: 'stopped' };
+  const inProgress = 'registryUnavailable verification in progress';
+
+  it('ends, and it is stopped while the verification goes on; what comes of that is told of its successor', async () => {
+    const { judge, told, answer } = judgeThatWaits(stopped, 20);
+    judge.containerSeen(container, { preexisting: false });
+    await vi.waitFor(() => expect(told).toEqual([inProgress]));
+    expect(judge.pending()).toBe(1);
+    answer(denied('registryRefused', ''));
+    await judge.idle();
+    expect(told).toEqual([inProgress]);
+    expect(judge.pending()).toBe(0);
+  });
+
+  it('leaves a container that may run on to be judged when the verification ends', async () => {
+    const { judge, told, answer } = judgeThatWaits({ action: 'none', outcome: 'fuseOpen' }, 20);
+    judge.containerSeen(container, { preexisting: false });
+    await vi.waitFor(() => expect(told).toEqual([inProgress]));
+    expect(judge.pending()).toBe(1);
+    answer(allowed('repullSucceeded', ''));
+    await vi.waitFor(() => expect(told).toEqual([inProgress, 'repullSucceeded ']));
+    await judge.idle();
+    expect(judge.pending()).toBe(0);
+  });
+
+  it('has no end for one that ran before, nor where nothing would be stopped for it', async () => {
+    const before = judgeThatWaits(stopped, 20);
+    before.judge.containerSeen(container, { preexisting: true });
+    const endless = judgeThatWaits(stopped, undefined);
+    endless.judge.containerSeen(container, { preexisting: false });
+    await sleep(100);
+    expect([...before.told, ...endless.told]).toEqual([]);
+    for (const { judge, answer } of [before, endless]) {
+      answer(allowed('recordMatched', ''));
+      await judge.idle();
+    }
+    expect([...before.told, ...endless.told]).toEqual(['recordMatched ', 'recordMatched ']);
+  });
+});
+
+describe('what is told of a container that is judged again', () => {
+  function judgeThatTells(verdicts: Verdict[], enforcements: (Enforcement | undefined)[]) {
+    const told: string[] = [];
+    let judgements = 0;
+    const judge = createJudge({
+      pods: { getPod: async () => pod },
+      runtime: { imageStatus: async () => undefined, mountedImages: async () => [] },
+      ensureAccess: async () => {
+        judgements += 1;
+        return { verdict: (verdicts.length > 1 ? verdicts.shift() : verdicts[0]) ?? down };
+      },
+      enforce: async () => (enforcements.length > 1 ? enforcements.shift() : enforcements[0]),
+      onVerdict: ({ verdict }) => told.push(verdict.reason),
+      onSettled: (_judgement, enforcement) => told.push(enforcement?.outcome ?? ''),
+      existingContainersDelayMs: 0,
+      existingContainersAtOnce: 2,
+      patienceMs: undefined,
+    });
+    return { judge, told, judgements: () => judgements };
+  }
+  const audit: Enforcement = { action: 'none', outcome: 'audit' };
+
+  async function judgeAgain(judge: Judge, judgements: () => number): Promise<void> {
+    const before = judgements();
+    judge.retryNow();
+    await vi.waitFor(() => expect(judgements()).toBe(before + 1), 3_000);
+    await judge.idle();
+  }
+
+  it('is nothing while verdict, reason and outcome are the same', async () => {
+    const { judge, told, judgements } = judgeThatTells([down], [audit]);
+    judge.containerSeen(container, { preexisting: false });
+    await judge.idle();
+    await judgeAgain(judge, judgements);
+    await judgeAgain(judge, judgements);
+    expect(told).toEqual(['registryUnavailable', 'audit']);
+    await judge.close(0);
+  });
+
+  it('is the verdict once more where another reason, or another outcome, comes of it', async () => {
+    const fuseOpen: Enforcement = { action: 'none', outcome: 'fuseOpen' };
+    const away = unverifiable('apiServerUnavailable', '');
+    const { judge, told, judgements } = judgeThatTells([down, away, away], [audit, audit, fuseOpen]);
+    judge.containerSeen(container, { preexisting: false });
+    await judge.idle();
+    await judgeAgain(judge, judgements);
+    await judgeAgain(judge, judgements);
+    expect(told).toEqual([
+      ...['registryUnavailable', 'audit'],
+      ...['apiServerUnavailable', 'audit'],
+      ...['apiServerUnavailable', 'fuseOpen'],
+    ]);
+    await judge.close(0);
   });
 });

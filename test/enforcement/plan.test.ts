@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { allowed, denied, unverifiable } from '../../agent/access/verdict.ts';
+import {
+  allowed,
+  denied,
+  NOBODY_TO_ASK_REASONS,
+  OF_THE_POD_REASONS,
+  UNVERIFIABLE_REASONS,
+  unverifiable,
+} from '../../agent/access/verdict.ts';
 import { type EnforcementSettings, planEnforcement } from '../../agent/enforcement/plan.ts';
 
 const enforce: EnforcementSettings = {
@@ -56,6 +63,29 @@ describe('planEnforcement', () => {
       action: 'none',
       outcome: 'ranBefore',
     });
+  });
+
+  it('gives the leniency of an outage to nothing that the pod brings about by itself', () => {
+    for (const reason of OF_THE_POD_REASONS) {
+      const own = unverifiable(reason, 'the secret is no JSON');
+      expect(planEnforcement(enforce, own, { ...tenant, preexisting: true })).toEqual({ action: 'stop' });
+      expect(planEnforcement({ ...enforce, onUnverifiable: 'allow' }, own, tenant)).toEqual({
+        action: 'stop',
+      });
+      expect(planEnforcement({ ...enforce, mode: 'audit' }, own, tenant)).toMatchObject({ outcome: 'audit' });
+      expect(planEnforcement(enforce, own, { ...tenant, namespace: 'kube-system' })).toMatchObject({
+        outcome: 'exempt',
+      });
+    }
+    for (const reason of NOBODY_TO_ASK_REASONS) {
+      const away = unverifiable(reason, 'nobody answers');
+      expect(planEnforcement(enforce, away, { ...tenant, preexisting: true })).toMatchObject({
+        outcome: 'ranBefore',
+      });
+    }
+    const both = [...OF_THE_POD_REASONS, ...NOBODY_TO_ASK_REASONS];
+    expect(new Set(both)).toEqual(new Set(UNVERIFIABLE_REASONS));
+    expect(both).toHaveLength(UNVERIFIABLE_REASONS.length);
   });
 
   it('reports containers of no known pod, and stops them only where that is asked for', () => {

@@ -81,6 +81,16 @@ describe('stopping a container that must not run', () => {
     expect(runtime.state).toBe('running');
   });
 
+  it('remembers nothing of one that was gone already', async () => {
+    const runtime = runtimeOf(undefined);
+    const { stopper } = stopperOf(runtime);
+    expect(await stopper.mustNotRun('c1')).toBe('gone');
+    runtime.state = 'running';
+    stopper.onRunning('c1');
+    await sleep(20);
+    expect(runtime.stops).toBe(0);
+  });
+
   it('goes on trying when the runtime does not answer', async () => {
     const runtime = runtimeOf('running');
     runtime.failures = 2;

@@ -182,6 +182,31 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     );
   });
 
+  it('does not let a new container run for as long as its registry takes', async () => {
+    await scene.agent().stop();
+    held.hold();
+    await scene.startAgent('--mode', 'enforce', '--pull-timeout', '60s');
+    const ofB = await scene.run(ask(scene.tenants.b));
+    await scene.ended(ofB.id, 20_000);
+    expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({
+      verdict: 'unverifiable',
+      reason: 'registryUnavailable',
+    });
+    held.release();
+    await vi.waitFor(
+      async () => {
+        const again = await scene.run(ask(scene.tenants.b));
+        expect(await scene.agent().verdictOf(again.id)).toMatchObject({ reason: 'registryRefused' });
+      },
+      { timeout: 30_000, interval: 2_000 },
+    );
+    const toldOfFirst = scene
+      .agent()
+      .verdicts()
+      .filter(({ containerId }) => containerId === ofB.id);
+    expect(toldOfFirst).toHaveLength(1);
+  });
+
   it('does not stop what ran before the agent, and stops it when the registry then refuses', async () => {
     const { b } = scene.tenants;
     await scene.agent().stop();
