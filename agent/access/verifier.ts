@@ -2,6 +2,7 @@ import { isImageId } from '../image/image-id.ts';
 import { ImageNameError, parseImageName, trimImageName } from '../image/reference.ts';
 import type { PullPolicy } from '../pods/source.ts';
 import { type RecordStore, RecordStoreError } from '../records/store.ts';
+import type { ImagePullSecret } from '../records/types.ts';
 import { type Runtime, RuntimeError } from '../runtime/runtime.ts';
 import { createLookup } from './lookup.ts';
 import { type Name, namesOfContent } from './names.ts';
@@ -116,7 +117,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
     };
   }
 
-  /** A refusal takes the secret out of the record, and the pod is judged by what it has besides. */
+  /**
+   * A refusal takes the secret out of the record, unless it was repaired meanwhile and now is what the record vouches
+   * for; then the pod is judged by what it has. A secret that was changed once more is verified once more.
+   */
   async function verifyRotated(
     request: AccessRequest,
     image: string,
@@ -129,12 +133,33 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (names.kind !== 'spec') return imageMismatch(request);
       const verdict = await prove(request, names.name, credential);
       if (verdict.verdict !== 'denied') return verdict;
-      remember(() => store.revokeSecret(request.imageRef, trimImageName(image), credential.secret));
+      if (!(await isRepaired(request, image, names.name, credential))) {
+        remember(() => store.revokeSecret(request.imageRef, trimImageName(image), credential.secret));
+      }
       const besides = await judgeContent(request);
-      return besides.verdict;
+      return (await besides.revision) ?? besides.verdict;
     } catch (error) {
       return verdictOfError(error);
     }
+  }
+
+  /** Does the secret of a credential that was refused hold what the record vouches for? Prove has just read it again. */
+  async function isRepaired(
+    request: AccessRequest,
+    image: string,
+    { repository }: Name,
+    { secret: refused }: PodCredential,
+  ): Promise<boolean> {
+    const read = await options.readCredentials(request.pod, repository);
+    if ('verdict' in read) return false;
+    const entry = store.pulledRecord(request.imageRef)?.credentialMapping.get(trimImageName(image));
+    const recorded = entry?.kubernetesSecrets?.find((secret) =>
+      isSameSecret(secret, refused),
+    )?.credentialHash;
+    if (recorded === undefined || recorded === '' || recorded === refused.credentialHash) return false;
+    return read.credentials.some(
+      ({ secret }) => isSameSecret(secret, refused) && secret.credentialHash === recorded,
+    );
   }
 
   /**
@@ -193,6 +218,10 @@ const imageNotPresent = unverifiable(
   'imageNotPresent',
   'the runtime no longer has the image, and Pullwarden pulls none that is absent',
 );
+
+function isSameSecret(one: ImagePullSecret, other: ImagePullSecret): boolean {
+  return one.uid === other.uid && one.namespace === other.namespace && one.name === other.name;
+}
 
 function verdictOfError(error: unknown): Verdict {
   if (error instanceof RuntimeError) return unverifiable('runtimeUnavailable', error.message);

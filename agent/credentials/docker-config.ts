@@ -27,25 +27,36 @@ export class DockerConfigError extends Error {
 const MAX_BYTES = 1_048_576;
 /** Ours, not kubelet's: whoever may write a secret must not be able to keep the agent busy for seconds. */
 const MAX_ENTRIES = 2_000;
+/** Of all objects that are looked into; an entry has four fields that mean something. */
+const MAX_MEMBERS = 20_000;
+
+/** What may still be read of the secrets of one pod. Every entry counts, also one that a later one overwrites. */
+export type ReadingLimit = { entries: number; members: number };
+
+export function newReadingLimit(): ReadingLimit {
+  return { entries: MAX_ENTRIES, members: MAX_MEMBERS };
+}
 
 type Entries = Map<string, DockerConfigEntry>;
 
 /**
  * The entries of a secret as kubelet reads them (pkg/credentialprovider secrets.go and config.go): none for a secret
  * of another type, and none for one without the key or with nothing under it. Of two entries under the same key the
- * later counts.
+ * later counts. What is read is taken off `limit`, and reading ends where that is used up.
  *
  * @throws DockerConfigError
  */
-export function parseDockerConfig(secret: {
-  readonly type: string;
-  readonly data: ReadonlyMap<string, Buffer>;
-}): readonly DockerConfigEntry[] {
+export function parseDockerConfig(
+  secret: { readonly type: string; readonly data: ReadonlyMap<string, Buffer> },
+  limit: ReadingLimit = newReadingLimit(),
+): readonly DockerConfigEntry[] {
   switch (secret.type) {
     case 'kubernetes.io/dockerconfigjson':
-      return parseKey(secret.data, '.dockerconfigjson', readConfigJson);
+      return parseKey(secret.data, '.dockerconfigjson', (config) => readConfigJson(config, limit));
     case 'kubernetes.io/dockercfg':
-      return parseKey(secret.data, '.dockercfg', (config) => readAuths(config, new Map(), '.dockercfg'));
+      return parseKey(secret.data, '.dockercfg', (config) =>
+        readAuths(config, new Map(), '.dockercfg', limit),
+      );
     default:
       return [];
   }
@@ -67,25 +78,29 @@ function parseKey(
 }
 
 /** DockerConfigJSON. `auths` that stands twice is merged, and emptied by null, as Go does with a map. */
-function readConfigJson(config: RawJson): Entries {
+function readConfigJson(config: RawJson, limit: ReadingLimit): Entries {
   let entries: Entries = new Map();
-  for (const [name, value] of objectMembers(config, '.dockerconfigjson')) {
-    if (isField(name, 'auths')) entries = isNull(value) ? new Map() : readAuths(value, entries, 'auths');
-    else if (isField(name, 'httpheaders')) {
-      for (const [, header] of objectMembers(value, 'HttpHeaders'))
+  for (const [name, value] of objectMembers(config, '.dockerconfigjson', limit)) {
+    const field = foldCase(name);
+    if (field === 'auths') entries = isNull(value) ? new Map() : readAuths(value, entries, 'auths', limit);
+    else if (field === 'httpheaders') {
+      for (const [, header] of objectMembers(value, 'HttpHeaders', limit))
         stringField(header, 'a value of HttpHeaders');
     }
   }
   return entries;
 }
 
-function readAuths(auths: RawJson, entries: Entries, where: string): Entries {
-  const members = objectMembers(auths, where);
-  if (members.length > MAX_ENTRIES) {
-    throw new DockerConfigError('tooLarge', `${where} has more than ${MAX_ENTRIES} entries`);
+function readAuths(auths: RawJson, entries: Entries, where: string, limit: ReadingLimit): Entries {
+  const members = isNull(auths) ? [] : membersOf(auths, limit.entries);
+  if (members === undefined) throw new DockerConfigError('wrongType', `${where} is no object`);
+  if (members === 'tooMany') {
+    const message = `${where} has more than ${MAX_ENTRIES} entries, with those before it`;
+    throw new DockerConfigError('tooLarge', message);
   }
+  limit.entries -= members.length;
   for (const [n, [registry, value]] of members.entries()) {
-    const fields = readEntry(value, `entry ${n + 1} of ${where}`);
+    const fields = readEntry(value, `entry ${n + 1} of ${where}`, limit);
     const credential = {
       username: asText(fields.username),
       password: asText(fields.password),
@@ -97,10 +112,11 @@ function readAuths(auths: RawJson, entries: Entries, where: string): Entries {
 }
 
 /** DockerConfigEntry.UnmarshalJSON: `auth` wins over `username` and `password`; unknown fields are passed over. */
-function readEntry(entry: RawJson, where: string): CredentialFields {
+function readEntry(entry: RawJson, where: string, limit: ReadingLimit): CredentialFields {
   const fields = { username: '', password: '', email: '', auth: '' };
-  for (const [name, value] of objectMembers(entry, where)) {
-    const field = ENTRY_FIELDS.find((known) => isField(name, known));
+  for (const [name, value] of objectMembers(entry, where, limit)) {
+    const folded = foldCase(name);
+    const field = ENTRY_FIELDS.find((known) => folded === known);
     if (field !== undefined) fields[field] = stringField(value, `${field} in ${where}`) ?? fields[field];
   }
   const { auth, ...direct } = fields;
@@ -133,14 +149,16 @@ function asText(field: string | Buffer): string {
 }
 
 /** Go matches field names without regard to case, by Unicode folding: U+017F is an s as well, U+212A a k. */
-function isField(name: string, field: string): boolean {
-  return name.replaceAll('\u017f', 's').toLowerCase() === field;
+function foldCase(name: string): string {
+  return name.replaceAll('\u017f', 's').toLowerCase();
 }
 
 /** None for null, which Go takes for nothing said. */
-function objectMembers(raw: RawJson, where: string): readonly JsonMember[] {
-  const members = isNull(raw) ? [] : membersOf(raw);
+function objectMembers(raw: RawJson, where: string, limit: ReadingLimit): readonly JsonMember[] {
+  const members = isNull(raw) ? [] : membersOf(raw, limit.members);
   if (members === undefined) throw new DockerConfigError('wrongType', `${where} is no object`);
+  if (members === 'tooMany') throw new DockerConfigError('tooLarge', `${where} has too many fields`);
+  limit.members -= members.length;
   return members;
 }
 

@@ -26,12 +26,13 @@ export function isNull(raw: RawJson): boolean {
   return raw === 'null';
 }
 
-/** Undefined where the value is no object. */
-export function membersOf(raw: RawJson): JsonMember[] | undefined {
+/** Undefined where the value is no object, `tooMany` where it has more members than `most`; that is seen at once. */
+export function membersOf(raw: RawJson, most: number): JsonMember[] | 'tooMany' | undefined {
   if (!raw.startsWith('{')) return undefined;
   const members: JsonMember[] = [];
   let open = raw.indexOf('"');
   while (open !== -1) {
+    if (members.length === most) return 'tooMany';
     const close = endOfString(raw, open);
     const colon = raw.indexOf(':', close);
     const end = endOfValue(raw, colon + 1);

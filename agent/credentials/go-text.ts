@@ -51,7 +51,8 @@ function decodeParts(bytes: Buffer, shape: (text: string) => string, broken: str
   while (at < bytes.length) {
     const length = runeLength(bytes, at);
     if (length === 0) {
-      parts.push(shape(bytes.toString('utf8', start, at)), broken);
+      if (at > start) parts.push(shape(bytes.toString('utf8', start, at)));
+      parts.push(broken);
       start = at + 1;
     }
     at += length === 0 ? 1 : length;
@@ -60,10 +61,19 @@ function decodeParts(bytes: Buffer, shape: (text: string) => string, broken: str
   return parts.join('');
 }
 
-/** How many bytes the rune at this place takes; 0 where there is none. */
+/** How many bytes the rune at this place takes; 0 where there is none (RFC 3629, section 4). */
 function runeLength(bytes: Buffer, at: number): number {
   const lead = bytes[at] ?? 0;
   if (lead < 0x80) return 1;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
   const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  return at + length <= bytes.length && isUtf8(bytes.subarray(at, at + length)) ? length : 0;
+  const second = bytes[at + 1] ?? 0;
+  // Longer than need be, a surrogate, or beyond U+10FFFF.
+  const tooLow = (lead === 0xe0 && second < 0xa0) || (lead === 0xf0 && second < 0x90);
+  const tooHigh = (lead === 0xed && second > 0x9f) || (lead === 0xf4 && second > 0x8f);
+  if (tooLow || tooHigh) return 0;
+  for (let next = at + 1; next < at + length; next += 1) {
+    if (((bytes[next] ?? 0) & 0xc0) !== 0x80) return 0;
+  }
+  return length;
 }

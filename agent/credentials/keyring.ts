@@ -1,5 +1,11 @@
-import { type DockerConfigEntry, DockerConfigError, parseDockerConfig } from './docker-config.ts';
-import { type Glob, globMatches, parseGlob } from './glob.ts';
+import {
+  type DockerConfigEntry,
+  DockerConfigError,
+  newReadingLimit,
+  parseDockerConfig,
+  type ReadingLimit,
+} from './docker-config.ts';
+import { globMatches, parseGlob } from './glob.ts';
 import { type HostAndPath, parseSchemeless, splitPort, toByteString } from './go-url.ts';
 import type { TrackedCredential } from './types.ts';
 
@@ -12,7 +18,8 @@ export type Keyring = {
 };
 
 type KeyringEntry = { readonly pattern: Pattern; readonly credentials: readonly TrackedCredential[] };
-type Pattern = { readonly labels: readonly Glob[]; readonly port: string; readonly path: string };
+/** Labels stay text: their parsed form takes up to forty times as much memory and is needed for a moment only. */
+type Pattern = { readonly labels: readonly string[]; readonly port: string; readonly path: string };
 
 /** What a keyring reads of a Secret; `data` is decoded from base64. */
 export type KeyringSecret = {
@@ -24,7 +31,7 @@ export type KeyringSecret = {
 };
 
 const DEFAULT_REGISTRY = 'index.docker.io';
-/** No longer name can be resolved (RFC 1035), and it bounds what a look-up costs. */
+/** No longer name can be resolved (RFC 1035), and it bounds what a look-up costs; for patterns it is ours. */
 const MAX_HOST = 255;
 
 /**
@@ -36,14 +43,44 @@ const MAX_HOST = 255;
  * @throws DockerConfigError naming the secret
  */
 export function makeKeyring(secrets: readonly KeyringSecret[]): Keyring {
+  const limit = newReadingLimit();
+  return keyringOf(secrets.map((secret) => readSecret(secret, limit)));
+}
+
+/** A secret whose docker config has been read. Must never be logged. */
+export type ReadSecret = {
+  readonly secret: TrackedCredential['secret'];
+  readonly entries: readonly DockerConfigEntry[];
+};
+
+/**
+ * The first half of makeKeyring, for whoever must not be busy for as long as all secrets of a pod take. They share one
+ * `limit`.
+ *
+ * @throws DockerConfigError naming the secret
+ */
+export function readSecret(
+  { namespace, name, uid, type, data }: KeyringSecret,
+  limit: ReadingLimit,
+): ReadSecret {
+  try {
+    return { secret: { namespace, name, uid }, entries: parseDockerConfig({ type, data }, limit) };
+  } catch (error) {
+    if (!(error instanceof DockerConfigError)) throw error;
+    throw new DockerConfigError(error.reason, `secret ${namespace}/${name}: ${error.message}`);
+  }
+}
+
+/** The second half of makeKeyring: secrets in the pod's order. */
+export function keyringOf(secrets: readonly ReadSecret[]): Keyring {
   const byKey = new Map<string, TrackedCredential[]>();
-  for (const { namespace, name, uid, type, data } of secrets) {
-    for (const { registry, credential, credentialHash } of entriesOf({ namespace, name, type, data })) {
+  for (const { secret, entries } of secrets) {
+    for (const { registry, credential, credentialHash } of entries) {
       const key = keyOf(registry);
       if (key === undefined) continue;
       const credentials = byKey.get(key) ?? [];
       byKey.set(key, credentials);
-      credentials.push({ credential, secret: { namespace, name, uid }, credentialHash });
+      credentials.push({ credential, secret, credentialHash });
     }
   }
   const entries: KeyringEntry[] = [];
@@ -70,15 +107,6 @@ export function credentialHashes(keyring: Keyring): readonly string[] {
   return [...new Set(credentials.map(({ credentialHash }) => credentialHash))];
 }
 
-function entriesOf(secret: Omit<KeyringSecret, 'uid'>): readonly DockerConfigEntry[] {
-  try {
-    return parseDockerConfig(secret);
-  } catch (error) {
-    if (!(error instanceof DockerConfigError)) throw error;
-    throw new DockerConfigError(error.reason, `secret ${secret.namespace}/${secret.name}: ${error.message}`);
-  }
-}
-
 /** A config's key without scheme, as a byte string; undefined for one that is no URL. `/v1/` and `/v2/` mean the host. */
 function keyOf(registry: string): string | undefined {
   const url = parseSchemeless(toByteString(registry).replace(/^https?:\/\//, ''));
@@ -90,15 +118,10 @@ function keyOf(registry: string): string | undefined {
 /** Kubelet parses the key once more when it compares: what was `%3F` is the start of a query now. */
 function patternOf(key: string): Pattern | undefined {
   const url = parseSchemeless(key);
-  if (url === undefined) return undefined;
+  if (url === undefined || url.host.length > MAX_HOST) return undefined;
   const { name, port } = splitPort(url.host);
-  const labels: Glob[] = [];
-  for (const label of name.split('.')) {
-    const glob = parseGlob(label);
-    if (glob === undefined) return undefined;
-    labels.push(glob);
-  }
-  return { labels, port, path: url.path };
+  const labels = name.split('.');
+  return labels.every((label) => parseGlob(label)) ? { labels, port, path: url.path } : undefined;
 }
 
 /** URLsMatch: the same port, as many labels, a path that begins alike, and every label by its pattern. */
@@ -111,10 +134,16 @@ function findMatching(entries: readonly KeyringEntry[], target: HostAndPath): re
       pattern.port === port &&
       pattern.labels.length === labels.length &&
       target.path.startsWith(pattern.path) &&
-      pattern.labels.every((glob, n) => globMatches(glob, labels[n] ?? ''));
+      pattern.labels.every((label, n) => labelMatches(label, labels[n] ?? ''));
     if (matches) for (const credential of credentials) found.push(credential);
   }
   return found;
+}
+
+function labelMatches(pattern: string, label: string): boolean {
+  if (!/[*?[\\]/.test(pattern)) return pattern === label;
+  const glob = parseGlob(pattern);
+  return glob !== undefined && globMatches(glob, label);
 }
 
 /**

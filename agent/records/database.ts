@@ -7,6 +7,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statfsSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import SqliteDatabase, { type Database } from 'better-sqlite3';
@@ -20,6 +21,8 @@ import { RecordStoreError, type RecordStoreFailure } from './store.ts';
 const BUSY_TIMEOUT_MS = 500;
 /** Damaged files are kept to be looked at, but a crash loop must not fill the disk with them. */
 const KEPT_ASIDE = 3;
+/** Less than this is a full disk: a log grows by a page and its header at least, the -shm by 32 KiB. */
+const ROOM_TO_WRITE = 65_536;
 
 /** Makes the state directory, for its owner only. Throws what the file system says. */
 export function prepareStateDirectory(stateDir: string): void {
@@ -47,7 +50,7 @@ export function openDatabaseFile(path: string, synchronous: 'FULL' | 'NORMAL'): 
     return db;
   } catch (error) {
     db?.close();
-    throw databaseError(error, `cannot open ${path}`);
+    throw databaseError(error, `cannot open ${path}`, path);
   }
 }
 
@@ -56,7 +59,7 @@ export function openDatabaseFileReadOnly(path: string): Database {
   try {
     return new SqliteDatabase(path, { readonly: true, fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
   } catch (error) {
-    throw databaseError(error, `cannot open ${path}`);
+    throw databaseError(error, `cannot open ${path}`, path);
   }
 }
 
@@ -67,6 +70,11 @@ export function wasSetAside(path: string): boolean {
 
 export function openDatabaseInMemory(): Database {
   return new SqliteDatabase(':memory:');
+}
+
+/** A database in memory that begins as these bytes of a database file without a log. Throws what SQLite says. */
+export function openDatabaseFromBytes(bytes: Buffer): Database {
+  return new SqliteDatabase(bytes);
 }
 
 /**
@@ -84,11 +92,14 @@ export function setAside(path: string, now: Date = new Date()): string {
   return dated;
 }
 
-/** What went wrong in SQLite's or the file system's words -> RecordStoreError. */
-export function databaseError(error: unknown, doing: string): RecordStoreError {
+/**
+ * What went wrong in SQLite's or the file system's words -> RecordStoreError. `path`, of the database or its folder,
+ * tells whether an I/O error that names no cause is one of space.
+ */
+export function databaseError(error: unknown, doing: string, path?: string): RecordStoreError {
   if (error instanceof RecordStoreError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new RecordStoreError(failureOf(error), `${doing}: ${message}`, { cause: error });
+  return new RecordStoreError(failureOf(error, path), `${doing}: ${message}`, { cause: error });
 }
 
 function setAsideEarlier(path: string): string[] {
@@ -97,7 +108,7 @@ function setAsideEarlier(path: string): string[] {
     .sort();
 }
 
-function failureOf(error: unknown): RecordStoreFailure {
+function failureOf(error: unknown, path: string | undefined): RecordStoreFailure {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT') return 'databaseFull';
   if (/^SQLITE_(READONLY|PERM|CANTOPEN)/.test(code) || ['EROFS', 'EACCES', 'EPERM'].includes(code)) {
@@ -106,10 +117,22 @@ function failureOf(error: unknown): RecordStoreFailure {
   // SQLITE_ERROR: the statements are fixed, so a table or column that they do not find was there once.
   if (/^SQLITE_(CORRUPT|NOTADB|ERROR$)/.test(code)) return 'databaseCorrupt';
   if (/^SQLITE_(BUSY|LOCKED)/.test(code)) return 'databaseBusy';
+  // To grow the -shm on a full disk is such an error (SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_SHMMAP).
+  if (/^SQLITE_IOERR/.test(code) && path !== undefined && isFull(path)) return 'databaseFull';
   return 'databaseFailed';
 }
 
-function checkSound(db: Database): void {
+function isFull(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(existsSync(path) ? path : dirname(path));
+    return bavail * bsize < ROOM_TO_WRITE;
+  } catch {
+    return false;
+  }
+}
+
+/** quick_check. Throws RecordStoreError (`databaseCorrupt`), or what SQLite says. */
+export function checkSound(db: Database): void {
   const found = String(db.pragma('quick_check(1)', { simple: true }));
   if (found === 'ok') return;
   throw new RecordStoreError('databaseCorrupt', `${db.name} is damaged: ${found}`);

@@ -3,7 +3,10 @@ import { type RecordStore, RecordStoreError } from './store.ts';
 import type { PresentImage } from './types.ts';
 
 export type HousekeepingOptions = {
-  readonly store: Pick<RecordStore, 'hasInventory' | 'takeInventory' | 'reconcilePullIntents' | 'pruneUnknownRecords'>;
+  readonly store: Pick<
+    RecordStore,
+    'hasInventory' | 'takeInventory' | 'reconcilePullIntents' | 'pruneUnknownRecords'
+  >;
   readonly listImages: () => Promise<readonly PresentImage[]>;
   /** `verify`: what is on the node when the agent first runs does not count as preloaded. */
   readonly existingImages: 'preloaded' | 'verify';

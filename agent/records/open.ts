@@ -13,6 +13,7 @@ import {
 import { createKey, keyCheckValue, keyedHashWith, randomKey, readKey } from './keyed-hash.ts';
 import { readMeta, writeMeta } from './load.ts';
 import { migrate, NewerDatabaseError, RECORD_MIGRATIONS, refuseNewer, schemaVersion } from './migrations.ts';
+import { rescueRecords } from './rescue.ts';
 import { SqliteRecordStore } from './sqlite-store.ts';
 import { type RecordStore, RecordStoreError, type RecordStoreFailure } from './store.ts';
 
@@ -42,7 +43,8 @@ const KEY = 'hmac.key';
  *
  * What is damaged is set aside and rebuilt. A rebuilt store counts its inventory as taken and empty, because what
  * is on the node by now was not all there at first: nothing is preloaded, everything is verified. A directory
- * that cannot be written gives a store in memory that is just as strict, and `degraded` says why.
+ * that cannot be written gives a store in memory, and `degraded` says why: with what the directory holds where that
+ * can be read, so that a node without a registry goes on; otherwise as strict as a rebuilt one.
  *
  * Throws RecordStoreError only for a database that a newer Pullwarden wrote and for one that another process keeps
  * locked (`databaseBusy`): both are in order, and guessing in their place would lose what they hold.
@@ -58,16 +60,17 @@ export function openRecordStore(options: {
   try {
     return openOrRebuild(options.stateDir, notify, now);
   } catch (error) {
-    const failure = databaseError(error, `cannot use the state directory ${options.stateDir}`);
+    const doing = `cannot use the state directory ${options.stateDir}`;
+    const failure = databaseError(error, doing, options.stateDir);
     if (failure instanceof NewerDatabaseError || failure.reason === 'databaseBusy') throw failure;
-    const message = `records are kept in memory only, and every image is verified: ${failure.message}`;
-    notify({ kind: 'degraded', message });
-    return {
-      store: openInMemory(now),
-      keyedHash: keyedHashWith(randomKey()),
-      firstRun: false,
-      degraded: { reason: failure.reason, message: failure.message },
-    };
+    const rescued = rescueRecords(join(options.stateDir, DATABASE), now());
+    const what = rescued ? 'what was recorded before still counts' : 'every image is verified';
+    notify({
+      kind: 'degraded',
+      message: `records are kept in memory only, and ${what}: ${failure.message}`,
+    });
+    const degraded = { reason: failure.reason, message: failure.message };
+    return { ...openInMemory(rescued, options.stateDir, notify, now), firstRun: false, degraded };
   }
 }
 
@@ -145,7 +148,7 @@ function openOrRebuild(stateDir: string, notify: Notify, now: () => number): Ope
     return openOnDisk(stateDir, notify, now);
   } catch (error) {
     const path = join(stateDir, DATABASE);
-    const failure = databaseError(error, `cannot use ${path}`);
+    const failure = databaseError(error, `cannot use ${path}`, path);
     if (failure.reason !== 'databaseCorrupt') throw failure;
     const dated = setAside(path);
     notify({ kind: 'databaseSetAside', message: `${failure.message}; kept as ${dated}` });
@@ -204,7 +207,7 @@ function schemaVersionOf(path: string): number {
   }
 }
 
-/** The key, made where there is none. Hashes of another key can never match again, so they go. */
+/** The key of these records, made where there is none. */
 function settleKey(db: Database, path: string, notify: Notify): Buffer {
   let key = readKey(path);
   if (key === 'damaged') {
@@ -216,9 +219,15 @@ function settleKey(db: Database, path: string, notify: Notify): Buffer {
     key = readKey(path);
   }
   if (!(key instanceof Buffer)) throw new RecordStoreError('databaseFailed', `${path} could not be made`);
+  adoptKey(db, key, path, notify);
+  return key;
+}
+
+/** Makes a key the one of these records: hashes of another go. */
+function adoptKey(db: Database, key: Buffer, path: string, notify: Notify): void {
   const checkValue = keyCheckValue(key);
   const known = readMeta(db, 'keyCheck');
-  if (known === checkValue) return key;
+  if (known === checkValue) return;
   const emptied = db
     .transaction(() => {
       writeMeta(db, 'keyCheck', checkValue);
@@ -229,14 +238,35 @@ function settleKey(db: Database, path: string, notify: Notify): Buffer {
     const message = `${path} is not the key that the records were made with: ${emptied} hashes were emptied`;
     notify({ kind: 'keyReplaced', message: `${message}, those secrets match by name only` });
   }
-  return key;
 }
 
-function openInMemory(now: () => number): RecordStore {
-  const db = openDatabaseInMemory();
-  migrate(db, RECORD_MIGRATIONS);
-  writeMeta(db, 'inventoryTakenAt', String(now()));
-  return new SqliteRecordStore(db, { now });
+function openInMemory(
+  rescued: Database | undefined,
+  stateDir: string,
+  notify: Notify,
+  now: () => number,
+): Pick<OpenedRecordStore, 'store' | 'keyedHash'> {
+  if (rescued === undefined) {
+    const db = openDatabaseInMemory();
+    migrate(db, RECORD_MIGRATIONS);
+    writeMeta(db, 'inventoryTakenAt', String(now()));
+    return { store: new SqliteRecordStore(db, { now }), keyedHash: keyedHashWith(randomKey()) };
+  }
+  const keyPath = join(stateDir, KEY);
+  const key = readableKey(keyPath) ?? randomKey();
+  adoptKey(rescued, key, keyPath, notify);
+  const onUnreadable = (imageIds: readonly string[]) =>
+    notify({ kind: 'recordsUnreadable', message: unreadableMessage(imageIds) });
+  return { store: new SqliteRecordStore(rescued, { now, onUnreadable }), keyedHash: keyedHashWith(key) };
+}
+
+function readableKey(path: string): Buffer | undefined {
+  try {
+    const key = readKey(path);
+    return key instanceof Buffer ? key : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function requireSchema(db: Database): void {

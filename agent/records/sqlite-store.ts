@@ -57,7 +57,7 @@ export class SqliteRecordStore implements RecordStore {
         this.#onUnreadable(unreadable);
       }
     } catch (error) {
-      throw databaseError(error, 'cannot read the records');
+      throw databaseError(error, 'cannot read the records', db.name);
     }
   }
 
@@ -250,7 +250,7 @@ export class SqliteRecordStore implements RecordStore {
     try {
       this.#reloadIfChangedElsewhere();
     } catch (error) {
-      throw databaseError(error, 'cannot read the records again');
+      throw databaseError(error, 'cannot read the records again', this.#db.name);
     }
   }
 
@@ -277,7 +277,7 @@ export class SqliteRecordStore implements RecordStore {
       this.#sql.commit.run();
     } catch (error) {
       this.#rollback();
-      throw databaseError(error, `cannot ${doing}`);
+      throw databaseError(error, `cannot ${doing}`, this.#db.name);
     }
     apply(this.#index);
   }

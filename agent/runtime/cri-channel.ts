@@ -31,6 +31,7 @@ export type CriChannel = {
   /** A stream of messages without a deadline. */
   stream(service: CriService, method: string, request: object): ClientReadableStream<object>;
   connected(): boolean;
+  closed(): boolean;
   close(): void;
 };
 
@@ -100,6 +101,7 @@ export function openCriChannel(
       );
     },
     connected: () => connected,
+    closed: () => closed,
     close() {
       closed = true;
       client.close();

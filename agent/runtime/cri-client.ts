@@ -1,4 +1,5 @@
 import { status as grpc } from '@grpc/grpc-js';
+import { encodingsOf } from './credential-encodings.ts';
 import { grpcStatus, openCriChannel, toRuntimeError } from './cri-channel.ts';
 import {
   type ContainerEvent,
@@ -100,6 +101,7 @@ export function createCriClient(options: CriClientOptions): CriClient {
         image: { image },
         ...(auth && { auth: { username: auth.username, password: auth.password } }),
       };
+      const atDeadline = performance.now() + pullTimeoutMs - CLOCKS_APART_MS;
       try {
         const answer = await channel.call(
           'ImageService',
@@ -111,8 +113,9 @@ export function createCriClient(options: CriClientOptions): CriClient {
         return { outcome: 'pulled', imageRef: answer.imageRef };
       } catch (error) {
         const status = grpcStatus(error);
-        const secrets = auth ? [auth.password, basicAuth(auth)] : [];
-        return classifyPullError(status?.code ?? grpc.UNKNOWN, status?.details ?? '', secrets);
+        const call = channel.closed() ? 'closed' : performance.now() >= atDeadline ? 'overdue' : 'open';
+        const code = status?.code ?? grpc.UNKNOWN;
+        return classifyPullError(code, status?.details ?? '', auth ? encodingsOf(auth) : [], call);
       }
     },
 
@@ -185,6 +188,8 @@ export function createCriClient(options: CriClientOptions): CriClient {
   };
 }
 
+/** How much earlier than here a deadline may pass for the runtime; gRPC rounds it, and the event loop may be late. */
+const CLOCKS_APART_MS = 50;
 const IMAGE_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
 
 /** containerd names the content in image_ref, CRI-O in image_id, and both repeat what kubelet asked for in image.image. */
@@ -224,8 +229,4 @@ function toRuntimeContainer(
     pod: { namespace: label('pod.namespace'), name: label('pod.name'), uid: label('pod.uid') },
     attempt: container.metadata?.attempt ?? 0,
   };
-}
-
-function basicAuth(auth: { readonly username: string; readonly password: string }): string {
-  return Buffer.from(`${auth.username}:${auth.password}`).toString('base64');
 }

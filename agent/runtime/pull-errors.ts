@@ -172,6 +172,12 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
 ];
 
 /**
+ * How the call stood when its error came: `closed` by the agent's own end, or at its deadline. The server keeps the
+ * deadline too, and its reset may come before grpc-js says so itself; it looks like that of a server that went away.
+ */
+export type CallState = 'open' | 'closed' | 'overdue';
+
+/**
  * What a failed PullImage says, from its gRPC code and text: a refusal carries no other sign (all runtimes answer
  * Unknown(2) without details). `secrets` are taken out of the message that is kept.
  */
@@ -179,24 +185,29 @@ export function classifyPullError(
   code: number,
   message: string,
   secrets: readonly string[] = [],
+  call: CallState = 'open',
 ): FailedPull {
   const kept = messageForLog(message, secrets);
-  return { outcome: outcomeOfCode(code, message) ?? outcomeOfText(code, message), message: kept };
+  return { outcome: outcomeOfCode(code, message, call) ?? outcomeOfText(code, message), message: kept };
 }
 
 /** Codes that gRPC itself, or a runtime that is no runtime, answers with. */
-function outcomeOfCode(code: number, message: string): Outcome | undefined {
+function outcomeOfCode(code: number, message: string, call: CallState): Outcome | undefined {
   switch (code) {
     case grpc.UNAVAILABLE:
     case grpc.UNIMPLEMENTED:
       return 'runtimeUnavailable';
     case grpc.CANCELLED:
-      // grpc-js's words when the agent itself ends; containerd cancels a pull whose registry sends nothing any more.
-      return message.startsWith('Cancelled on client') || message.startsWith('Call cancelled')
+      if (call !== 'open') return call === 'closed' ? 'runtimeUnavailable' : 'unavailable';
+      // grpc-js's words where a connection broke; containerd cancels a pull whose registry sends nothing any more.
+      return message === 'Call cancelled' || message === 'Cancelled on client'
         ? 'runtimeUnavailable'
         : 'unavailable';
     case grpc.DEADLINE_EXCEEDED:
       return 'unavailable';
+    case grpc.INTERNAL:
+      // A stream that was reset without a status (`Received RST_STREAM with code …`).
+      return call === 'overdue' ? 'unavailable' : undefined;
     default:
       return undefined;
   }

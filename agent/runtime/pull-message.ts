@@ -1,6 +1,10 @@
 /** Longest text of an error that is looked at; gRPC's own limit on a status is about as much. */
 const MAX_READ = 16_384;
 const MAX_KEPT = 512;
+/** In which secrets are looked for; gRPC lets no longer status through (Node's HTTP/2, maxHeaderListSize). */
+const MAX_MASKED = 65_536;
+/** As much of a secret's beginning is taken out wherever it stands: whoever echoes one may have cut it. */
+const TELLING = 8;
 /** Of a longer message the front (which image) and the end (the cause, which Go's wrapping puts last) are kept. */
 const KEPT_FRONT = 120;
 
@@ -32,15 +36,12 @@ export function withoutNames(message: string): string {
 
 /**
  * A pull error as it may be logged and stored: one line, at most 512 characters, without user:password@ and query
- * strings (a token server's carry the account), without bearer or basic tokens, and without any of `secrets`.
+ * strings (a token server's carry the account), without bearer or basic tokens, and without any of `secrets` or
+ * their first eight characters and more.
  */
 export function messageForLog(message: string, secrets: readonly string[] = []): string {
-  let text = message.slice(0, MAX_READ);
-  for (const secret of secrets) {
-    // One or two characters are no secret, and taking them out would leave nothing readable.
-    if (secret.length > 2) text = text.replaceAll(secret, '***');
-  }
-  text = text
+  const text = maskSecrets(message.slice(0, MAX_MASKED), secrets)
+    .slice(0, MAX_READ)
     .replace(/(\w:\/\/)[^\s/@"]+@/g, '$1')
     .replace(/(\w:\/\/[^\s?"]*)\?[^\s"]*/g, '$1')
     .replace(/\b(bearer|basic) [\w.~+/=-]{8,}/gi, '$1 ***')
@@ -52,4 +53,33 @@ export function messageForLog(message: string, secrets: readonly string[] = []):
     .trim();
   if (text.length <= MAX_KEPT) return text;
   return `${text.slice(0, KEPT_FRONT)} … ${text.slice(text.length - (MAX_KEPT - KEPT_FRONT - 3))}`;
+}
+
+/** Secrets that begin alike, as two ways to escape one do, are looked at together: the longest that fits counts. */
+function maskSecrets(message: string, secrets: readonly string[]): string {
+  // One or two characters are no secret, and taking them out would leave nothing readable.
+  const telling = secrets.filter((secret) => secret.length > 2);
+  const alike = Map.groupBy(telling, (secret) => secret.slice(0, TELLING));
+  let text = message;
+  // The longest first: a short one may be part of another.
+  for (const [beginning, group] of [...alike].sort(([one], [other]) => other.length - one.length)) {
+    text = maskGroup(text, beginning, group);
+  }
+  return text;
+}
+
+function maskGroup(text: string, beginning: string, secrets: readonly string[]): string {
+  const parts: string[] = [];
+  let from = 0;
+  for (let at = text.indexOf(beginning); at !== -1; at = text.indexOf(beginning, from)) {
+    parts.push(text.slice(from, at), '***');
+    from = at + Math.max(...secrets.map((secret) => sharedLength(text, at, secret)));
+  }
+  return parts.length === 0 ? text : parts.join('') + text.slice(from);
+}
+
+function sharedLength(text: string, at: number, secret: string): number {
+  let length = 0;
+  while (length < secret.length && text[at + length] === secret[length]) length += 1;
+  return length;
 }

@@ -66,7 +66,12 @@ export async function openClusterScene(
   { nri = false, identity }: { readonly nri?: boolean; readonly identity: AgentIdentity },
 ): Promise<ClusterScene> {
   const node = await startNode({ containerd, nri });
-  const api = await startApiServer({ parent: node.root, nodeName: NODE_NAME, authorizerLagMs: 50, bookmarkMs: 1_000 });
+  const api = await startApiServer({
+    parent: node.root,
+    nodeName: NODE_NAME,
+    authorizerLagMs: 50,
+    bookmarkMs: 1_000,
+  });
   const tenants = tenantsOf(node);
   const secrets = new Map<string, { host: string; login: NonNullable<Tenant['login']> }>();
   const kubelet: ClusterKubelet = startClusterKubelet({

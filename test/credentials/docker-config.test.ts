@@ -206,6 +206,32 @@ describe('a secret that is malformed', () => {
 });
 
 describe('a docker config with thousands of entries', () => {
+  const auths = (from: number, count: number): string =>
+    `"auths":{${Array.from({ length: count }, (_, n) => `"r${from + n}":{}`).join(',')}}`;
+
+  it('is counted over all its merges, also those that null has emptied', () => {
+    expect(parseDockerConfig(configJsonSecret(`{${auths(0, 1_000)},${auths(1_000, 1_000)}}`))).toHaveLength(
+      2_000,
+    );
+    for (const config of [
+      `{${auths(0, 1_000)},${auths(1_000, 1_001)}}`,
+      `{${auths(0, 1_000)},"auths":null,${auths(0, 1_001)}}`,
+      `{${Array.from({ length: 100 }, (_, n) => auths(n * 1_000, 1_000)).join(',')}}`,
+    ])
+      expect(() => parseDockerConfig(configJsonSecret(config))).toThrow(
+        expect.objectContaining({ reason: 'tooLarge' }),
+      );
+  });
+
+  it('is as large with thousands of fields', () => {
+    const fields = (count: number): string => Array.from({ length: count }, () => '"x":0').join(',');
+    expect(parseDockerConfig(configJsonSecret(`{"auths":{"r":{${fields(1_000)}}}}`))).toHaveLength(1);
+    for (const config of [`{"auths":{"r":{${fields(30_000)}}}}`, `{${fields(30_000)}}`])
+      expect(() => parseDockerConfig(configJsonSecret(config))).toThrow(
+        expect.objectContaining({ reason: 'tooLarge' }),
+      );
+  });
+
   it('is refused before anybody computes with it', () => {
     const auths = Object.fromEntries(Array.from({ length: 2_001 }, (_, n) => [`reg-${n}.example.com`, {}]));
     const data = new Map([['.dockerconfigjson', Buffer.from(JSON.stringify({ auths }))]]);

@@ -214,6 +214,24 @@ describe('pulling', () => {
     expect(JSON.stringify(outcome)).not.toContain('correct horse');
   });
 
+  it('is unavailable when the reset of the server comes before its own deadline', async () => {
+    runtime.answers.PullImage = () => {
+      const started = performance.now();
+      while (performance.now() < started + 475);
+      return { code: grpc.CANCELLED, details: 'Call cancelled' };
+    };
+    expect(await client.pullImage('r.example/a:1', auth, 500)).toMatchObject({ outcome: 'unavailable' });
+  });
+
+  it('says nothing of the registry when the client is closed meanwhile', async () => {
+    runtime.answers.PullImage = () => undefined;
+    const pull = client.pullImage('r.example/a:1', auth, 5_000);
+    await vi.waitFor(() => expect(runtime.count('PullImage')).toBe(1));
+    client.close();
+    runtime.kill();
+    expect(await pull).toMatchObject({ outcome: 'runtimeUnavailable' });
+  });
+
   it('is unavailable at its deadline, and the runtime when there is none', async () => {
     runtime.answers.PullImage = () => undefined;
     expect(await client.pullImage('r.example/a:1', auth, 100)).toMatchObject({ outcome: 'unavailable' });

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { status as grpc } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
+import { encodingsOf } from '../../agent/runtime/credential-encodings.ts';
 import { classifyPullError, PULL_ERRORS } from '../../agent/runtime/pull-errors.ts';
 import { capture } from './fake-runtime.ts';
 
@@ -242,11 +243,30 @@ describe('the gRPC code', () => {
   it.each([
     [grpc.UNAVAILABLE, 'No connection established', 'runtimeUnavailable'],
     [grpc.UNIMPLEMENTED, 'unknown service runtime.v1.ImageService', 'runtimeUnavailable'],
+    [grpc.CANCELLED, 'Call cancelled', 'runtimeUnavailable'],
     [grpc.CANCELLED, 'Cancelled on client', 'runtimeUnavailable'],
     [grpc.CANCELLED, 'failed to pull and unpack image "x": context canceled', 'unavailable'],
     [grpc.DEADLINE_EXCEEDED, 'Deadline exceeded after 60.001s', 'unavailable'],
   ])('%i (%s) is %s', (code, message, outcome) => {
     expect(outcomeOf(message, code)).toBe(outcome);
+  });
+});
+
+describe('a call that ended', () => {
+  it('says nothing of the registry when the agent itself has closed the connection', () => {
+    for (const text of ['Cancelled on client', 'Call cancelled', 'context canceled'])
+      expect(classifyPullError(grpc.CANCELLED, text, [], 'closed').outcome).toBe('runtimeUnavailable');
+  });
+
+  it('at its deadline is one of a registry that hangs, whoever noticed first', () => {
+    for (const text of ['Cancelled on client', 'Call cancelled', 'context canceled'])
+      expect(classifyPullError(grpc.CANCELLED, text, [], 'overdue').outcome).toBe('unavailable');
+  });
+
+  it('over its deadline and without a status is one of a registry that hangs', () => {
+    const reset = 'Received RST_STREAM with code 2 (Internal server error)';
+    expect(classifyPullError(grpc.INTERNAL, reset, [], 'overdue').outcome).toBe('unavailable');
+    expect(classifyPullError(grpc.INTERNAL, reset, [], 'open').outcome).toBe('unknown');
   });
 });
 
@@ -343,6 +363,42 @@ describe('the message that is kept', () => {
     );
     expect(message).not.toMatch(/hunter22|alice|YWxpY2U6|abc/);
     expect(message).toContain('r.example/token');
+  });
+
+  it('holds no credential in any form that a runtime or a registry may give it', () => {
+    const auth = { username: 'alice', password: 'tip>"top"\\ sécret/1 & \t?more(!)' };
+    const basic = `${auth.username}:${auth.password}`;
+    const json = JSON.stringify(auth.password).slice(1, -1);
+    const forms = [
+      auth.password,
+      json,
+      JSON.stringify(json).slice(1, -1),
+      json.replaceAll('>', '\\u003e').replaceAll('&', '\\u0026'),
+      json.replaceAll('é', '\\u00e9'),
+      encodeURIComponent(auth.password),
+      encodeURIComponent(auth.password).toLowerCase(),
+      new URLSearchParams({ p: auth.password }).toString().slice(2),
+      Buffer.from(basic).toString('base64'),
+      Buffer.from(basic).toString('base64').replaceAll('=', ''),
+      Buffer.from(basic).toString('base64url'),
+      encodeURIComponent(Buffer.from(basic).toString('base64')),
+      Buffer.from(auth.password).toString('base64'),
+    ];
+    for (const form of forms) {
+      expect(kept(`denied: <${form}> no`, encodingsOf(auth)), form).toMatch(
+        /^denied: <(\*\*\*)+(=|%3D)*> no$/i,
+      );
+      expect(kept(`denied: <${form.slice(0, 9)}`, encodingsOf(auth)), form).toBe('denied: <***');
+    }
+  });
+
+  it('holds nothing of a password that is longer than what is read of a message', () => {
+    const auth = { username: 'alice', password: 'abcdefghij'.repeat(10_000) };
+    for (const cut of [9, 2_000, 20_000, 100_000]) {
+      const echo = `denied: ${auth.password.slice(0, cut)}`;
+      expect(kept(echo, encodingsOf(auth))).toBe('denied: ***');
+      expect(kept(`${echo}: end`, encodingsOf(auth))).not.toContain('abcdefgh');
+    }
   });
 
   it('leaves the words around a credential readable', () => {
