@@ -115,7 +115,7 @@ export function createMetrics(options: { readonly build: Build; readonly observe
 
   const verdicts = new Counter({
     name: `${PREFIX}verdicts_total`,
-    help: 'Verdicts on containers.',
+    help: 'Verdicts on containers; one that is repeated for a container without change counts once.',
     labelNames: ['verdict', 'reason'],
     registers,
   });

@@ -77,13 +77,19 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   PullwardenUnverifiable: [
     {
       when: 'a registry is away for twenty minutes',
-      given: { [verdicts('unverifiable', 'registryUnavailable')]: '0x2 0+1x30' },
+      given: {
+        [verdicts('unverifiable', 'registryUnavailable')]: '0x2 1x40',
+        [agent('pullwarden_pending_verdicts')]: '0x2 1x40',
+      },
       at: '25m',
       fires: [{ node: 'node-1', reason: 'registryUnavailable' }],
     },
     {
       when: 'one container could not be verified, and then could',
-      given: { [verdicts('unverifiable', 'registryUnavailable')]: '0x2 1x40' },
+      given: {
+        [verdicts('unverifiable', 'registryUnavailable')]: '0x2 1x40',
+        [agent('pullwarden_pending_verdicts')]: '0x2 1x3 0x40',
+      },
       at: '25m',
       fires: [],
     },
