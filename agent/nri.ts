@@ -33,6 +33,7 @@ export function connectNri(
     index: config.nriIndex,
     settings,
     createContainer: veto.createContainer,
+    createdAsPrepared: veto.createdAsPrepared,
     onInProgress,
     onInternalError: (error) => log.error({ err: error }, 'a container about to be created was not judged'),
     onConfigure: ({ runtimeName, runtimeVersion, requestTimeoutMs }) =>
@@ -50,6 +51,7 @@ export function connectNri(
       else log.info({ reason }, line);
     },
   });
+  veto.onPrepared(connection.letBy);
   return {
     connected: connection.connected,
     problem() {

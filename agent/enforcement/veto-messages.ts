@@ -1,7 +1,7 @@
 import type { NriFailure } from './nri/error.ts';
 import type { NriConfiguration } from './nri/messages.ts';
 import type { EnforcementSettings } from './plan.ts';
-import type { CreateRequest } from './veto.ts';
+import type { CreateRequest, PreparedContainer } from './veto-request.ts';
 
 /** What the NRI thread is started with. */
 export type VetoWorkerData = {
@@ -10,8 +10,8 @@ export type VetoWorkerData = {
   readonly settings: EnforcementSettings;
 };
 
-/** A container that is about to be created. */
-export type VetoQuestion = Omit<CreateRequest, 'deadlineMs'> & {
+/** What the main thread is asked. */
+export type VetoQuestion = CreateRequest & {
   readonly type: 'question';
   readonly number: number;
   /** When the thread answers by itself, in ms of {@link monotonicMs}. */
@@ -19,10 +19,18 @@ export type VetoQuestion = Omit<CreateRequest, 'deadlineMs'> & {
 };
 
 /** The answer to a question; undefined lets the container be created. */
-export type VetoAnswer = { readonly number: number; readonly refusal: string | undefined };
+export type VetoAnswer = {
+  readonly type: 'answer';
+  readonly number: number;
+  readonly refusal: string | undefined;
+};
+
+export type ToVetoWorker = VetoAnswer | (PreparedContainer & { readonly type: 'prepared' });
 
 export type FromVetoWorker =
   | VetoQuestion
+  /** Let by without a question. */
+  | (CreateRequest & { readonly type: 'createdAsPrepared' })
   | { readonly type: 'refusedInProgress' }
   | { readonly type: 'configured'; readonly configuration: NriConfiguration }
   | { readonly type: 'connected' }

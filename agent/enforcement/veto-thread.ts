@@ -7,10 +7,11 @@ import { ContainerRefused, type Veto } from './veto.ts';
 import {
   type FromVetoWorker,
   monotonicMs,
-  type VetoAnswer,
+  type ToVetoWorker,
   type VetoQuestion,
   type VetoWorkerData,
 } from './veto-messages.ts';
+import type { PreparedContainer } from './veto-request.ts';
 
 /** A thread that lived this long (ms) was a good one. */
 const GOOD_LIFE_MS = 10_000;
@@ -21,6 +22,8 @@ const MEMORY_LIMITS = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 4
 export type VetoThreadOptions = VetoWorkerData & {
   /** @throws ContainerRefused */
   readonly createContainer: Veto['createContainer'];
+  /** A container was created without a question, because `letBy` had told of it. */
+  readonly createdAsPrepared?: Veto['createdAsPrepared'];
   readonly onConfigure: (configuration: NriConfiguration) => void;
   /** The runtime asks before it creates a container from now on. */
   readonly onConnected: () => void;
@@ -36,6 +39,8 @@ export type VetoThreadOptions = VetoWorkerData & {
 
 export type VetoThread = {
   connected(): boolean;
+  /** The thread need not ask about this container. */
+  letBy(container: PreparedContainer): void;
   close(): Promise<void>;
 };
 
@@ -59,7 +64,7 @@ export function startVetoThread(options: VetoThreadOptions): VetoThread {
       if (!(error instanceof ContainerRefused)) return options.onInternalError(error);
       refusal = error.message;
     }
-    asking.postMessage({ number, refusal } satisfies VetoAnswer);
+    asking.postMessage({ type: 'answer', number, refusal } satisfies ToVetoWorker);
   }
 
   function open(): void {
@@ -73,6 +78,7 @@ export function startVetoThread(options: VetoThreadOptions): VetoThread {
     started.on('message', (message: FromVetoWorker) => {
       if (closed) return;
       if (message.type === 'question') void answer(started, message);
+      else if (message.type === 'createdAsPrepared') options.createdAsPrepared?.(message);
       else if (message.type === 'refusedInProgress') options.onInProgress();
       else if (message.type === 'configured') options.onConfigure(message.configuration);
       else if (message.type === 'connected') {
@@ -98,6 +104,9 @@ export function startVetoThread(options: VetoThreadOptions): VetoThread {
   open();
   return {
     connected: () => connected,
+    letBy(container) {
+      if (connected) worker?.postMessage({ type: 'prepared', ...container } satisfies ToVetoWorker);
+    },
     async close() {
       closed = true;
       connected = false;

@@ -2,7 +2,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { keepNriConnection } from './nri/nri-connection.ts';
 import { planVeto } from './plan-veto.ts';
 import { IN_PROGRESS, refusalText } from './refusal.ts';
-import { type FromVetoWorker, monotonicMs, type VetoAnswer, type VetoWorkerData } from './veto-messages.ts';
+import { type FromVetoWorker, monotonicMs, type ToVetoWorker, type VetoWorkerData } from './veto-messages.ts';
+import { createPreparedContainers } from './veto-prepared.ts';
+import type { CreateRequest } from './veto-request.ts';
 
 /**
  * The NRI connection in a thread of its own. The main thread commits to a disk that may be slow and parses what
@@ -12,21 +14,46 @@ import { type FromVetoWorker, monotonicMs, type VetoAnswer, type VetoWorkerData 
 
 /** Left of the runtime's patience for the way back to it. */
 const MARGIN_MS = 200;
-/** The names under which an NRI container carries what kubelet labels it with. */
-const CONTAINER_NAME_LABEL = 'io.kubernetes.container.name';
+/** The runtime goes on with the container at once; what is left to do here must not be in its way. */
+const TELL_AFTER_MS = 3;
 
 if (parentPort === null) throw new Error('this is a worker thread of the agent');
 const main = parentPort;
 // Only veto-thread.ts starts this thread, and this is the type of what it hands over.
 const { socketPath, index, settings } = workerData as VetoWorkerData;
 const asked = new Map<number, (refusal: string | undefined) => void>();
+const prepared = createPreparedContainers(() => performance.now());
 let questions = 0;
 
 function tell(message: FromVetoWorker): void {
   main.postMessage(message);
 }
 
-main.on('message', ({ number, refusal }: VetoAnswer) => asked.get(number)?.(refusal));
+/** Resolves with the main thread's refusal, or with one of its own when that comes too late. */
+function ask(request: CreateRequest, deadlineMs: number, ownAnswer: string | undefined): Promise<void> {
+  questions += 1;
+  const number = questions;
+  const patienceMs = Math.max(0, deadlineMs - MARGIN_MS - performance.now());
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      if (ownAnswer !== undefined) tell({ type: 'refusedInProgress' });
+      settle(ownAnswer);
+    }, patienceMs);
+    const settle = (refusal: string | undefined): void => {
+      clearTimeout(timer);
+      asked.delete(number);
+      if (refusal === undefined) resolve();
+      else reject(new Error(refusal));
+    };
+    asked.set(number, settle);
+    tell({ type: 'question', number, ...request, answerByMs: monotonicMs() + patienceMs });
+  });
+}
+
+main.on('message', (message: ToVetoWorker) => {
+  if (message.type === 'prepared') prepared.add(message);
+  else asked.get(message.number)?.(message.refusal);
+});
 
 keepNriConnection({
   socketPath,
@@ -36,33 +63,18 @@ keepNriConnection({
   onSynchronize: () => undefined,
   onConnected: () => tell({ type: 'connected' }),
   onDisconnected: ({ reason, message }) => tell({ type: 'disconnected', reason, message }),
-  async onCreateContainer({ namespace, name, uid }, container, { deadlineMs }) {
+  onCreateContainer(
+    { namespace, name, uid },
+    { id, podSandboxId, name: containerName, image },
+    { deadlineMs },
+  ) {
     const plan = planVeto(settings, { namespace, uid });
-    if (plan === 'letBy') return;
-    questions += 1;
-    const number = questions;
-    const patienceMs = Math.max(0, deadlineMs - MARGIN_MS - performance.now());
-    const refusal = await new Promise<string | undefined>((resolve) => {
-      const timer = setTimeout(() => {
-        if (plan === 'judgeOrRefuse') tell({ type: 'refusedInProgress' });
-        settle(plan === 'judgeOrRefuse' ? refusalText(IN_PROGRESS, '') : undefined);
-      }, patienceMs);
-      const settle = (answer: string | undefined): void => {
-        clearTimeout(timer);
-        asked.delete(number);
-        resolve(answer);
-      };
-      asked.set(number, settle);
-      tell({
-        type: 'question',
-        number,
-        id: container.id,
-        podSandboxId: container.podSandboxId,
-        pod: { namespace, name, uid },
-        containerName: container.labels[CONTAINER_NAME_LABEL] ?? container.name,
-        answerByMs: monotonicMs() + patienceMs,
-      });
-    });
-    if (refusal !== undefined) throw new Error(refusal);
+    if (plan === 'letBy') return undefined;
+    const request = { id, podSandboxId, pod: { namespace, name, uid }, containerName, image };
+    if (prepared.take(request)) {
+      queueMicrotask(() => setTimeout(tell, TELL_AFTER_MS, { type: 'createdAsPrepared', ...request }));
+      return undefined;
+    }
+    return ask(request, deadlineMs, plan === 'judgeOrRefuse' ? refusalText(IN_PROGRESS, '') : undefined);
   },
 });

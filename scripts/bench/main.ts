@@ -3,9 +3,11 @@ import { type Column, formatTable } from '../../agent/commands/output.ts';
 import { benchCheck, type CheckRow } from './check.ts';
 import { benchNode, NODE_BENCH } from './node.ts';
 import type { Spread } from './statistics.ts';
+import { benchVeto, type Quantiles } from './veto.ts';
+import type { Ratio } from './veto-ratio.ts';
 
 /** `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not for a test. */
-const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = { check, node };
+const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = { check, node, veto };
 
 const [name = '', ...flags] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
@@ -56,6 +58,44 @@ async function node(json: boolean): Promise<void> {
     { header: 'VALUE', value: ({ value }) => value },
   ];
   process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
+}
+
+async function veto(json: boolean): Promise<void> {
+  const figures = await benchVeto(progress);
+  const { pairs, withPlugin, without, createMedianRatio, createP99Ratio, plugin, questions, load } = figures;
+  if (json) {
+    const plain = {
+      pairs,
+      createMedianRatio: thousandths(createMedianRatio.value),
+      createP99Ratio: thousandths(createP99Ratio.value),
+      pluginMedianUs: round(plugin.median),
+      pluginP99Us: round(plugin.p99),
+    };
+    process.stdout.write(`${JSON.stringify(plain)}\n`);
+    return;
+  }
+  const quantilesText = ({ median, p90, p99 }: Quantiles, decimals: number): string =>
+    [median, p90, p99].map((value) => value.toFixed(decimals)).join(' / ');
+  const ratioText = ({ value, lowest, highest }: Ratio): string =>
+    `${value.toFixed(3)} (95 %: ${lowest.toFixed(3)}-${highest.toFixed(3)})`;
+  const rows = [
+    { figure: 'pairs', value: String(pairs) },
+    { figure: 'with the plugin, median / p90 / p99 ms', value: quantilesText(withPlugin, 2) },
+    { figure: 'without it, median / p90 / p99 ms', value: quantilesText(without, 2) },
+    { figure: 'ratio of the medians', value: ratioText(createMedianRatio) },
+    { figure: 'ratio of the p99', value: ratioText(createP99Ratio) },
+    { figure: `plugin, ${questions} questions, median / p90 / p99 µs`, value: quantilesText(plugin, 0) },
+    { figure: 'load average before / after', value: load.map((value) => value.toFixed(1)).join(' / ') },
+  ];
+  const columns: readonly Column<(typeof rows)[number]>[] = [
+    { header: 'CREATECONTAINER', value: ({ figure }) => figure },
+    { header: 'VALUE', value: ({ value }) => value },
+  ];
+  process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
+}
+
+function thousandths(value: number): number {
+  return Math.round(value * 1_000) / 1_000;
 }
 
 function progress(line: string): void {

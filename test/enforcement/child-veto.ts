@@ -1,16 +1,18 @@
 import type { Worker } from 'node:worker_threads';
 import { ContainerRefused } from '../../agent/enforcement/veto.ts';
+import type { PreparedContainer } from '../../agent/enforcement/veto-request.ts';
 import { startVetoThread } from '../../agent/enforcement/veto-thread.ts';
 
 /**
  * An agent's main thread that does nothing but refuse the containers of team-b, and that can be made busy:
- * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ crash: true }`. Tells what happens.
+ * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ letBy }`, `{ crash: true }`. Tells what
+ * happens.
  */
 const [socketPath = '', mode, onUnverifiable] = process.argv.slice(2);
 
 export type ChildTold =
   | { readonly told: 'connected' | 'inProgress' | 'busy' | 'idle' }
-  | { readonly told: 'asked'; readonly namespace: string }
+  | { readonly told: 'asked' | 'createdAsPrepared'; readonly namespace: string }
   | { readonly told: 'disconnected'; readonly reason: string; readonly message: string };
 
 const tell = (what: ChildTold): void => void process.send?.(what);
@@ -32,6 +34,7 @@ const thread = startVetoThread({
     tell({ told: 'asked', namespace: pod.namespace });
     if (pod.namespace === 'team-b') throw new ContainerRefused('pullwarden: not this one');
   },
+  createdAsPrepared: ({ pod }) => tell({ told: 'createdAsPrepared', namespace: pod.namespace }),
   onConfigure: () => undefined,
   onConnected: () => tell({ told: 'connected' }),
   onDisconnected: (reason, message) => tell({ told: 'disconnected', reason, message }),
@@ -41,11 +44,18 @@ const thread = startVetoThread({
   },
 });
 
-process.on('message', (order: { busyMs?: number; crash?: true; close?: true }) => {
+export type ChildOrder = {
+  readonly busyMs?: number;
+  readonly letBy?: PreparedContainer;
+  readonly crash?: true;
+  readonly close?: true;
+};
+
+process.on('message', ({ busyMs, letBy, crash, close }: ChildOrder) => {
+  if (letBy) thread.letBy(letBy);
   // What no answer looks like: the thread's own code throws.
-  if (order.crash) workers.at(-1)?.postMessage(null);
-  if (order.close) void thread.close().then(() => process.disconnect());
-  const { busyMs } = order;
+  if (crash) workers.at(-1)?.postMessage(null);
+  if (close) void thread.close().then(() => process.disconnect());
   if (busyMs === undefined) return;
   process.send?.({ told: 'busy' } satisfies ChildTold, () => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyMs);

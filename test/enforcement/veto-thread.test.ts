@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type LabNode, startNode } from '../../scripts/lab/node.ts';
 import { containerdVersions } from '../../scripts/lab/programs.ts';
 import { pushImage } from '../../scripts/lab/push.ts';
-import type { ChildTold } from './child-veto.ts';
+import type { ChildOrder, ChildTold } from './child-veto.ts';
 
 const child = fileURLToPath(new URL('./child-veto.ts', import.meta.url));
 const BUSY_MS = 5_000;
@@ -53,8 +53,15 @@ for (const { containerd, available, reason } of offers) {
         process,
         heard,
         count,
+        /** That the container of the pod that runs next was judged ahead. */
+        letByNext(namespace: string, imageNames = [image]) {
+          const pod = { namespace, name: `pod-${pods + 1}`, uid: `uid-${pods + 1}` };
+          process.send({
+            letBy: { pod, containerName: 'app', imageNames, forMs: 30_000 },
+          } satisfies ChildOrder);
+        },
         async makeBusy() {
-          process.send({ busyMs: BUSY_MS });
+          process.send({ busyMs: BUSY_MS } satisfies ChildOrder);
           await expect.poll(() => count('busy')).toBe(1);
         },
         idle: () => expect.poll(() => count('idle'), { timeout: 2 * BUSY_MS }).toBe(1),
@@ -62,7 +69,7 @@ for (const { containerd, available, reason } of offers) {
     }
 
     /** Runs a pod; gives why kubelet would say that it does not run, and how long it was waited for. */
-    async function run(namespace: string, uid = `uid-${pods}`) {
+    async function run(namespace: string, uid = `uid-${pods + 1}`) {
       pods += 1;
       const pod = {
         namespace,
@@ -105,6 +112,28 @@ for (const { containerd, available, reason } of offers) {
       expect(count('disconnected')).toBe(0);
       expect(count('inProgress')).toBe(1);
       // The question that nobody waits for any more is not judged late.
+      expect(heard.filter(({ told }) => told === 'asked')).toHaveLength(2);
+    });
+
+    it('lets by what was judged ahead without a question, also while the main thread is busy', async () => {
+      const { letByNext, makeBusy, idle, count, heard } = await agent();
+      letByNext('team-b');
+      // Would be refused, were it asked about.
+      expect((await run('team-b')).refusal).toBeUndefined();
+      await expect.poll(() => count('createdAsPrepared')).toBe(1);
+      letByNext('team-b');
+      await makeBusy();
+      const { refusal, tookMs } = await run('team-b');
+      expect(refusal).toBeUndefined();
+      expect(tookMs).toBeLessThan(1_000);
+      expect(count('idle')).toBe(0);
+      await idle();
+      await expect.poll(() => count('createdAsPrepared')).toBe(2);
+      expect(count('asked')).toBe(0);
+      // Good for one container each, and only for the content that was judged.
+      expect((await run('team-b')).refusal).toMatch(/not this one$/);
+      letByNext('team-b', ['another.example.com/team-a/app:v1']);
+      expect((await run('team-b')).refusal).toMatch(/not this one$/);
       expect(heard.filter(({ told }) => told === 'asked')).toHaveLength(2);
     });
 

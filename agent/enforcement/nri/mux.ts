@@ -88,10 +88,9 @@ export function createMux(options: MuxOptions): Mux {
     send(connectionId, bytes) {
       for (let at = 0; at < bytes.length; at += writeFrameBytes) {
         const payload = bytes.subarray(at, at + writeFrameBytes);
-        const frame = new Uint8Array(HEADER_BYTES + payload.length);
-        const frameView = new DataView(frame.buffer);
-        frameView.setUint32(0, connectionId);
-        frameView.setUint32(4, payload.length);
+        const frame = Buffer.alloc(HEADER_BYTES + payload.length);
+        frame.writeUInt32BE(connectionId, 0);
+        frame.writeUInt32BE(payload.length, 4);
         frame.set(payload, HEADER_BYTES);
         write(frame);
       }

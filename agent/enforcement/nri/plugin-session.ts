@@ -46,15 +46,15 @@ export type PluginCallbacks = {
   /** Everything that exists, once a connection; from now on every new container is asked about. Must not throw. */
   readonly onSynchronize: (pods: readonly NriPod[], containers: readonly NriContainer[]) => void;
   /**
-   * A container is about to be created. Resolve to let it be, reject to refuse it: kubelet shows the error's message
-   * (cut at 1,024 characters, on one line) as CreateContainerError and tries again. Not answered by the deadline,
-   * the runtime drops the plugin and creates the container.
+   * A container is about to be created. Return or resolve to let it be, throw or reject to refuse it: kubelet shows
+   * the error's message (cut at 1,024 characters, on one line) as CreateContainerError and tries again. Not answered by
+   * the deadline, the runtime drops the plugin and creates the container.
    */
   readonly onCreateContainer: (
     pod: NriPod,
     container: NriContainer,
     call: CreateContainerCall,
-  ) => Promise<void>;
+  ) => Promise<void> | undefined;
 };
 
 export type PluginSessionOptions = PluginCallbacks & {
@@ -113,18 +113,20 @@ export function createPluginSession(options: PluginSessionOptions): PluginSessio
     return encodeSynchronized(false);
   }
 
-  async function createContainer(payload: Uint8Array, call: Call): Promise<Uint8Array> {
+  function createContainer(payload: Uint8Array, call: Call): Uint8Array | Promise<Uint8Array> {
     const { pod, container } = decodeCreateContainer(payload);
     const deadlineMs = call.deadlineMs ?? performance.now() + requestTimeoutMs;
+    const about: CreateContainerCall = {
+      deadlineMs,
+      get signal() {
+        return call.signal;
+      },
+    };
     try {
-      await onCreateContainer(pod, container, { deadlineMs, signal: call.signal });
+      return onCreateContainer(pod, container, about)?.then(allow, refuse) ?? EMPTY;
     } catch (error) {
-      // Always Unknown: kubelet shows the code, and other codes mean other things to the runtime. Half of a character,
-      // which the cut may leave, would be no UTF-8.
-      const text = printable(refusal(error), MAX_REFUSAL).toWellFormed();
-      throw new TtrpcStatus(code.unknown, text, { cause: error });
+      return refuse(error);
     }
-    return EMPTY;
   }
 
   function shutDown(): Uint8Array {
@@ -184,8 +186,16 @@ export function createPluginSession(options: PluginSessionOptions): PluginSessio
   };
 }
 
-function refusal(error: unknown): string {
-  return error instanceof Error && error.message !== '' ? error.message : 'refused';
+function allow(): Uint8Array {
+  return EMPTY;
+}
+
+function refuse(error: unknown): never {
+  const refusal = error instanceof Error && error.message !== '' ? error.message : 'refused';
+  // Always Unknown: kubelet shows the code, and other codes mean other things to the runtime. Half of a character,
+  // which the cut may leave, would be no UTF-8.
+  const text = printable(refusal, MAX_REFUSAL).toWellFormed();
+  throw new TtrpcStatus(code.unknown, text, { cause: error });
 }
 
 function registrationError(error: unknown): NriError {

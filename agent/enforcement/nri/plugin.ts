@@ -6,6 +6,8 @@ import { createPluginSession, type PluginCallbacks } from './plugin-session.ts';
 /** Answers are tens of bytes: this much unread means that nobody reads. */
 const MAX_WRITE_BACKLOG_BYTES = 1024 * 1024;
 const READY_TIMEOUT_MS = 30_000;
+/** A question is some KiB long. */
+const READ_BYTES = 64 * 1024;
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
 const INDEX = /^[0-9]{2}$/;
 
@@ -47,7 +49,21 @@ export function connectPlugin(options: PluginOptions): Plugin {
   prepareDecoders();
   let isConnected = false;
   let isOver = false;
-  const socket = connect({ path: socketPath });
+  const socket = connect({
+    path: socketPath,
+    onread: { buffer: Buffer.alloc(READ_BYTES), callback: receive },
+  });
+
+  /** The buffer is used again for what comes next: nothing of it is kept. */
+  function receive(length: number, buffer: Uint8Array): boolean {
+    if (isOver) return false;
+    try {
+      session.receive(buffer.subarray(0, length));
+    } catch (error) {
+      fail(error);
+    }
+    return !isOver;
+  }
 
   function finish(error: NriError): void {
     if (isOver) return;
@@ -87,14 +103,6 @@ export function connectPlugin(options: PluginOptions): Plugin {
   socket.on('connect', () => {
     isConnected = true;
     session.register().catch(fail);
-  });
-  socket.on('data', (bytes) => {
-    if (isOver) return;
-    try {
-      session.receive(bytes);
-    } catch (error) {
-      fail(error);
-    }
   });
   socket.on('end', () => fail(session.end()));
   socket.on('close', () => fail(session.end()));

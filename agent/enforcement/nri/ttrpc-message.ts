@@ -25,12 +25,11 @@ export function encodeMessage(message: TtrpcMessage): Uint8Array {
   if (data.length > MAX_DATA_BYTES) {
     throw new NriError('messageTooLarge', `a message of ${data.length} bytes cannot be sent`);
   }
-  const bytes = new Uint8Array(HEADER_BYTES + data.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, data.length);
-  view.setUint32(4, streamId);
-  view.setUint8(8, type);
-  view.setUint8(9, flags);
+  const bytes = Buffer.alloc(HEADER_BYTES + data.length);
+  bytes.writeUInt32BE(data.length, 0);
+  bytes.writeUInt32BE(streamId, 4);
+  bytes.writeUInt8(type, 8);
+  bytes.writeUInt8(flags, 9);
   bytes.set(data, HEADER_BYTES);
   return bytes;
 }

@@ -53,7 +53,14 @@ export type TtrpcServer = {
   pending(): number;
 };
 
-type Pending = { readonly abort: AbortController; readonly bytes: number; timer: NodeJS.Timeout | undefined };
+type Pending = {
+  readonly bytes: number;
+  /** Made when a handler looks at the signal: most answer without. */
+  abort: AbortController | undefined;
+  /** Why nobody waits for the answer any more. */
+  over: Error | undefined;
+  timer: NodeJS.Timeout | undefined;
+};
 
 /** The serving side of one ttrpc connection; unary calls only. */
 export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
@@ -83,8 +90,7 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
   }
 
   function begin({ streamId, data }: TtrpcMessage): void {
-    const abort = new AbortController();
-    const entry: Pending = { abort, bytes: data.length, timer: undefined };
+    const entry: Pending = { bytes: data.length, abort: undefined, over: undefined, timer: undefined };
     pending.set(streamId, entry);
     pendingBytes += entry.bytes;
     try {
@@ -93,7 +99,14 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
       const timeoutMs = timeoutNano / NANOS_PER_MS;
       const deadlineMs = timeoutNano === 0 ? undefined : performance.now() + timeoutMs;
       if (timeoutNano < 0) throw deadlineExceeded();
-      const answer = handler(payload, { deadlineMs, signal: abort.signal });
+      const answer = handler(payload, {
+        deadlineMs,
+        get signal() {
+          entry.abort ??= new AbortController();
+          if (entry.over) entry.abort.abort(entry.over);
+          return entry.abort.signal;
+        },
+      });
       if (answer instanceof Uint8Array) {
         settle(streamId, answer);
         return;
@@ -106,7 +119,7 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
       // An answer of its own at the deadline, so that a handler that never ends holds no place for ever.
       const expire = () => {
         settle(streamId, deadlineExceeded());
-        abort.abort(deadlineExceeded());
+        abandon(entry, deadlineExceeded());
       };
       entry.timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS));
     } catch (error) {
@@ -140,16 +153,25 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
       const unanswered = [...pending.values()];
       pending.clear();
       pendingBytes = 0;
-      for (const { abort, timer } of unanswered) {
-        clearTimeout(timer);
-        abort.abort(reason);
+      for (const entry of unanswered) {
+        clearTimeout(entry.timer);
+        abandon(entry, reason);
       }
     },
     pending: () => pending.size,
   };
 }
 
+function abandon(entry: Pending, reason: Error): void {
+  entry.over = reason;
+  entry.abort?.abort(reason);
+}
+
+/** Most answers are this one: encoded once. */
+const emptyResponse = encodeResponse(new Uint8Array(0));
+
 function envelope(answer: Uint8Array | TtrpcStatus): Uint8Array {
+  if (answer instanceof Uint8Array && answer.length === 0) return emptyResponse;
   const data = answer instanceof TtrpcStatus ? encodeError(answer) : encodeResponse(answer);
   if (data.length <= MAX_DATA_BYTES) return data;
   return encodeError(new TtrpcStatus(code.resourceExhausted, `an answer of ${data.length} bytes`));

@@ -15,8 +15,6 @@ const pod = {
   name: 'web',
   uid: 'uid-1',
   namespace: 'team-a',
-  labels: { app: 'web' },
-  annotations: { note: 'hello' },
 };
 const container = {
   id: 'container-1',
@@ -43,13 +41,30 @@ describe('NRI messages', () => {
       pid: 4,
     };
     const request = message('CreateContainerRequest', {
-      pod: { ...pod, runtimeHandler: 'runc' },
+      pod: { ...pod, labels: { app: 'web' }, annotations: { note: 'hello' }, runtimeHandler: 'runc' },
       container: whole,
     });
     expect(decodeCreateContainer(request)).toEqual({
       pod,
-      container: { ...container, state: 'unknown', image: 'registry.example/team-a/app:1' },
+      container: {
+        id: 'container-1',
+        podSandboxId: 'sandbox-1',
+        name: 'main',
+        state: 'unknown',
+        image: 'registry.example/team-a/app:1',
+      },
     });
+  });
+
+  it('name the container as kubelet labels it, else as the runtime does', () => {
+    const nameOf = (more: object) =>
+      decodeCreateContainer(message('CreateContainerRequest', { pod, container: { ...container, ...more } }))
+        .container.name;
+    expect(nameOf({ name: 'k8s_main_web_team-a_uid-1_0' })).toBe('main');
+    expect(nameOf({ name: 'other', labels: {} })).toBe('other');
+    expect(nameOf({ name: 'other', labels: { 'io.kubernetes.container.name': '' } })).toBe('other');
+    const long = { 'io.kubernetes.container.name.': 'longer', 'io.kubernetes.container.nam': 'shorter' };
+    expect(nameOf({ name: 'other', labels: long })).toBe('other');
   });
 
   it('name the image by its field, by the annotation of containerd or by that of CRI-O, or not at all', () => {
@@ -83,16 +98,51 @@ describe('NRI messages', () => {
   });
 
   it('may hold any key in labels, also those that mean something to JavaScript', () => {
-    const labels = { constructor: 'a', toString: 'b', 'constructor.prototype': 'c' };
-    const request = message('CreateContainerRequest', { pod: { ...pod, labels }, container });
-    expect(decodeCreateContainer(request).pod.labels).toEqual(labels);
-    const named = message('CreateContainerRequest', {
-      pod: { ...pod, labels: { protoname: 'x' } },
-      container,
-    });
-    const evil = Buffer.from(named).toString('latin1').replace('protoname', '__proto__');
-    const { pod: decoded } = decodeCreateContainer(Buffer.from(evil, 'latin1'));
-    expect(Object.getPrototypeOf(decoded.labels)).toBe(Object.prototype);
+    const labels = {
+      constructor: 'a',
+      toString: 'b',
+      protoname: 'c',
+      'io.kubernetes.container.name': 'main',
+    };
+    const request = message('CreateContainerRequest', { pod, container: { ...container, labels } });
+    const evil = Buffer.from(request).toString('latin1').replace('protoname', '__proto__');
+    expect(decodeCreateContainer(Buffer.from(evil, 'latin1')).container.name).toBe('main');
+  });
+
+  it('may hold the fields of a label in any order, twice, or not at all, as protobuf has it', () => {
+    const key = Buffer.from('\x0a\x1cio.kubernetes.container.name', 'latin1');
+    const value = (text: string) => Buffer.concat([Buffer.from([0x12, text.length]), Buffer.from(text)]);
+    const field = (tag: number, bytes: Buffer) => Buffer.concat([Buffer.from([tag, bytes.length]), bytes]);
+    const id = field(0x0a, Buffer.from('container-1'));
+    const name = field(0x1a, Buffer.from('other'));
+    const nameWith = (...entries: Buffer[]) => {
+      const labels = entries.map((entry) => field(0x2a, entry));
+      const bytes = field(0x12, Buffer.concat([id, name, ...labels]));
+      return decodeCreateContainer(Buffer.concat([message('CreateContainerRequest', { pod }), bytes]))
+        .container.name;
+    };
+    expect(nameWith(Buffer.concat([value('first'), key]))).toBe('first');
+    expect(nameWith(Buffer.concat([key, value('first'), value('last')]))).toBe('last');
+    expect(nameWith(Buffer.concat([key, value('first')]), Buffer.concat([key, value('last')]))).toBe('last');
+    expect(nameWith(key)).toBe('other');
+    expect(nameWith(value('nobody`s'), Buffer.alloc(0))).toBe('other');
+  });
+
+  it('are refused when a length in them reaches beyond what it is in', () => {
+    const reach = [
+      // A pod of 4 bytes whose id of 5 goes on into what follows.
+      '0a04 0a057369 1205 0a0363617400',
+      // The same where nothing follows.
+      '0a04 0a057369',
+      // A label of 2 bytes whose key of 9 goes on into the rest of the container.
+      '0a04 0a027031 1215 0a0163 2a020a09 1a0c6f746865726f746865726f74',
+      // A pod that is longer than the whole request.
+      '0a7f 0a027031',
+    ];
+    for (const hex of reach)
+      expect(failureOf(() => decodeCreateContainer(Buffer.from(hex.replaceAll(' ', ''), 'hex')))).toBe(
+        'malformed',
+      );
   });
 
   it('say what the runtime is and how long it waits; older ones do not say', () => {

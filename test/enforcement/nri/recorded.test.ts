@@ -143,7 +143,6 @@ describe.each(recordedVersions)('a session recorded from containerd %s', (versio
     for (const { pod, container } of created) {
       expect(container.podSandboxId).toBe(pod.id);
       expect(container.image).toMatch(/^127\.0\.0\.1:\d+\/team-a\/app:v1$/);
-      expect(container.labels['io.kubernetes.pod.name']).toBe(pod.name);
     }
     const parts = payloadsOf(session, 'Synchronize').map((payload) => decodeSynchronize(payload, 100));
     const [nothing, everything] = parts;

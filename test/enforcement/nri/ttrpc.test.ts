@@ -16,6 +16,7 @@ import {
   RESPONSE,
 } from '../../../agent/enforcement/nri/ttrpc-message.ts';
 import {
+  type Call,
   createTtrpcServer,
   type TtrpcServerOptions,
   type UnaryHandler,
@@ -131,6 +132,24 @@ describe('a ttrpc server', () => {
     call?.answer('too late');
     await sleep(0);
     expect(answers.get(1)).toBe('4: context deadline exceeded');
+  });
+
+  it('tells it also to a handler that only looks when it is too late', async () => {
+    const calls: Call[] = [];
+    const { server } = serve({
+      Slow(_payload, call) {
+        calls.push(call);
+        return new Promise(() => {});
+      },
+    });
+    server.receive(request(1, 'Slow', { timeoutNano: 5_000_000 }));
+    server.receive(request(3, 'Slow'));
+    await sleep(20);
+    server.close();
+    expect(calls.map(({ signal }) => [signal.aborted, signal.reason.name])).toEqual([
+      [true, 'TtrpcStatus'],
+      [true, 'NriError'],
+    ]);
   });
 
   it('does not abort what a handler may go on with after it refused', async () => {
