@@ -1,12 +1,10 @@
 import type { Config } from '../config.ts';
 import type { Finding } from './doctor/finding.ts';
+import { checkNri } from './doctor/nri.ts';
 import { checkPods } from './doctor/pods.ts';
-import { checkNri, checkRuntime } from './doctor/runtime.ts';
+import { checkRuntime } from './doctor/runtime.ts';
 import { checkState } from './doctor/state.ts';
 import { type Column, type OutputFormat, type Print, printOutput } from './output.ts';
-
-/** Where runtimes put the socket of NRI unless they are told otherwise (containerd/nri, DefaultSocketPath). */
-const NRI_SOCKET = '/var/run/nri/nri.sock';
 
 const columns: readonly Column<Finding>[] = [
   { header: 'STATUS', value: (finding) => finding.status },
@@ -23,16 +21,16 @@ const columns: readonly Column<Finding>[] = [
  * agent from its work, 0 otherwise, warnings included.
  */
 export async function runDoctor(
-  config: Pick<Config, 'runtimeEndpoint' | 'stateDir' | 'podsDirectory' | 'kubeconfig' | 'nodeName'>,
-  {
-    output,
-    print,
-    nriSocket = NRI_SOCKET,
-  }: { readonly output: OutputFormat; readonly print: Print; readonly nriSocket?: string },
+  config: Pick<
+    Config,
+    'runtimeEndpoint' | 'stateDir' | 'podsDirectory' | 'kubeconfig' | 'nodeName' | 'enforcement' | 'nriSocket'
+  >,
+  { output, print }: { readonly output: OutputFormat; readonly print: Print },
 ): Promise<number> {
+  const runtime = await checkRuntime(config.runtimeEndpoint);
   const findings = [
-    ...(await checkRuntime(config.runtimeEndpoint)),
-    checkNri(nriSocket),
+    ...runtime.findings,
+    ...(await checkNri(config, runtime.version)),
     ...checkState(config.stateDir, Date.now()),
     await checkPods(config),
   ];

@@ -97,7 +97,7 @@ export const OPTIONS = {
     default: 'auto',
     description:
       'how `enforce` does it: `stop` after a container was created, `veto` before it is (through NRI, with stop behind it), `auto` veto where the NRI socket is there',
-    commands: ['agent'],
+    commands: ['agent', 'doctor'],
   },
   nriSocket: {
     type: path,

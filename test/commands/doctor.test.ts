@@ -1,4 +1,6 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status as grpc } from '@grpc/grpc-js';
@@ -34,15 +36,20 @@ afterEach(() => {
   rmSync(podsDirectory, { recursive: true });
 });
 
-const noCluster = { kubeconfig: undefined, nodeName: 'node-a' };
+const elsewhere = {
+  kubeconfig: undefined,
+  nodeName: 'node-a',
+  enforcement: 'auto',
+  nriSocket: '/nowhere/nri.sock',
+} as const;
 
 async function examine(
-  config: { runtimeEndpoint?: string; stateDir?: string; podsDirectory?: string | undefined } = {},
+  config: Partial<Parameters<typeof runDoctor>[0]> = {},
 ): Promise<{ exitCode: number; findings: Map<string, Finding> }> {
   let text = '';
   const exitCode = await runDoctor(
-    { runtimeEndpoint: runtime.socketPath, stateDir: state.stateDir, podsDirectory, ...noCluster, ...config },
-    { output: 'json', print: (part) => (text += part), nriSocket: '/nowhere/nri.sock' },
+    { runtimeEndpoint: runtime.socketPath, stateDir: state.stateDir, podsDirectory, ...elsewhere, ...config },
+    { output: 'json', print: (part) => (text += part) },
   );
   const findings: Finding[] = JSON.parse(text);
   return { exitCode, findings: new Map(findings.map((finding) => [finding.check, finding])) };
@@ -92,6 +99,94 @@ describe('doctor and the runtime', () => {
     const { exitCode, findings } = await examine();
     expect(exitCode).toBe(1);
     expect(findings.get('runtime')).toMatchObject({ status: 'failure' });
+  });
+});
+
+describe('doctor and NRI', () => {
+  let nriSocket = '';
+  let nri: Server | undefined;
+
+  beforeEach(() => {
+    nriSocket = join(podsDirectory, 'nri.sock');
+  });
+
+  afterEach(() => {
+    nri?.close();
+    nri = undefined;
+  });
+
+  async function listen(): Promise<void> {
+    nri = createServer((socket) => socket.destroy()).listen(nriSocket);
+    await once(nri, 'listening');
+  }
+
+  function runtimeIs(runtimeName: string, runtimeVersion: string): void {
+    const version = { version: '0.1.0', runtimeName, runtimeVersion, runtimeApiVersion: 'v1' };
+    runtime.answers = { ...runtime.answers, Version: () => version };
+  }
+
+  it.each([
+    ['containerd', '1.6.20~ds1', 'containerd 1.7 or newer has NRI'],
+    [
+      'containerd',
+      '1.7.24~ds1',
+      'off by default in containerd 1.7: in its config.toml set disable = false in [plugins."io.containerd.nri.v1.nri"]',
+    ],
+    ['containerd', 'v2.1.9', 'that config.toml does not say disable = true'],
+    ['cri-o', '1.35.0', 'enable_nri = true in [crio.nri]'],
+    ['other', '1', "switch NRI on in the runtime's configuration"],
+  ])('says how to switch it on in %s %s', async (name, version, advice) => {
+    runtimeIs(name, version);
+    const { exitCode, findings } = await examine({ nriSocket });
+    expect(findings.get('nri')).toMatchObject({ status: 'warning', detail: `no socket at ${nriSocket}` });
+    expect(findings.get('nri')?.advice).toContain(advice);
+    expect(findings.get('nri')?.advice).toContain('stopped right after they were created');
+    expect(exitCode).toBe(0);
+  });
+
+  it('tells a socket that nobody serves any more from one that answers', async () => {
+    await listen();
+    expect((await examine({ nriSocket })).findings.get('nri')).toMatchObject({ status: 'ok' });
+    // A runtime that was killed leaves its socket behind.
+    renameSync(nriSocket, `${nriSocket}.left`);
+    nri?.close();
+    const { findings } = await examine({ nriSocket: `${nriSocket}.left` });
+    expect(findings.get('nri')).toMatchObject({ status: 'warning' });
+    expect(findings.get('nri')?.detail).toContain('nobody answers');
+  });
+
+  it('says how to require the plugin, and what that costs, where the runtime can', async () => {
+    await listen();
+    runtimeIs('containerd', '2.1.9');
+    const before = (await examine({ nriSocket })).findings.get('nri required');
+    expect(before?.detail).toContain('containerd 2.2 and newer can require the plugin');
+    runtimeIs('containerd', 'v2.2.0');
+    const { detail = '' } = (await examine({ nriSocket })).findings.get('nri required') ?? {};
+    for (const part of [
+      'required_plugins = ["pullwarden"]',
+      'tolerate_missing_plugins_annotation',
+      'without the agent nothing else starts on the node',
+    ]) {
+      expect(detail).toContain(part);
+    }
+  });
+
+  it.each([
+    ['1.7.25', true],
+    ['1.7.26', false],
+    ['v2.0.2', true],
+    ['v2.0.3', false],
+    ['2.1.9', false],
+  ])('warns of a containerd that does not ask while a plugin registers: %s, %s', async (version, isRacy) => {
+    await listen();
+    runtimeIs('containerd', version);
+    const { findings } = await examine({ nriSocket });
+    expect(findings.get('nri registration')?.status).toBe(isRacy ? 'warning' : undefined);
+  });
+
+  it('does not look for it where it is not used', async () => {
+    const { findings } = await examine({ enforcement: 'stop' });
+    expect(findings.get('nri')).toMatchObject({ status: 'ok', detail: 'not used: --enforcement stop' });
   });
 });
 

@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs';
 import { type CriClient, createCriClient } from '../../runtime/cri-client.ts';
 import { EndpointError, type EndpointFailure, findRuntimeSocket } from '../../runtime/endpoint.ts';
+import type { RuntimeVersion } from '../../runtime/runtime.ts';
 import { type Finding, failure, messageOf, ok, warning } from './finding.ts';
 
 const CALL_TIMEOUT_MS = 5_000;
@@ -17,38 +17,33 @@ const ENDPOINT_ADVICE: Record<EndpointFailure, string> = {
   invalid: 'give --runtime-endpoint as unix:///path',
 };
 
+export type RuntimeFindings = {
+  readonly findings: readonly Finding[];
+  /** What the runtime says it is; undefined when it does not answer. */
+  readonly version: RuntimeVersion | undefined;
+};
+
 /** Socket, version and events of the container runtime. */
-export async function checkRuntime(endpoint: string | undefined): Promise<Finding[]> {
+export async function checkRuntime(endpoint: string | undefined): Promise<RuntimeFindings> {
   let socketPath: string;
   try {
     socketPath = findRuntimeSocket(endpoint);
   } catch (error) {
     const advice = error instanceof EndpointError ? ENDPOINT_ADVICE[error.reason] : '';
-    return [failure('runtime socket', messageOf(error), advice)];
+    return { findings: [failure('runtime socket', messageOf(error), advice)], version: undefined };
   }
   const socket = ok('runtime socket', socketPath);
   const client = createCriClient({ socketPath, callTimeoutMs: CALL_TIMEOUT_MS });
   try {
-    const { name, version, apiVersion } = await client.version();
-    return [socket, ok('runtime', `${name} ${version}, CRI ${apiVersion}`), await checkEvents(client)];
+    const version = await client.version();
+    const runtime = ok('runtime', `${version.name} ${version.version}, CRI ${version.apiVersion}`);
+    return { findings: [socket, runtime, await checkEvents(client)], version };
   } catch (error) {
     const advice = 'see whether the runtime runs, its CRI plugin is on, and this is its socket';
-    return [socket, failure('runtime', messageOf(error), advice)];
+    return { findings: [socket, failure('runtime', messageOf(error), advice)], version: undefined };
   } finally {
     client.close();
   }
-}
-
-/** A veto before a container exists needs the runtime's NRI; without it containers are stopped after they began. */
-export function checkNri(socketPath: string): Finding {
-  const isSocket = statSync(socketPath, { throwIfNoEntry: false })?.isSocket() ?? false;
-  return isSocket
-    ? ok('nri', `${socketPath} is there`)
-    : warning(
-        'nri',
-        `no socket at ${socketPath}`,
-        'nothing has to be done: denied containers are stopped right after they were created; a veto before that would need NRI',
-      );
 }
 
 function checkEvents(client: Pick<CriClient, 'subscribe'>): Promise<Finding> {

@@ -101,7 +101,7 @@ function checkSpace(stateDir: string): Finding {
     const { bavail, bsize } = statfsSync(nearestExisting(stateDir));
     const free = bavail * bsize;
     const detail = `${Math.floor(free / MEBIBYTE)} MiB free`;
-    const advice = 'free some space: on a full disk records are kept in memory only';
+    const advice = 'free some space: on a full disk what is new is kept in memory only';
     if (free < NO_SPACE_BYTES) return failure('free space', detail, advice);
     return free < LOW_SPACE_BYTES ? warning('free space', detail, advice) : ok('free space', detail);
   } catch (error) {
