@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import PQueue from 'p-queue';
 import { imageIdKey } from '../image/image-id.ts';
 import { type RecordStore, RecordStoreError } from '../records/store.ts';
@@ -16,6 +17,10 @@ export type RepullAnswer =
 
 /** A tenant's secrets may hold thousands; each refusal of a wrong password costs the registry up to 24 requests. */
 const MAX_CREDENTIALS = 20;
+
+/** An outage ends by itself, other than a refusal: asked again no later than this, so that it is noticed. */
+const MAX_UNAVAILABLE_MS = 30_000;
+const MAX_REGISTRIES = 1_000;
 
 type NotGranted = Exclude<RepullAnswer, { answer: 'granted' }>;
 
@@ -56,13 +61,14 @@ export function createRepuller(options: RepullerOptions): Repuller {
   const backoff = createBackoff<NotGranted>();
   const inFlight = new Map<string, Promise<RepullAnswer>>();
   const queues = new Map<string, PQueue>();
+  /** When each registry last granted or refused something. */
+  const lastWord = new LRUCache<string, number>({ max: MAX_REGISTRIES });
 
   async function inQueueOf(
-    name: Name,
+    registry: string,
     urgent: boolean,
     ask: () => Promise<RepullAnswer>,
   ): Promise<RepullAnswer> {
-    const registry = name.repository.slice(0, name.repository.indexOf('/'));
     const queue = queues.get(registry) ?? new PQueue({ concurrency: options.maxParallelPulls });
     queues.set(registry, queue);
     try {
@@ -102,7 +108,7 @@ export function createRepuller(options: RepullerOptions): Repuller {
     const key = JSON.stringify([request.name.pulls, request.name.tag, credential?.secret.credentialHash]);
     const running = inFlight.get(key);
     if (running) return running;
-    const asking = inQueueOf(request.name, request.urgent, () =>
+    const asking = inQueueOf(registryOf(request.name), request.urgent, () =>
       askRegistry(request.name, credential),
     ).finally(() => inFlight.delete(key));
     inFlight.set(key, asking);
@@ -143,7 +149,16 @@ export function createRepuller(options: RepullerOptions): Repuller {
     }
   }
 
+  /** An answer that still counts; that the registry was unavailable does not once it has answered anybody. */
+  function heldAnswer(key: string, registry: string): NotGranted | undefined {
+    const held = backoff.held(key, now());
+    if (held === undefined) return undefined;
+    const isOver = isOutage(held.outcome) && (lastWord.get(registry) ?? -Infinity) > held.since;
+    return isOver ? undefined : held.outcome;
+  }
+
   return async (request) => {
+    const registry = registryOf(request.name);
     const attempts =
       request.credentials.length > 0 ? request.credentials.slice(0, MAX_CREDENTIALS) : [undefined];
     const notGranted: NotGranted[] = [];
@@ -153,15 +168,18 @@ export function createRepuller(options: RepullerOptions): Repuller {
         request.name.repository,
         credential?.secret.credentialHash,
       ]);
-      const held = backoff.held(key, now());
-      const answer = held ? held.outcome : await askAndRecord(request, credential);
+      const held = heldAnswer(key, registry);
+      const answer = held ?? (await askAndRecord(request, credential));
+      if (held === undefined && answer.answer !== 'unverifiable') lastWord.set(registry, now());
       if (answer.answer === 'granted') {
         backoff.succeeded(key);
         return answer;
       }
       // Of several that shared one pull, only the first makes the delay longer.
-      const first = held === undefined && backoff.held(key, now()) === undefined;
-      if (first && isTheRegistrysWord(answer)) backoff.failed(key, answer, now());
+      const first = held === undefined && heldAnswer(key, registry) === undefined;
+      if (first && isTheRegistrysWord(answer)) {
+        backoff.failed(key, answer, now(), isOutage(answer) ? MAX_UNAVAILABLE_MS : undefined);
+      }
       notGranted.push(answer);
     }
     // A credential that could not be tried might have been granted: only when all were refused is it a refusal.
@@ -180,6 +198,14 @@ const tooManyCredentials: NotGranted = {
 /** A runtime that was away says nothing about the credential: ask as soon as it is back. */
 function isTheRegistrysWord(answer: NotGranted): boolean {
   return answer.answer === 'refused' || answer.reason !== 'runtimeUnavailable';
+}
+
+function isOutage(answer: NotGranted): boolean {
+  return answer.answer === 'unverifiable' && answer.reason === 'registryUnavailable';
+}
+
+function registryOf(name: Name): string {
+  return name.repository.slice(0, name.repository.indexOf('/'));
 }
 
 function credentialsOf(credential: PodCredential | undefined): ImagePullCredentials {

@@ -23,6 +23,13 @@ describe('the backoff of a question that was not granted', () => {
     expect(delays).toEqual([10, 20, 40, 80, 160, 300, 300, 300]);
   });
 
+  it('doubles to the limit that it is given, and a row with another limit begins anew', () => {
+    const backoff = createBackoff<typeof refused>();
+    const delays = [0, 1, 2, 3].map((now) => backoff.failed('q', refused, now, 30_000).delayMs);
+    expect(delays).toEqual([10_000, 20_000, 30_000, 30_000]);
+    expect(backoff.failed('q', refused, 4).delayMs).toBe(10_000);
+  });
+
   it('begins anew after a success, and after a long silence', () => {
     const backoff = createBackoff<typeof refused>();
     backoff.failed('q', refused, 0);

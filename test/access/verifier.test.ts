@@ -406,6 +406,19 @@ describe('what cannot be told', () => {
     expect(await ask(verifier)).toBe('allowed repullSucceeded');
   });
 
+  it('a registry that was down is asked again within 30 s however long it was, and at once when it answered anybody', async () => {
+    let isDown = true;
+    const verifier = verifierOf({ registry: (...question) => (isDown ? down : private_(...question)) });
+    for (clock of [0, 10_000, 30_000, 60_000])
+      expect(await ask(verifier)).toBe('unverifiable registryUnavailable');
+    expect(pulls).toHaveLength(4);
+    isDown = false;
+    clock = 89_999;
+    expect(await ask(verifier)).toBe('unverifiable registryUnavailable');
+    expect(await ask(verifier, teamC)).toBe('denied registryRefused');
+    expect(await ask(verifier)).toBe('allowed repullSucceeded');
+  });
+
   it('an image that is no longer there is not pulled', async () => {
     expect(await ask(verifierOf({ images: [] }))).toBe('unverifiable imageNotPresent');
     expect(pulls).toEqual([]);

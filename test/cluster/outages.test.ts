@@ -129,21 +129,23 @@ describe('a node whose parts go away and come back while pods come and go', { ti
   });
 
   it('has counted every verdict once, and what was done about each that did not allow', async () => {
-    const lines = scene.agent().verdicts();
-    const { body } = await scene.agent().get('/metrics');
-    const counted = (name: string, labels = ''): number =>
-      [...body.matchAll(new RegExp(`^pullwarden_${name}\\{[^}]*${labels}[^}]*\\} (\\d+)$`, 'gm'))]
-        .map(([, value]) => Number(value))
-        .reduce((a, b) => a + b, 0);
-    for (const verdict of ['allowed', 'denied', 'unverifiable'] as const) {
-      expect(counted('verdicts_total', `verdict="${verdict}"`)).toBe(
-        lines.filter((line) => line.verdict === verdict).length,
-      );
-    }
-    // A stop that failed, because the runtime was away, is counted again once it succeeded.
-    const settled = 'outcome="(?:refused|stopped|alreadyExited|gone|notStarted|ranBefore)"';
-    const notAllowed = lines.filter(({ verdict }) => verdict !== 'allowed').length;
-    expect(counted('enforcements_total', settled)).toBe(notAllowed);
+    await vi.waitFor(async () => {
+      const { body } = await scene.agent().get('/metrics');
+      const lines = scene.agent().verdicts();
+      const counted = (name: string, labels = ''): number =>
+        [...body.matchAll(new RegExp(`^pullwarden_${name}\\{[^}]*${labels}[^}]*\\} (\\d+)$`, 'gm'))]
+          .map(([, value]) => Number(value))
+          .reduce((a, b) => a + b, 0);
+      for (const verdict of ['allowed', 'denied', 'unverifiable'] as const) {
+        expect(counted('verdicts_total', `verdict="${verdict}"`)).toBe(
+          lines.filter((line) => line.verdict === verdict).length,
+        );
+      }
+      // A stop that failed, because the runtime was away, is counted again once it succeeded.
+      const settled = 'outcome="(?:refused|stopped|alreadyExited|gone|notStarted|ranBefore)"';
+      const notAllowed = lines.filter(({ verdict }) => verdict !== 'allowed').length;
+      expect(counted('enforcements_total', settled)).toBe(notAllowed);
+    }, 15_000);
     expect(removed).toBeGreaterThan(30);
     expect(scene.agent().log()).not.toMatch(/"level":"fatal"|internalError/);
   });

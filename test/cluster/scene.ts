@@ -161,7 +161,7 @@ export async function openClusterScene(
       };
     },
     async verdict(pod, fits, container = 'app') {
-      const deadline = Date.now() + 30_000;
+      const deadline = Date.now() + 45_000;
       for (;;) {
         const said = saidOf(agent(), pod, container);
         const found = said.findLast(fits);
