@@ -1,9 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import PQueue from 'p-queue';
-import { z } from 'zod';
 import { type ApiServer, startApiServer } from '../../test/cluster/api-server/api-server.ts';
 import { CriError } from '../lab/cri.ts';
 import { ContainerNotStarted } from '../lab/kubelet.ts';
@@ -11,6 +8,7 @@ import { type LabNode, startNode } from '../lab/node.ts';
 import type { PodSpec } from '../lab/pod.ts';
 import { pushImage } from '../lab/push.ts';
 import { type AgentProcess, startAgent } from '../story/agent-process.ts';
+import { programOfImage } from './program-of-image.ts';
 
 /** A node with a real containerd, a registry, a test API server and the agent as it is shipped. */
 export type BusyNode = {
@@ -137,12 +135,4 @@ function podObject(n: number, image: string, allowed: boolean) {
       containers: [{ name: 'app', image, imagePullPolicy: 'IfNotPresent', env: environment }],
     },
   };
-}
-
-/** Node's flags and the agent's entry point, as the image has them. */
-function programOfImage(): readonly string[] {
-  const repository = fileURLToPath(new URL('../../', import.meta.url));
-  const text = /^ENTRYPOINT (.*)$/m.exec(readFileSync(join(repository, 'Dockerfile'), 'utf8'))?.[1] ?? '[]';
-  const [, ...args] = z.array(z.string()).parse(JSON.parse(text));
-  return args.map((arg) => arg.replace(/^\/opt\/pullwarden\//, repository));
 }

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { ApiServer } from '../../test/cluster/api-server/api-server.ts';
 import { type LabNode, startNode } from '../lab/node.ts';
 import type { PodSpec } from '../lab/pod.ts';
 import { pushImage } from '../lab/push.ts';
 import { type AgentProcess, startAgent } from '../story/agent-process.ts';
+import { programOfImage } from './program-of-image.ts';
 
 /** A pod whose sandbox stands and whose containers are to be created. */
 export type WaitingPod = {
@@ -23,12 +23,6 @@ export type VetoNode = {
   bindPod(containers: number): Promise<WaitingPod>;
   stop(): Promise<void>;
 };
-
-/** As the image runs it (Dockerfile). */
-const PROGRAM = [
-  '--max-semi-space-size=1',
-  fileURLToPath(new URL('../../dist/agent/main.js', import.meta.url)),
-];
 
 /** `name` is the node's with the API server. */
 export async function openVetoNode(api: ApiServer, name: string): Promise<VetoNode> {
@@ -69,7 +63,7 @@ async function furnish(node: LabNode, api: ApiServer, name: string): Promise<Vet
           // What was pulled here counts as no image that was there before: only a record lets it by.
           ...['--mode', 'enforce', '--enforcement', enforcement, '--existing-images', 'verify'],
         ],
-        { program: PROGRAM },
+        { program: programOfImage() },
       );
       await agent.ready();
       return agent;
