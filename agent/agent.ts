@@ -102,6 +102,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     socketPath,
     onConnectionChange: (connected) => {
       log.info({ connected }, connected ? 'the runtime answers' : 'the runtime is away');
+      nri?.runtimeConnected(connected);
       if (!connected) return;
       listFailure = undefined;
       watch?.relist();
@@ -195,7 +196,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const nri =
     config.enforcement === 'stop'
       ? undefined
-      : connectNri(config, { settings, veto, log, onInProgress, relist: () => watch?.relist() });
+      : connectNri(config, { pods, settings, veto, log, onInProgress, relist: () => watch?.relist() });
   const housekeeping = createHousekeeping({
     store,
     listImages: () => client.listImages(),

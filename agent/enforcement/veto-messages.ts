@@ -1,5 +1,6 @@
 import type { NriFailure } from './nri/error.ts';
 import type { NriConfiguration } from './nri/messages.ts';
+import type { NriHold } from './nri/nri-connection.ts';
 import type { EnforcementSettings } from './plan.ts';
 import type { CreateRequest, PreparedContainer } from './veto-request.ts';
 
@@ -25,13 +26,20 @@ export type VetoAnswer = {
   readonly refusal: string | undefined;
 };
 
-export type ToVetoWorker = VetoAnswer | (PreparedContainer & { readonly type: 'prepared' });
+/** The answer to `mayRegister`, of which there is one at a time; undefined lets the plugin register. */
+export type RegistrationAnswer = { readonly type: 'registration'; readonly hold: NriHold | undefined };
+
+export type ToVetoWorker =
+  | VetoAnswer
+  | RegistrationAnswer
+  | (PreparedContainer & { readonly type: 'prepared' });
 
 export type FromVetoWorker =
   | VetoQuestion
   /** Let by without a question. */
   | (CreateRequest & { readonly type: 'createdAsPrepared' })
   | { readonly type: 'refusedInProgress' }
+  | { readonly type: 'mayRegister'; readonly waitedMs: number }
   | { readonly type: 'configured'; readonly configuration: NriConfiguration }
   | { readonly type: 'connected' }
   | { readonly type: 'disconnected'; readonly reason: NriFailure; readonly message: string };

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { createRetryDelay, type RetryDelays } from '../retry-delay.ts';
 import type { NriFailure } from './nri/error.ts';
 import type { NriConfiguration } from './nri/messages.ts';
+import type { NriHold } from './nri/nri-connection.ts';
 import { ContainerRefused, type Veto } from './veto.ts';
 import {
   type FromVetoWorker,
@@ -24,10 +25,12 @@ export type VetoThreadOptions = VetoWorkerData & {
   readonly createContainer: Veto['createContainer'];
   /** A container was created without a question, because `letBy` had told of it. */
   readonly createdAsPrepared?: Veto['createdAsPrepared'];
+  /** Why the plugin must not register now, asked before each try and about every second while it must not. */
+  readonly whyNotRegister: (waitedMs: number) => NriHold | undefined;
   readonly onConfigure: (configuration: NriConfiguration) => void;
   /** The runtime asks before it creates a container from now on. */
   readonly onConnected: () => void;
-  /** It does not, or not any more: the connection ended or could not be made, or the thread crashed. */
+  /** It does not, or not any more: the connection ended, could not be made or is put off, or the thread crashed. */
   readonly onDisconnected: (reason: NriFailure, message: string) => void;
   /** The thread refused a container by itself, because the verdict came too late. */
   readonly onInProgress: () => void;
@@ -67,6 +70,11 @@ export function startVetoThread(options: VetoThreadOptions): VetoThread {
     asking.postMessage({ type: 'answer', number, refusal } satisfies ToVetoWorker);
   }
 
+  function answerRegistration(asking: Worker, waitedMs: number): void {
+    const hold = options.whyNotRegister(waitedMs);
+    asking.postMessage({ type: 'registration', hold } satisfies ToVetoWorker);
+  }
+
   function open(): void {
     const startedAt = performance.now();
     // Runs from the sources as well as compiled.
@@ -80,6 +88,7 @@ export function startVetoThread(options: VetoThreadOptions): VetoThread {
       if (message.type === 'question') void answer(started, message);
       else if (message.type === 'createdAsPrepared') options.createdAsPrepared?.(message);
       else if (message.type === 'refusedInProgress') options.onInProgress();
+      else if (message.type === 'mayRegister') answerRegistration(started, message.waitedMs);
       else if (message.type === 'configured') options.onConfigure(message.configuration);
       else if (message.type === 'connected') {
         connected = true;

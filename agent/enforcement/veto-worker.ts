@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { keepNriConnection } from './nri/nri-connection.ts';
+import { keepNriConnection, type NriHold } from './nri/nri-connection.ts';
 import { planVeto } from './plan-veto.ts';
 import { IN_PROGRESS, refusalText } from './refusal.ts';
 import { type FromVetoWorker, monotonicMs, type ToVetoWorker, type VetoWorkerData } from './veto-messages.ts';
@@ -24,6 +24,7 @@ const { socketPath, index, settings } = workerData as VetoWorkerData;
 const asked = new Map<number, (refusal: string | undefined) => void>();
 const prepared = createPreparedContainers(() => performance.now());
 let questions = 0;
+let answerRegistration: (hold: NriHold | undefined) => void = () => undefined;
 
 function tell(message: FromVetoWorker): void {
   main.postMessage(message);
@@ -50,14 +51,24 @@ function ask(request: CreateRequest, deadlineMs: number, ownAnswer: string | und
   });
 }
 
+/** There is nobody else who knows: a main thread that is busy is waited for. */
+function whyNotRegister(waitedMs: number): Promise<NriHold | undefined> {
+  return new Promise((resolve) => {
+    answerRegistration = resolve;
+    tell({ type: 'mayRegister', waitedMs });
+  });
+}
+
 main.on('message', (message: ToVetoWorker) => {
   if (message.type === 'prepared') prepared.add(message);
+  else if (message.type === 'registration') answerRegistration(message.hold);
   else asked.get(message.number)?.(message.refusal);
 });
 
 keepNriConnection({
   socketPath,
   index,
+  whyNotNow: whyNotRegister,
   onConfigure: (configuration) => tell({ type: 'configured', configuration }),
   // What exists is the guard's, which lists it by itself.
   onSynchronize: () => undefined,

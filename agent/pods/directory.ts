@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Manifests, readManifestFile } from './manifest-file.ts';
 import { type Pod, type PodSource, PodSourceError, type Secret } from './source.ts';
+import { terminatingOf } from './termination.ts';
 
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 const DEBOUNCE_MS = 20;
@@ -89,13 +90,17 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
 
   function tellOfChanges(): void {
     for (const listener of listeners) listener();
-    const pods = [...files.values()].flatMap(({ manifests }) => manifests.pods);
+    const pods = allPods();
     const before = knownPods;
     knownPods = new Set(pods.map(identityOf));
     if (!started) return;
     for (const pod of pods.filter((candidate) => !before.has(identityOf(candidate)))) {
       for (const listener of podListeners) listener(withServiceAccountSecrets(pod));
     }
+  }
+
+  function allPods(): Pod[] {
+    return [...files.values()].flatMap(({ manifests }) => manifests.pods);
   }
 
   /** Scans run one after the other; whoever asks gets one that began after they asked. */
@@ -194,6 +199,7 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
       }
       return undefined;
     },
+    terminating: () => (started ? terminatingOf(allPods()) : undefined),
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

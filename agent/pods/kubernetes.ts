@@ -9,6 +9,7 @@ import { type PodWatch, watchPods } from './kubernetes/pod-watch.ts';
 import { createSecretReader } from './kubernetes/secrets.ts';
 import { DEFAULT_TIMINGS, type KubernetesTimings } from './kubernetes/timings.ts';
 import { type Pod, type PodSource, PodSourceError } from './source.ts';
+import { terminatingOf } from './termination.ts';
 
 export type KubernetesPodSourceOptions = {
   /** Not closed by the source: Events may go through it as well. */
@@ -133,6 +134,7 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
     getPod: lookup.getPod,
     findPod: lookup.findPod,
     getSecret: (namespace, name, read) => secrets.get(namespace, name, read?.fresh ?? false),
+    terminating: () => (listed ? terminatingOf(cache.all()) : undefined),
     onChange(listener) {
       changeListeners.add(listener);
       return () => changeListeners.delete(listener);

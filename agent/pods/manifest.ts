@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { ImageNameError, parseImageName } from '../image/reference.ts';
 import type { ContainerKind, ImageVolume, Pod, PodContainer, PullPolicy, Secret } from './source.ts';
+import { terminationOf } from './termination.ts';
 
 /**
  * Kubernetes API objects to the agent's own types. Only the fields that a verdict needs are looked at; what the
@@ -33,8 +34,15 @@ const volumeSpec = z.object({
 
 const localObjectReferences = z.array(z.object({ name: z.string().default('') })).nullish();
 
+/** What cannot be read of a pod's end counts as not said; the pod is judged all the same. */
+const podMetadata = metadata.extend({
+  deletionTimestamp: z.iso.datetime({ offset: true }).optional().catch(undefined),
+  deletionGracePeriodSeconds: z.int().nonnegative().optional().catch(undefined),
+});
+
 const podObject = z.object({
-  metadata,
+  metadata: podMetadata,
+  status: z.object({ phase: z.string().optional() }).optional().catch(undefined),
   spec: z.object({
     serviceAccountName: z.string().nullish(),
     imagePullSecrets: localObjectReferences,
@@ -78,8 +86,9 @@ export class ManifestError extends Error {
  * Throws ManifestError.
  */
 export function podFromObject(object: unknown): Pod {
-  const { metadata: meta, spec } = parse(podObject, object, 'podMalformed');
+  const { metadata: meta, spec, status } = parse(podObject, object, 'podMalformed');
   const volumes = imageVolumes(spec.volumes);
+  const termination = terminationOf({ ...meta, phase: status?.phase });
   return {
     namespace: meta.namespace,
     name: meta.name,
@@ -91,6 +100,7 @@ export function podFromObject(object: unknown): Pod {
       ...containers(spec.containers, 'container', volumes),
       ...containers(spec.ephemeralContainers, 'ephemeralContainer', volumes),
     ],
+    ...(termination && { termination }),
   };
 }
 

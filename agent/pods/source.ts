@@ -35,7 +35,18 @@ export type Pod = {
   /** Names of secrets in the pod's namespace, in the pod's order. */
   readonly imagePullSecrets: readonly string[];
   readonly containers: readonly PodContainer[];
+  /** Present once the pod was told to end, until its containers have. No verdict depends on it. */
+  readonly termination?: Termination;
 };
+
+export type Termination = {
+  /** When the grace ends, epoch ms, by the API server's clock; kubelet hears of it, and begins, a moment later. */
+  readonly untilMs: number;
+  /** The whole of the grace, ms. Kubelet gives all of it again when it has to stop a container a second time. */
+  readonly graceMs: number;
+};
+
+export type TerminatingPod = Pick<Pod, 'namespace' | 'name'> & Termination;
 
 /** A Secret as the API gives it, `data` decoded from base64. Must never be logged or stored. */
 export type Secret = {
@@ -71,6 +82,8 @@ export interface PodSource {
    * from where it comes from: nobody is denied on the word of a cached one.
    */
   getSecret(namespace: string, name: string, read?: { readonly fresh: boolean }): Promise<Secret | undefined>;
+  /** The pods of the node that are being terminated, as last heard of; undefined before the first listing. */
+  terminating(): readonly TerminatingPod[] | undefined;
   /** Calls back whenever a pod or secret appears or changes; returns how to end it. */
   onChange(listener: () => void): () => void;
   /** Calls back with each pod that is new since `start` resolved; returns how to end it. */

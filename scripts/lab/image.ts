@@ -35,8 +35,13 @@ function descriptor({ mediaType, content, digest }: Blob): object {
  * Builds an image that runs `/app` (and holds `/pause`, the same program).
  * @param salt makes the content differ: equal salts give equal digests.
  * @param layerSalt the same for the layer alone; images may share one.
+ * @param stopSignal what the runtime stops the program with; it ends by SIGTERM, which is the default, only.
  */
-export async function buildImage(salt: string, layerSalt = salt): Promise<BuiltImage> {
+export async function buildImage(
+  salt: string,
+  layerSalt = salt,
+  stopSignal = 'SIGTERM',
+): Promise<BuiltImage> {
   const app = await compiledApp();
   const tar = tarArchive([
     { path: 'app', content: app, mode: 0o755 },
@@ -50,7 +55,12 @@ export async function buildImage(salt: string, layerSalt = salt): Promise<BuiltI
       JSON.stringify({
         architecture: process.arch === 'x64' ? 'amd64' : process.arch,
         os: 'linux',
-        config: { Entrypoint: ['/app'], Env: ['PATH=/'], Labels: { salt } },
+        config: {
+          Entrypoint: ['/app'],
+          Env: ['PATH=/'],
+          Labels: { salt },
+          ...(stopSignal === 'SIGTERM' ? {} : { StopSignal: stopSignal }),
+        },
         rootfs: { type: 'layers', diff_ids: [digestOf(tar)] },
         history: [{ created: '1970-01-01T00:00:00Z', created_by: 'pullwarden lab' }],
         created: '1970-01-01T00:00:00Z',

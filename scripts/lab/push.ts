@@ -61,16 +61,20 @@ async function pushBlob(target: PushTarget, repository: string, blob: Blob): Pro
 /**
  * Builds and pushes an image.
  * @param salt makes the content differ; equal salts give equal digests in every repository and registry. `layerSalt`
- * is the layer's alone.
+ * is the layer's alone. With another `stopSignal` than SIGTERM its containers do not end before their grace does.
  * @throws {LabError} when the registry answers otherwise than the protocol says.
  */
 export async function pushImage(
   target: PushTarget,
   repository: string,
   tag: string,
-  { salt = 'plain', layerSalt = salt }: { salt?: string; layerSalt?: string } = {},
+  {
+    salt = 'plain',
+    layerSalt = salt,
+    stopSignal,
+  }: { salt?: string; layerSalt?: string; stopSignal?: 'SIGUSR1' } = {},
 ): Promise<PushedImage> {
-  const image = await buildImage(salt, layerSalt);
+  const image = await buildImage(salt, layerSalt, stopSignal);
   await pushBlob(target, repository, image.layer);
   await pushBlob(target, repository, image.config);
   const url = `http://${target.host}/v2/${repository}/manifests/${tag}`;

@@ -5,13 +5,14 @@ import { startVetoThread } from '../../agent/enforcement/veto-thread.ts';
 
 /**
  * An agent's main thread that does nothing but refuse the containers of team-b, and that can be made busy:
- * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ letBy }`, `{ crash: true }`. Tells what
- * happens.
+ * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ letBy }`, `{ crash: true }`,
+ * `{ terminating }`. Tells what happens.
  */
 const [socketPath = '', mode, onUnverifiable] = process.argv.slice(2);
 
 export type ChildTold =
   | { readonly told: 'connected' | 'inProgress' | 'busy' | 'idle' }
+  | { readonly told: 'mayRegister'; readonly waitedMs: number }
   | { readonly told: 'asked' | 'createdAsPrepared'; readonly namespace: string }
   | { readonly told: 'disconnected'; readonly reason: string; readonly message: string };
 
@@ -19,6 +20,8 @@ const tell = (what: ChildTold): void => void process.send?.(what);
 
 const workers: Worker[] = [];
 process.on('worker', (worker) => workers.push(worker));
+
+let isTerminating = false;
 
 const thread = startVetoThread({
   socketPath,
@@ -35,6 +38,10 @@ const thread = startVetoThread({
     if (pod.namespace === 'team-b') throw new ContainerRefused('pullwarden: not this one');
   },
   createdAsPrepared: ({ pod }) => tell({ told: 'createdAsPrepared', namespace: pod.namespace }),
+  whyNotRegister(waitedMs) {
+    tell({ told: 'mayRegister', waitedMs });
+    return isTerminating ? { reason: 'podsTerminating', message: 'waits for 1 pod' } : undefined;
+  },
   onConfigure: () => undefined,
   onConnected: () => tell({ told: 'connected' }),
   onDisconnected: (reason, message) => tell({ told: 'disconnected', reason, message }),
@@ -47,11 +54,14 @@ const thread = startVetoThread({
 export type ChildOrder = {
   readonly busyMs?: number;
   readonly letBy?: PreparedContainer;
+  /** Whether a pod of the node takes long to end. */
+  readonly terminating?: boolean;
   readonly crash?: true;
   readonly close?: true;
 };
 
-process.on('message', ({ busyMs, letBy, crash, close }: ChildOrder) => {
+process.on('message', ({ busyMs, letBy, terminating, crash, close }: ChildOrder) => {
+  isTerminating = terminating ?? isTerminating;
   if (letBy) thread.letBy(letBy);
   // What no answer looks like: the thread's own code throws.
   if (crash) workers.at(-1)?.postMessage(null);

@@ -60,6 +60,9 @@ for (const { containerd, available, reason } of offers) {
             letBy: { pod, containerName: 'app', imageNames, forMs: 30_000 },
           } satisfies ChildOrder);
         },
+        setTerminating(terminating: boolean) {
+          process.send({ terminating } satisfies ChildOrder);
+        },
         async makeBusy() {
           process.send({ busyMs: BUSY_MS } satisfies ChildOrder);
           await expect.poll(() => count('busy')).toBe(1);
@@ -183,6 +186,27 @@ for (const { containerd, available, reason } of offers) {
       ]);
       expect((await run('team-b')).refusal).toMatch(/not this one$/);
       expect(process.exitCode).toBeNull();
+    });
+
+    it('stays away after a restart of the runtime while it must, also when nobody can say whether it must', async () => {
+      const { setTerminating, makeBusy, idle, heard, count } = await agent();
+      setTerminating(true);
+      await node.killRuntime();
+      await node.startRuntime();
+      const waits = { told: 'disconnected', reason: 'podsTerminating', message: 'waits for 1 pod' };
+      await expect.poll(() => heard, { timeout: 10_000 }).toContainEqual(waits);
+      const asked = count('mayRegister');
+      await expect.poll(() => count('mayRegister'), { timeout: 10_000 }).toBeGreaterThan(asked + 1);
+      // Would be refused, were it asked about.
+      expect((await run('team-b')).refusal).toBeUndefined();
+      await makeBusy();
+      setTerminating(false);
+      expect((await run('team-b')).refusal).toBeUndefined();
+      expect([count('idle'), count('connected')]).toEqual([0, 1]);
+      await idle();
+      await expect.poll(() => count('connected'), { timeout: 10_000 }).toBe(2);
+      expect((await run('team-b')).refusal).toMatch(/not this one$/);
+      expect(heard.filter((one) => 'reason' in one && one.reason === 'podsTerminating')).toEqual([waits]);
     });
 
     it('ends with the agent, and containers are created without it', async () => {

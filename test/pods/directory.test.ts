@@ -242,6 +242,22 @@ describe('a folder of manifests', () => {
       ]);
     });
 
+    it('lists the pods that are being terminated, once it was read', async () => {
+      const ending = web.replace(
+        'uid: uid-web',
+        'uid: uid-web, deletionTimestamp: 2026-06-01T12:00:30Z, deletionGracePeriodSeconds: 30',
+      );
+      await put('web.yaml', ending);
+      await put('other.yaml', web.replace('name: web', 'name: other'));
+      expect(source.terminating()).toBeUndefined();
+      await source.start();
+      expect(source.terminating()).toEqual([
+        { namespace: 'team-a', name: 'web', untilMs: Date.parse('2026-06-01T12:00:30Z'), graceMs: 30_000 },
+      ]);
+      await rm(join(directory, 'web.yaml'));
+      await vi.waitFor(() => expect(source.terminating()).toEqual([]));
+    });
+
     it('refuses to start without a folder', async () => {
       const nowhere = openDirectoryPodSource({
         directory: join(directory, 'nowhere'),

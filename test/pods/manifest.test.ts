@@ -50,6 +50,52 @@ describe('a pod as the API server gives it', () => {
   });
 });
 
+describe('a pod that was told to end', () => {
+  const END = '2026-06-01T12:00:30Z';
+  /** A pod with this metadata beside its name, and this status. */
+  const ending = (metadata: object, status?: unknown) =>
+    podFromObject({
+      metadata: { name: 'web', namespace: 'team-a', uid: 'u', ...metadata },
+      spec: { containers: [{ name: 'app', image: 'app:1' }] },
+      status,
+    });
+
+  it('has the end of its grace, which is what its deletionTimestamp says, and the whole of it', () => {
+    const { termination } = ending(
+      { deletionTimestamp: END, deletionGracePeriodSeconds: 30 },
+      { phase: 'Running' },
+    );
+    expect(termination).toEqual({ untilMs: Date.parse(END), graceMs: 30_000 });
+  });
+
+  it.each(['Succeeded', 'Failed'])('is no longer on its way when its phase is %s', (phase) => {
+    const { termination } = ending({ deletionTimestamp: END, deletionGracePeriodSeconds: 30 }, { phase });
+    expect(termination).toBeUndefined();
+  });
+
+  it.each([
+    'soon',
+    '',
+    '2026-06-01',
+    '2026-02-30T12:00:30Z',
+    '12026-06-01T12:00:30Z',
+    1_780_315_230,
+    null,
+    {},
+  ])('is one like any other when its deletionTimestamp is %j', (deletionTimestamp) => {
+    expect(ending({ deletionTimestamp })).toEqual(ending({}));
+  });
+
+  it.each([undefined, null, -1, 0.5, '30'])('has no grace when that is %j', (deletionGracePeriodSeconds) => {
+    const { termination } = ending({ deletionTimestamp: END, deletionGracePeriodSeconds });
+    expect(termination).toEqual({ untilMs: Date.parse(END), graceMs: 0 });
+  });
+
+  it.each([null, 'Running', { phase: 7 }])('is on its way whatever its status, such as %j', (status) => {
+    expect(ending({ deletionTimestamp: END }, status).termination).toBeDefined();
+  });
+});
+
 describe('settings of a pod that have nothing to do with its images', () => {
   const plain = {
     metadata: { name: 'web', namespace: 'team-a', uid: 'u' },

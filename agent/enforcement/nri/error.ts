@@ -7,7 +7,8 @@
  * `frameTooLarge`, `messageTooLarge`: beyond what the protocol allows. `unknownConnection`, `unexpectedMessage`,
  * `streamId`: what no correct peer sends. `truncated`: the end came within a frame or message. `malformed`: bytes
  * that are no such protobuf message. `tooManyRequests`, `writeBacklog`: the runtime asks without reading the answers.
- * `tooMuchState`: Synchronize told of more than a node can hold. `internal`: an error of the agent's own.
+ * `tooMuchState`: Synchronize told of more than a node can hold. `podsUnknown`, `podsTerminating`: not tried yet,
+ * because it would hold up the node's containers, or may (when-to-register.ts). `internal`: an error of the agent's own.
  */
 export type NriFailure =
   | 'unreachable'
@@ -27,6 +28,8 @@ export type NriFailure =
   | 'tooManyRequests'
   | 'writeBacklog'
   | 'tooMuchState'
+  | 'podsUnknown'
+  | 'podsTerminating'
   | 'internal';
 
 /** Ends a connection to the runtime. The message carries numbers only, nothing that the runtime sent. */

@@ -20,6 +20,8 @@ export type PodCache = {
   keepAwhile(pod: Pod): void;
   /** All pods there are; returns those that are new, and whether anything is different at all. */
   replace(pods: readonly Pod[]): { readonly added: readonly Pod[]; readonly changed: boolean };
+  /** Those that are on the node as far as is known, without those that are gone. */
+  all(): readonly Pod[];
   size(): number;
 };
 
@@ -43,7 +45,7 @@ export function createPodCache(departedMs: number): PodCache {
     departed.delete(key);
     for (const waiter of waiters.get(key) ?? []) waiter(pod);
     if (!before) return 'new';
-    return JSON.stringify(before) === JSON.stringify(pod) ? 'same' : 'changed';
+    return judgedOf(before) === judgedOf(pod) ? 'same' : 'changed';
   }
 
   function remove(ref: PodRef): void {
@@ -96,8 +98,14 @@ export function createPodCache(departedMs: number): PodCache {
         changed: gone.length > 0 || outcomes.some(({ outcome }) => outcome !== 'same'),
       };
     },
+    all: () => [...pods.values()],
     size: () => pods.size,
   };
+}
+
+/** What a verdict needs of a pod, to be compared. */
+function judgedOf({ termination: _, ...judged }: Pod): string {
+  return JSON.stringify(judged);
 }
 
 function keyOf({ namespace, name, uid }: PodRef): string {

@@ -258,6 +258,30 @@ describe('a connection that is kept', () => {
     }
   });
 
+  it('is patient from the start again once it was connected', async () => {
+    const asked: number[] = [];
+    let put = 0;
+    await listenAsRuntime();
+    const connection = keepNriConnection({
+      socketPath,
+      reconnect,
+      async whyNotNow(waitedMs) {
+        asked.push(waitedMs);
+        put += 1;
+        return put === 3 ? undefined : { reason: 'podsTerminating', message: 'waits for 1 pod' };
+      },
+      onSynchronize() {},
+      async onCreateContainer() {},
+    });
+    closers.push(connection.close);
+    await expect.poll(() => connection.connected(), { timeout: 5_000 }).toBe(true);
+    expect([asked.length, asked[0]]).toEqual([3, 0]);
+    expect(asked[2]).toBeGreaterThan(100);
+    await stopListening();
+    await expect.poll(() => asked.length, { timeout: 5_000 }).toBe(4);
+    expect([asked[3], connection.connected()]).toEqual([0, false]);
+  });
+
   it('stays away once it is closed', async () => {
     let connections = 0;
     await listen((socket) => {

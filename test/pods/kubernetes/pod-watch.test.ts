@@ -31,6 +31,41 @@ describe('the pods of the node', () => {
     expect(scene.server.requestsFor('watch', 'pods')).toHaveLength(1);
   });
 
+  it('are known to be terminated from the moment they are told to, until their containers ended or they are gone', async () => {
+    const until = '2026-06-01T12:00:30Z';
+    const running = podObject('a', { uid: 'uid-a' });
+    const metadata = { ...running.metadata, deletionTimestamp: until, deletionGracePeriodSeconds: 30 };
+    const ofA = { namespace: 'team-a', name: 'a', untilMs: Date.parse(until), graceMs: 30_000 };
+    scene = await openScene({
+      given: (server) => {
+        server.putPod(running);
+        server.putPod(podObject('b'));
+      },
+    });
+    await theWatch(scene.server);
+    expect(scene.source.terminating()).toEqual([]);
+    const before = scene.changes();
+
+    scene.server.putPod({ ...running, metadata });
+    await eventually(() => expect(scene.source.terminating()).toEqual([ofA]));
+    scene.server.putPod({ ...running, metadata, status: { phase: 'Failed' } });
+    await eventually(() => expect(scene.source.terminating()).toEqual([]));
+    scene.server.putPod({ ...running, metadata });
+    await eventually(() => expect(scene.source.terminating()).toEqual([ofA]));
+    scene.server.deletePod('team-a', 'a');
+    await eventually(() => expect(scene.source.terminating()).toEqual([]));
+    // Nothing of this makes a difference to a verdict, and the pod can be judged to the end.
+    expect(scene.changes()).toBe(before);
+    expect(await scene.source.getPod({ namespace: 'team-a', name: 'a', uid: 'uid-a' })).toBeDefined();
+  });
+
+  it('are unknown before the first list, also those that are being terminated', async () => {
+    scene = await openScene({ timings: { startMs: 20 }, given: (server) => server.stop() });
+    expect(scene.source.terminating()).toBeUndefined();
+    await scene.server.start();
+    await eventually(() => expect(scene.source.terminating()).toEqual([]));
+  });
+
   it('are asked for by field selector, from the memory of the server, with bookmarks and an end', async () => {
     scene = await openScene();
     await theWatch(scene.server);
