@@ -257,6 +257,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
         judge.containerGone(id);
       },
       onGone: () => metrics.containerGone(),
+      onMalformedEvent: () => metrics.malformedEvent(),
       onListFailed: (error) => {
         // Tried again every few seconds, for as long as the runtime is away.
         if (listFailure !== error.reason) {

@@ -55,6 +55,7 @@ export type Metrics = {
   /** From the container's start to its stop. */
   containerStopped(seconds: number): void;
   containerGone(): void;
+  malformedEvent(): void;
   recordStoreError(reason: RecordStoreFailure): void;
   readonly contentType: string;
   /** Everything in Prometheus' text format. */
@@ -162,6 +163,12 @@ export function createMetrics(options: { readonly build: Build; readonly observe
     registers,
   });
 
+  const malformedEvents = new Counter({
+    name: `${PREFIX}malformed_events_total`,
+    help: 'Container events of the runtime that could not be read; their containers are found by listing.',
+    registers,
+  });
+
   const recordStoreErrors = new Counter({
     name: `${PREFIX}record_store_errors_total`,
     help: 'Writes to the record store that failed.',
@@ -186,6 +193,7 @@ export function createMetrics(options: { readonly build: Build; readonly observe
     repull: (outcome, seconds) => repullDuration.observe({ outcome }, seconds),
     enforcement: (action, outcome) => enforcements.inc({ action, outcome }),
     containerStopped: (seconds) => containerStop.observe(Math.max(0, seconds)),
+    malformedEvent: () => malformedEvents.inc(),
     containerGone: () => containersGone.inc(),
     recordStoreError: (reason) => recordStoreErrors.inc({ reason }),
     contentType: registry.contentType,

@@ -67,6 +67,7 @@ describe('the metrics of an agent to which nothing has happened', () => {
     expect(sampleValue(series, 'repull_duration_seconds_count', { outcome: 'refused' })).toBe(0);
     expect(sampleValue(series, 'record_store_errors_total', { reason: 'databaseFull' })).toBe(0);
     expect(sampleValue(series, 'containers_gone_total')).toBe(0);
+    expect(sampleValue(series, 'malformed_events_total')).toBe(0);
     expect(sampleValue(series, 'container_stop_seconds_count')).toBe(0);
   });
 
@@ -106,6 +107,7 @@ describe('what happened', () => {
     metrics.enforcement('stop', 'stopped');
     metrics.containerStopped(0.04);
     metrics.containerGone();
+    metrics.malformedEvent();
     metrics.recordStoreError('databaseBusy');
 
     const { series } = parseExposition(await metrics.render());
@@ -118,6 +120,7 @@ describe('what happened', () => {
     expect(sampleValue(series, 'enforcements_total', { action: 'stop', outcome: 'stopped' })).toBe(1);
     expect(sampleValue(series, 'container_stop_seconds_bucket', { le: '0.05' })).toBe(1);
     expect(sampleValue(series, 'containers_gone_total')).toBe(1);
+    expect(sampleValue(series, 'malformed_events_total')).toBe(1);
     expect(sampleValue(series, 'record_store_errors_total', { reason: 'databaseBusy' })).toBe(1);
     expect(sampleValue(series, 'last_list_timestamp_seconds')).toBe(1_700_000_000.5);
     expect(sampleValue(series, 'kubernetes_events_total', { result: 'sent' })).toBe(7);
