@@ -111,7 +111,7 @@ describe('the pods of manifests/overlays/enforce and manifests/removal on a node
     const report = await onNode.runToEnd(installed.doctor, environment());
     expect(report).toMatch(/^ok +runtime socket +\/run\/containerd\/containerd\.sock$/m);
     expect(report).toMatch(/^ok +runtime events/m);
-    expect(report).toMatch(/^ok +nri +\/var\/run\/nri\/nri\.sock is there$/m);
+    expect(report).toMatch(/^ok +nri +\/var\/run\/nri\/nri\.sock answers$/m);
     expect(report).toMatch(/^ok +pods/m);
     expect(api.requestsFor('list', 'pods')).toMatchObject([{ user: `system:node:${NODE_NAME}`, code: 200 }]);
   });
