@@ -191,6 +191,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       reporter.verdict(judgement);
       reporter.settled(judgement, enforcement);
     },
+    onRefusedAgain: () => metrics.refusedAgain(),
     onInProgress,
   });
   const nri =

@@ -35,7 +35,7 @@ export type VetoOptions = {
    */
   readonly onJudged: (judgement: Judgement, enforcement: Enforcement | undefined) => void;
   /** A refusal that is not told because it was before. */
-  readonly onRefusedAgain?: () => void;
+  readonly onRefusedAgain: () => void;
   /** The verification was not over when the runtime had to be answered. */
   readonly onInProgress: () => void;
 };
@@ -195,7 +195,7 @@ export function createVeto(options: VetoOptions): Veto {
     if (plan.action === 'none') return;
     const key = `${uid}/${request.containerName}`;
     if (!options.fuse.permits({ namespace, key }, options.containersOnNode())) return;
-    if (toldRefusals.get(containerKey(request)) === verdict.reason) options.onRefusedAgain?.();
+    if (toldRefusals.get(containerKey(request)) === verdict.reason) options.onRefusedAgain();
     else {
       toldRefusals.set(containerKey(request), verdict.reason);
       report({ action: 'veto', outcome: 'refused' });

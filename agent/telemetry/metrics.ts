@@ -56,6 +56,7 @@ export type Metrics = {
   containerStopped(seconds: number): void;
   containerGone(): void;
   malformedEvent(): void;
+  refusedAgain(): void;
   recordStoreError(reason: RecordStoreFailure): void;
   readonly contentType: string;
   /** Everything in Prometheus' text format. */
@@ -142,7 +143,7 @@ export function createMetrics(options: { readonly build: Build; readonly observe
 
   const enforcements = new Counter({
     name: `${PREFIX}enforcements_total`,
-    help: 'What was done about containers that were not allowed, and how it ended.',
+    help: 'What was done about containers that were not allowed, and how it ended; what is repeated counts once.',
     labelNames: ['action', 'outcome'],
     registers,
   });
@@ -160,6 +161,12 @@ export function createMetrics(options: { readonly build: Build; readonly observe
   const containersGone = new Counter({
     name: `${PREFIX}containers_gone_total`,
     help: 'Containers that were gone before they could be judged.',
+    registers,
+  });
+
+  const repeatedRefusals = new Counter({
+    name: `${PREFIX}repeated_refusals_total`,
+    help: 'Creations refused as one of the same container was within five minutes; neither logged nor counted elsewhere.',
     registers,
   });
 
@@ -194,6 +201,7 @@ export function createMetrics(options: { readonly build: Build; readonly observe
     enforcement: (action, outcome) => enforcements.inc({ action, outcome }),
     containerStopped: (seconds) => containerStop.observe(Math.max(0, seconds)),
     malformedEvent: () => malformedEvents.inc(),
+    refusedAgain: () => repeatedRefusals.inc(),
     containerGone: () => containersGone.inc(),
     recordStoreError: (reason) => recordStoreErrors.inc({ reason }),
     contentType: registry.contentType,

@@ -108,6 +108,7 @@ describe('what happened', () => {
     metrics.containerStopped(0.04);
     metrics.containerGone();
     metrics.malformedEvent();
+    metrics.refusedAgain();
     metrics.recordStoreError('databaseBusy');
 
     const { series } = parseExposition(await metrics.render());
@@ -121,6 +122,7 @@ describe('what happened', () => {
     expect(sampleValue(series, 'container_stop_seconds_bucket', { le: '0.05' })).toBe(1);
     expect(sampleValue(series, 'containers_gone_total')).toBe(1);
     expect(sampleValue(series, 'malformed_events_total')).toBe(1);
+    expect(sampleValue(series, 'repeated_refusals_total')).toBe(1);
     expect(sampleValue(series, 'record_store_errors_total', { reason: 'databaseBusy' })).toBe(1);
     expect(sampleValue(series, 'last_list_timestamp_seconds')).toBe(1_700_000_000.5);
     expect(sampleValue(series, 'kubernetes_events_total', { result: 'sent' })).toBe(7);
