@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -69,7 +69,7 @@ export function pullManagerVectors(content: unknown): readonly Vector[] {
 
 function differences(recorded: Sequence): readonly Difference[] {
   const folder = mkdtempSync(join(tmpdir(), 'pullwarden-conformance-'));
-  cpSync(emptyState(), folder, { recursive: true });
+  putEmptyState(stateOf(folder));
   let store = openStore(folder);
   try {
     const policy = makePolicy(recorded.policy, recorded.allowlist ?? []);
@@ -168,22 +168,34 @@ function finalDifferences(recorded: Sequence, store: RecordStore, where: string)
   ].filter((difference) => !isDeepStrictEqual(difference.actual, difference.expected));
 }
 
+function stateOf(folder: string): string {
+  return join(folder, 'state');
+}
+
 function openStore(folder: string): RecordStore {
-  const { store, degraded } = openRecordStore({ stateDir: join(folder, 'state') });
+  const { store, degraded } = openRecordStore({ stateDir: stateOf(folder) });
   if (degraded) throw new Error(`no store on disk: ${degraded.message}`);
   return store;
 }
 
-let madeEmptyState: string | undefined;
+let emptyState: readonly { readonly name: string; readonly content: Uint8Array }[] | undefined;
 
-/** A state directory that was opened once, to be copied: to make a database anew takes longer than a sequence. */
-function emptyState(): string {
-  if (madeEmptyState !== undefined) return madeEmptyState;
+/** The files of a state directory that was opened once: to make a database anew takes longer than a sequence. */
+function putEmptyState(stateDir: string): void {
+  emptyState ??= makeEmptyState();
+  mkdirSync(stateDir, { mode: 0o700 });
+  for (const { name, content } of emptyState) writeFileSync(join(stateDir, name), content, { mode: 0o600 });
+}
+
+function makeEmptyState(): NonNullable<typeof emptyState> {
   const folder = mkdtempSync(join(tmpdir(), 'pullwarden-conformance-empty-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  openStore(folder).close();
-  madeEmptyState = folder;
-  return folder;
+  try {
+    openStore(folder).close();
+    const names = readdirSync(stateOf(folder));
+    return names.map((name) => ({ name, content: readFileSync(join(stateOf(folder), name)) }));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 function withoutNull(entry: PlainCredentials): ImagePullCredentials {
