@@ -296,6 +296,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       clearInterval(pruning);
       await beginning;
       await nri?.close();
+      veto.flush();
       watch?.stop();
       await judge.close(STOP_GRACE_MS);
       await stopper.close();

@@ -54,6 +54,8 @@ export type Veto = {
   hasJudged(containerId: string, imageRef: string): boolean;
   /** A pod was bound to the node: what it will ask for and is present already is judged before the question comes. */
   prepare(pod: Pod): void;
+  /** At the end: tells at once of what is still to be told. */
+  flush(): void;
   /** Sets who is told of containers that need not be asked about; until then nobody is, and every one is asked about. */
   onPrepared(listener: (container: PreparedContainer) => void): void;
 };
@@ -88,6 +90,7 @@ export function createVeto(options: VetoOptions): Veto {
   const unmanaged = new LRUCache<string, Judged>({ max: MAX_REMEMBERED, ttl: 60_000 });
   /** Reasons of refusals, by container of a pod. */
   const toldRefusals = new LRUCache<string, string>({ max: MAX_REMEMBERED, ttl: TELL_REFUSAL_AGAIN_MS });
+  const reports = new Map<NodeJS.Timeout, () => void>();
   let tellPrepared: (container: PreparedContainer) => void = () => undefined;
   const preparation = createPreparation({
     runtime,
@@ -164,6 +167,14 @@ export function createVeto(options: VetoOptions): Veto {
     }
   }
 
+  function later(report: () => void): void {
+    const timer = setTimeout(() => {
+      reports.delete(timer);
+      report();
+    }, REPORT_AFTER_MS).unref();
+    reports.set(timer, report);
+  }
+
   /** @throws ContainerRefused */
   function conclude(request: CreateRequest, result: Judged, durationMs: number): void {
     const { spec, kind, ownImageRef, imageRef, access } = result;
@@ -180,7 +191,7 @@ export function createVeto(options: VetoOptions): Veto {
     };
     // The runtime creates the container meanwhile: writes to the log and the audit trail would be in its way.
     const report = (enforcement: Enforcement | undefined) =>
-      setTimeout(() => options.onJudged(judgement, enforcement), REPORT_AFTER_MS).unref();
+      later(() => options.onJudged(judgement, enforcement));
     const plan = planEnforcement(settings, verdict, { namespace, podUid: uid, preexisting: false });
     if (plan === undefined) {
       // One that is let run only for the time being is the guard's to follow.
@@ -229,6 +240,13 @@ export function createVeto(options: VetoOptions): Veto {
       if (found) conclude(request, found, 0);
     },
     prepare: preparation.prepare,
+    flush() {
+      for (const [timer, report] of reports) {
+        clearTimeout(timer);
+        report();
+      }
+      reports.clear();
+    },
     onPrepared(listener) {
       tellPrepared = listener;
     },

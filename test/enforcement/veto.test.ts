@@ -309,6 +309,16 @@ describe('a refusal', () => {
     expect([told.length, refusedAgain()]).toEqual([2, 4]);
   });
 
+  it('is told at the latest when the agent ends, and once', async () => {
+    const { create, told, veto } = vetoScene({ judge: () => refused });
+    await create();
+    expect(told).toHaveLength(0);
+    veto.flush();
+    expect(told.map(({ enforcement }) => enforcement?.outcome)).toEqual(['refused']);
+    await sleep(150);
+    expect(told).toHaveLength(1);
+  });
+
   it('is told again for another reason, and after the container was let by', async () => {
     const verdicts = [refused, down, allowed('repullSucceeded', ''), down];
     const { create, told, refusedAgain } = vetoScene({ judge: () => verdicts.shift() ?? refused });
