@@ -31,42 +31,46 @@ export type LookupOptions = {
 /** Looks up one name of the content for one request. The pod's secrets are read only if they matter. */
 export type Lookup = (request: AccessRequest, image: string, repository: string) => Promise<LookupResult>;
 
+/** `check` is what is counted. */
+type Answer = { readonly check: CheckResult; readonly result: LookupResult };
+
+type PodCredentials = Awaited<ReturnType<PodCredentialsReader>>;
+
 export function createLookup(options: LookupOptions): Lookup {
   const { store, policy, onCheck } = options;
 
-  function resultOf(about: { image: string; imageRef: string }, decision: Decision): LookupResult {
+  function answerOf(about: { image: string; imageRef: string }, decision: Decision): Answer {
     switch (decision.result) {
-      case 'credentialPolicyAllowed':
-        onCheck(decision.result);
-        return decision.reason === 'preloaded'
-          ? allowed('preloaded', 'the image was on the node before Pullwarden')
-          : allowed('verificationPolicy', `policy ${policy.name} asks for no verification`);
+      case 'credentialPolicyAllowed': {
+        const result =
+          decision.reason === 'preloaded'
+            ? allowed('preloaded', 'the image was on the node before Pullwarden')
+            : allowed('verificationPolicy', `policy ${policy.name} asks for no verification`);
+        return { check: decision.result, result };
+      }
       case 'credentialRecordFound': {
-        onCheck(decision.result);
         const learn = 'learn' in decision ? decision.learn : undefined;
         if (learn) options.remember(() => store.mergeCredentials(about.image, about.imageRef, learn));
-        return allowed('recordMatched', 'these credentials, or everyone, were granted this image before');
+        const result = allowed(
+          'recordMatched',
+          'these credentials, or everyone, were granted this image before',
+        );
+        return { check: decision.result, result };
       }
       case 'error':
-        onCheck('error');
-        return { verdict: 'mustAuthenticate' };
+        return { check: 'error', result: { verdict: 'mustAuthenticate' } };
       case 'mustAuthenticate':
       case 'needsPodCredentials':
-        onCheck('mustAuthenticate');
-        return { verdict: 'mustAuthenticate' };
+        return { check: 'mustAuthenticate', result: { verdict: 'mustAuthenticate' } };
     }
   }
 
-  return async (request, image, repository) => {
-    const about = { image, imageRef: request.imageRef };
-    const withoutSecrets = checkAccess(store, policy, about);
-    if (withoutSecrets.result !== 'needsPodCredentials') return resultOf(about, withoutSecrets);
-    const read = await options.readCredentials(request.pod, repository);
+  function answerWith(read: PodCredentials, { container, imageRef }: AccessRequest, image: string): Answer {
+    const about = { image, imageRef };
     if ('verdict' in read) {
-      onCheck('error');
       // With Never nobody is asked but the record, and secrets that say nothing match none.
-      const noMatch = request.container.imagePullPolicy === 'Never' && isOfThePod(read);
-      return noMatch ? { verdict: 'mustAuthenticate' } : read;
+      const noMatch = container.imagePullPolicy === 'Never' && isOfThePod(read);
+      return { check: 'error', result: noMatch ? { verdict: 'mustAuthenticate' } : read };
     }
     let candidates = read.credentials;
     let rotated: PodCredential | undefined;
@@ -74,16 +78,40 @@ export function createLookup(options: LookupOptions): Lookup {
       const decision = checkAccess(store, policy, about, { secrets: candidates.map(({ secret }) => secret) });
       const changed = options.noticeRotation && changedSecret(decision);
       if (!changed) {
-        if (rotated === undefined || decision.result === 'credentialRecordFound')
-          return resultOf(about, decision);
-        onCheck('credentialRecordFound');
-        return { verdict: 'rotated', credential: rotated };
+        if (rotated === undefined || decision.result === 'credentialRecordFound') {
+          return answerOf(about, decision);
+        }
+        return { check: 'credentialRecordFound', result: { verdict: 'rotated', credential: rotated } };
       }
       // Another credential of the pod may be one that the record vouches for without any question.
       rotated ??= candidates.find(({ secret }) => secret === changed);
       candidates = candidates.filter(({ secret }) => secret !== changed);
     }
+  }
+
+  return async (request, image, repository) => {
+    const about = { image, imageRef: request.imageRef };
+    const withoutSecrets = checkAccess(store, policy, about);
+    if (withoutSecrets.result !== 'needsPodCredentials') {
+      const { check, result } = answerOf(about, withoutSecrets);
+      onCheck(check);
+      return result;
+    }
+    let answer = answerWith(await options.readCredentials(request.pod, repository), request, image);
+    // What is held against the pod must not rest on a secret as it was a minute ago.
+    if (isAgainstThePod(request, answer.result)) {
+      const again = await options.readCredentials(request.pod, repository, { fresh: true });
+      answer = answerWith(again, request, image);
+    }
+    onCheck(answer.check);
+    return answer.result;
   };
+}
+
+/** With Never there is no one else to ask; and what is the pod's own doing is stopped like a denied one. */
+function isAgainstThePod({ container }: AccessRequest, result: LookupResult): boolean {
+  if (result.verdict === 'unverifiable') return isOfThePod(result);
+  return result.verdict === 'mustAuthenticate' && container.imagePullPolicy === 'Never';
 }
 
 /** Kubelet would learn such a secret as it is now; `learn` holds it, and nothing else. */
