@@ -4,7 +4,7 @@ import { describeFailure } from './commands/failure.ts';
 import { OUTPUT_FORMATS, type OutputFormat } from './commands/output.ts';
 import { addConfigFlags, configFlags } from './config/flags.ts';
 import type { CommandName } from './config/options.ts';
-import { type Config, resolveConfig } from './config.ts';
+import { type Config, resolveConfig } from './config/resolve.ts';
 import { printable } from './printable.ts';
 import { packageVersion } from './version.ts';
 
@@ -33,7 +33,7 @@ const program = new Command('pullwarden')
   .configureOutput({ outputError: (text, write) => write(usageLine(text)) });
 
 declare(program, 'agent', 'agent', 'run the node agent', async (config) => {
-  const { runAgent } = await import('./commands/agent.ts');
+  const { runAgent } = await import('./commands/run-agent.ts');
   return runAgent(config);
 });
 
@@ -66,7 +66,7 @@ declare(
   'doctor',
   'say whether this node is ready for the agent',
   async (config, flags) => {
-    const { runDoctor } = await import('./commands/doctor.ts');
+    const { runDoctor } = await import('./commands/doctor/run.ts');
     return runDoctor(config, { output: flags.output, print });
   },
 ).addOption(outputOption());
@@ -76,7 +76,7 @@ const records = program
   .description('look at the records of who may use which image, and take them from or to kubelet');
 
 declare(records, 'list', 'records', 'list all records', async (config, flags) => {
-  const { listRecords } = await import('./commands/records.ts');
+  const { listRecords } = await import('./commands/records/list-show-forget.ts');
   return listRecords(config, { output: flags.output, print });
 }).addOption(outputOption());
 
@@ -86,7 +86,7 @@ declare(
   'records',
   'show the record of one image id',
   async (config, flags, [imageRef = '']) => {
-    const { showRecord } = await import('./commands/records.ts');
+    const { showRecord } = await import('./commands/records/list-show-forget.ts');
     return showRecord(config, imageRef, { output: flags.output, print });
   },
 ).addOption(outputOption());
@@ -97,7 +97,7 @@ declare(
   'records',
   'forget an image, so that everyone is verified again',
   async (config, flags, [imageRef = '']) => {
-    const { forgetRecord } = await import('./commands/records.ts');
+    const { forgetRecord } = await import('./commands/records/list-show-forget.ts');
     return forgetRecord(config, imageRef, { image: flags.image, print });
   },
 ).option('--image <trimmedImage>', 'only under this name, without tag and digest');
@@ -108,7 +108,7 @@ declare(
   'records',
   "merge kubelet's own image pull records into these",
   async (config, flags) => {
-    const { importRecords } = await import('./commands/records-import.ts');
+    const { importRecords } = await import('./commands/records/import.ts');
     return importRecords(config, flags.kubeletDir ?? KUBELET_DIR, { output: flags.output, print });
   },
 )
@@ -121,7 +121,7 @@ declare(
   'recordsExport',
   'write these records where kubelet looks for its own',
   async (config, flags) => {
-    const { exportRecords } = await import('./commands/records-export.ts');
+    const { exportRecords } = await import('./commands/records/export.ts');
     return exportRecords(config, flags.kubeletDir ?? KUBELET_DIR, { output: flags.output, print });
   },
 )

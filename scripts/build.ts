@@ -14,7 +14,7 @@ rmSync(dist, { recursive: true, force: true });
 const { output } = await build({
   input: {
     main: join(repository, 'agent/main.ts'),
-    'chunks/veto-worker': join(repository, 'agent/enforcement/veto-worker.ts'),
+    'chunks/worker': join(repository, 'agent/enforcement/veto/worker.ts'),
   },
   platform: 'node',
   external: ['better-sqlite3'],

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { DockerConfigError, newReadingLimit } from '../credentials/docker-config.ts';
 import { type Keyring, keyringOf, lookup, type ReadSecret, readSecret } from '../credentials/keyring.ts';
 import type { RegistryCredential } from '../credentials/types.ts';
-import { type Pod, type PodSource, PodSourceError, type Secret } from '../pods/source.ts';
+import { type Pod, type PodSource, PodSourceError, type Secret } from '../pods/pod-source.ts';
 import type { ImagePullSecret } from '../records/types.ts';
 import { type Unverifiable, unverifiable } from './verdict.ts';
 

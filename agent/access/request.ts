@@ -1,4 +1,4 @@
-import type { Pod, PodContainer } from '../pods/source.ts';
+import type { Pod, PodContainer } from '../pods/pod-source.ts';
 
 /** One container's request: may its pod use this content? */
 export type AccessRequest = {

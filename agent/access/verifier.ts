@@ -1,15 +1,15 @@
 import { isImageId } from '../image/image-id.ts';
 import { ImageNameError, parseImageName, trimImageName } from '../image/reference.ts';
-import type { PullPolicy } from '../pods/source.ts';
-import { type RecordStore, RecordStoreError } from '../records/store.ts';
+import type { PullPolicy } from '../pods/pod-source.ts';
+import { type RecordStore, RecordStoreError } from '../records/record-store.ts';
 import type { ImagePullSecret } from '../records/types.ts';
 import { type Runtime, RuntimeError } from '../runtime/runtime.ts';
-import { createLookup } from './lookup.ts';
 import { type Name, namesOfContent } from './names.ts';
 import type { PodCredential, PodCredentialsReader } from './pod-credentials.ts';
-import type { VerificationPolicy } from './policy.ts';
-import { createProve } from './prove.ts';
-import type { Repuller } from './repull.ts';
+import { createProve } from './proof/prove.ts';
+import type { Repuller } from './proof/repull.ts';
+import { createLookup } from './record/lookup.ts';
+import type { VerificationPolicy } from './record/policy.ts';
 import type { AccessRequest, CheckResult } from './request.ts';
 import { allowed, denied, unverifiable, type Verdict } from './verdict.ts';
 

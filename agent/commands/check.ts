@@ -1,16 +1,16 @@
 import { createPodCredentialsReader } from '../access/pod-credentials.ts';
-import { makePolicy } from '../access/policy.ts';
-import type { RepullRequest } from '../access/repull.ts';
+import type { RepullRequest } from '../access/proof/repull.ts';
+import { makePolicy } from '../access/record/policy.ts';
 import type { AccessRequest } from '../access/request.ts';
 import type { Verdict } from '../access/verdict.ts';
 import { createVerifier } from '../access/verifier.ts';
-import type { Config } from '../config.ts';
-import { openPodSource } from '../pod-source.ts';
-import type { Pod, PodContainer } from '../pods/source.ts';
-import { openRecordStoreReadOnly } from '../records/open.ts';
+import type { Config } from '../config/resolve.ts';
+import type { Pod, PodContainer } from '../pods/pod-source.ts';
+import { openRecordStoreReadOnly } from '../records/sqlite/open.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { openPodSource } from '../wiring/open-pod-source.ts';
 import { CommandError } from './command-error.ts';
 import { type Column, type OutputFormat, type Print, printOutput } from './output.ts';
 

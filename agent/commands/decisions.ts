@@ -1,5 +1,5 @@
 import { parseDuration } from '../config/duration.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/resolve.ts';
 import { type DecisionEntry, type DecisionFilter, openDecisionsReadOnly } from '../records/decisions.ts';
 import { CommandError } from './command-error.ts';
 import { type Column, type OutputFormat, type Print, printOutput, timeText } from './output.ts';

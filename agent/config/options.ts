@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { VERIFICATION_POLICIES } from '../access/policy.ts';
+import { VERIFICATION_POLICIES } from '../access/record/policy.ts';
 import { EndpointError, parseEndpoint } from '../runtime/endpoint.ts';
 import {
   duration,

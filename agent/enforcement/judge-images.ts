@@ -1,7 +1,7 @@
 import type { AccessRequest } from '../access/request.ts';
 import { isOfThePod, unverifiable, type Verdict } from '../access/verdict.ts';
 import type { Access } from '../access/verifier.ts';
-import type { ImageVolume } from '../pods/source.ts';
+import type { ImageVolume } from '../pods/pod-source.ts';
 import { type MountedImage, type Runtime, RuntimeError } from '../runtime/runtime.ts';
 import type { Spec } from './find-spec.ts';
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { ImageNameError, parseImageName } from '../image/reference.ts';
-import type { ContainerKind, ImageVolume, Pod, PodContainer, PullPolicy, Secret } from './source.ts';
+import type { ContainerKind, ImageVolume, Pod, PodContainer, PullPolicy, Secret } from './pod-source.ts';
 import { terminationOf } from './termination.ts';
 
 /**

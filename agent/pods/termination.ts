@@ -1,4 +1,4 @@
-import type { Pod, TerminatingPod, Termination } from './source.ts';
+import type { Pod, TerminatingPod, Termination } from './pod-source.ts';
 
 /** What the API server says of the end of a pod, as far as it could be read. */
 type End = {

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
+import { RecordStoreError } from './record-store.ts';
 import {
   databaseError,
   openDatabaseFile,
@@ -8,9 +9,8 @@ import {
   openDatabaseInMemory,
   prepareStateDirectory,
   setAside,
-} from './database.ts';
-import { migrate, refuseNewer, schemaVersion } from './migrations.ts';
-import { RecordStoreError } from './store.ts';
+} from './sqlite/database.ts';
+import { migrate, refuseNewer, schemaVersion } from './sqlite/migrations.ts';
 
 /** One judged container, as it goes into the audit trail. Words are those of access/verdict.ts. */
 export type DecisionEntry = {

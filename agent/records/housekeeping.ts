@@ -1,5 +1,5 @@
 import { imageIdKey } from '../image/image-id.ts';
-import { type RecordStore, RecordStoreError } from './store.ts';
+import { type RecordStore, RecordStoreError } from './record-store.ts';
 import type { PresentImage } from './types.ts';
 
 export type HousekeepingOptions = {

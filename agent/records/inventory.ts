@@ -1,7 +1,7 @@
 import { ImageNameError, parseImageName } from '../image/reference.ts';
 import { repositoriesOf } from './image-names.ts';
-import { kubeletFileName } from './kubelet-format.ts';
-import type { MemoryIndex } from './memory-index.ts';
+import { kubeletFileName } from './kubelet/format.ts';
+import type { MemoryIndex } from './sqlite/memory-index.ts';
 import type { PresentImage } from './types.ts';
 
 type PreloadedName = readonly [imageId: string, repository: string];

@@ -1,6 +1,6 @@
 import type { CheckResult } from '../access/request.ts';
-import type { PullPolicy } from '../pods/source.ts';
-import type { RecordStoreFailure } from '../records/store.ts';
+import type { PullPolicy } from '../pods/pod-source.ts';
+import type { RecordStoreFailure } from '../records/record-store.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 
 /**

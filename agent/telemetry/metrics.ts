@@ -8,8 +8,8 @@ import {
   type StopOutcome,
   type VetoOutcome,
 } from '../enforcement/plan.ts';
-import type { PullPolicy } from '../pods/source.ts';
-import type { RecordStoreFailure } from '../records/store.ts';
+import type { PullPolicy } from '../pods/pod-source.ts';
+import type { RecordStoreFailure } from '../records/record-store.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 import {
   CHECK_RESULTS,

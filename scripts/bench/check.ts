@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type AccessQuestion, checkAccess } from '../../agent/access/check.ts';
-import type { PodPullCredentials } from '../../agent/access/decide.ts';
-import { makePolicy } from '../../agent/access/policy.ts';
-import { openRecordStore } from '../../agent/records/open.ts';
-import type { RecordStore } from '../../agent/records/store.ts';
+import { type AccessQuestion, checkAccess } from '../../agent/access/record/check-access.ts';
+import type { PodPullCredentials } from '../../agent/access/record/decide.ts';
+import { makePolicy } from '../../agent/access/record/policy.ts';
+import type { RecordStore } from '../../agent/records/record-store.ts';
+import { openRecordStore } from '../../agent/records/sqlite/open.ts';
 import { imageOf, imageRefOf, makeStateDirectory, secretOf } from './sample-node.ts';
 import { clockCostNs, quantile, randomNumbers, type Spread, spreadOf } from './statistics.ts';
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { openRecordStoreForImport } from '../../agent/records/open.ts';
+import { openRecordStoreForImport } from '../../agent/records/sqlite/open.ts';
 import type { ImagePulledRecord, ImagePullSecret } from '../../agent/records/types.ts';
 
 /** Names of the n-th image and its m-th secret, as they are on a node. All are new strings at every call. */

@@ -1,4 +1,4 @@
-import { openRecordStore } from '../../agent/records/open.ts';
+import { openRecordStore } from '../../agent/records/sqlite/open.ts';
 
 /** Opens the store in the folder that is named and prints how long that took, in ms. */
 const before = performance.now();

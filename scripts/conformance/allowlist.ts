@@ -1,5 +1,9 @@
 import { z } from 'zod';
-import { makePolicy, requiresVerification, type VerificationPolicy } from '../../agent/access/policy.ts';
+import {
+  makePolicy,
+  requiresVerification,
+  type VerificationPolicy,
+} from '../../agent/access/record/policy.ts';
 import { AllowlistError } from '../../agent/image/allowlist.ts';
 import type { Difference, Vector } from './vector.ts';
 

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { checkAccess } from '../../agent/access/check.ts';
-import { makePolicy, VERIFICATION_POLICIES } from '../../agent/access/policy.ts';
-import { openRecordStore } from '../../agent/records/open.ts';
-import type { RecordStore } from '../../agent/records/store.ts';
+import { checkAccess } from '../../agent/access/record/check-access.ts';
+import { makePolicy, VERIFICATION_POLICIES } from '../../agent/access/record/policy.ts';
+import type { RecordStore } from '../../agent/records/record-store.ts';
+import { openRecordStore } from '../../agent/records/sqlite/open.ts';
 import type { ImagePullCredentials } from '../../agent/records/types.ts';
 import type { Difference, Vector } from './vector.ts';
 

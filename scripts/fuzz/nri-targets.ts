@@ -1,16 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { asNriError, NriError } from '../../agent/enforcement/nri/error.ts';
-import {
-  decodeConfigure,
-  decodeCreateContainer,
-  decodeSynchronize,
-} from '../../agent/enforcement/nri/messages.ts';
-import { createMux } from '../../agent/enforcement/nri/mux.ts';
-import { createPluginSession } from '../../agent/enforcement/nri/plugin-session.ts';
-import { createTtrpcClient } from '../../agent/enforcement/nri/ttrpc-client.ts';
-import { decodeRequest, decodeResponse, TtrpcStatus } from '../../agent/enforcement/nri/ttrpc-envelope.ts';
-import { createTtrpcServer } from '../../agent/enforcement/nri/ttrpc-server.ts';
+import { asNriError, NriError } from '../../agent/nri/error.ts';
+import { decodeConfigure, decodeCreateContainer, decodeSynchronize } from '../../agent/nri/messages.ts';
+import { createMux } from '../../agent/nri/mux.ts';
+import { createPluginSession } from '../../agent/nri/plugin-session.ts';
+import { createTtrpcClient } from '../../agent/nri/ttrpc-client.ts';
+import { decodeRequest, decodeResponse, TtrpcStatus } from '../../agent/nri/ttrpc-envelope.ts';
+import { createTtrpcServer } from '../../agent/nri/ttrpc-server.ts';
 import { hostileBytes, inPieces, type Random } from './random.ts';
 
 /** One try at one layer. Throws only what the layer did wrong: an error that is not one of its own. */

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { connectPlugin, type Plugin } from '../../agent/enforcement/nri/plugin.ts';
+import { connectPlugin, type Plugin } from '../../agent/nri/plugin.ts';
 import { LabError, PackageUnavailable } from './errors.ts';
 import { ContainerNotStarted } from './kubelet.ts';
 import { type LabNode, startNode } from './node.ts';

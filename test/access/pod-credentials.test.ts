@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createPodCredentialsReader } from '../../agent/access/pod-credentials.ts';
-import type { Pod, Secret } from '../../agent/pods/source.ts';
+import type { Pod, Secret } from '../../agent/pods/pod-source.ts';
 
 const podWith = (...imagePullSecrets: string[]): Pod => ({
   namespace: 'team-a',

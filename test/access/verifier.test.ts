@@ -3,17 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createPodCredentialsReader } from '../../agent/access/pod-credentials.ts';
-import { makePolicy, type VerificationPolicyName } from '../../agent/access/policy.ts';
-import { createRepuller } from '../../agent/access/repull.ts';
+import { createRepuller } from '../../agent/access/proof/repull.ts';
+import { makePolicy, type VerificationPolicyName } from '../../agent/access/record/policy.ts';
 import {
   type Access,
   createVerifier,
   type RotatedSecrets,
   type Verifier,
 } from '../../agent/access/verifier.ts';
-import { openDirectoryPodSource } from '../../agent/pods/directory.ts';
-import { type PodSource, PodSourceError, type PullPolicy } from '../../agent/pods/source.ts';
-import { type OpenedRecordStore, openRecordStore } from '../../agent/records/open.ts';
+import { openDirectoryPodSource } from '../../agent/pods/directory/source.ts';
+import { type PodSource, PodSourceError, type PullPolicy } from '../../agent/pods/pod-source.ts';
+import { type OpenedRecordStore, openRecordStore } from '../../agent/records/sqlite/open.ts';
 import type { PullOutcome, RegistryAuth, RuntimeImage } from '../../agent/runtime/runtime.ts';
 
 /**

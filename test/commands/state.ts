@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DecisionEntry, openDecisions } from '../../agent/records/decisions.ts';
-import { openRecordStore } from '../../agent/records/open.ts';
+import { openRecordStore } from '../../agent/records/sqlite/open.ts';
 
 export const PRIVATE_IMAGE = `sha256:${'a1'.repeat(32)}`;
 export const PUBLIC_IMAGE = `sha256:${'b2'.repeat(32)}`;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ResourceQuota } from 'kubernetes-models/v1';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OPTION_LIST, variableOf } from '../../agent/config/options.ts';
-import { resolveConfig } from '../../agent/config.ts';
+import { resolveConfig } from '../../agent/config/resolve.ts';
 import { packageVersion } from '../../agent/version.ts';
 import { containersOf, environmentOf, type Installation, installationOf } from './installation.ts';
 import { build, buildAnew, INSTALLATIONS, pathFrom, repository } from './kustomize.ts';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { connectPlugin } from '../../agent/enforcement/nri/plugin.ts';
+import { connectPlugin } from '../../agent/nri/plugin.ts';
 import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
 import { type LabNode, startNode } from '../../scripts/lab/node.ts';
 import type { PodSpec } from '../../scripts/lab/pod.ts';

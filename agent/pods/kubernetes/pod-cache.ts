@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Pod } from '../source.ts';
+import type { Pod } from '../pod-source.ts';
 
 export type PodRef = { readonly namespace: string; readonly name: string; readonly uid: string };
 

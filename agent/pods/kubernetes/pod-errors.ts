@@ -1,5 +1,5 @@
-import { PodSourceError } from '../source.ts';
-import { ApiError } from './api-error.ts';
+import { ApiError } from '../../kubernetes/api-error.ts';
+import { PodSourceError } from '../pod-source.ts';
 
 /** As the pod source's interface has it; what is no ApiError is returned as it is. */
 export function podSourceError(error: unknown, subject: string): unknown {

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { Pod } from '../source.ts';
-import { type ApiClient, asApiError } from './api-client.ts';
-import { ApiError } from './api-error.ts';
-import { createItemsReader } from './json-pieces.ts';
+import { type ApiClient, asApiError } from '../../kubernetes/api-client.ts';
+import { ApiError } from '../../kubernetes/api-error.ts';
+import { createItemsReader } from '../../kubernetes/json-pieces.ts';
+import type { Pod } from '../pod-source.ts';
 import type { PodReader } from './pod-reader.ts';
 
 export type PodList = { readonly pods: readonly Pod[]; readonly resourceVersion: string };

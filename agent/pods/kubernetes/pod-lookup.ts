@@ -1,6 +1,6 @@
-import { type Pod, PodSourceError } from '../source.ts';
-import { type ApiClient, isObjectName } from './api-client.ts';
-import { ApiError } from './api-error.ts';
+import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
+import { ApiError } from '../../kubernetes/api-error.ts';
+import { type Pod, PodSourceError } from '../pod-source.ts';
 import type { PodCache, PodRef } from './pod-cache.ts';
 import { podSourceError } from './pod-errors.ts';
 import type { PodReader } from './pod-reader.ts';

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ApiClient, asApiError } from '../../kubernetes/api-client.ts';
+import { ApiError } from '../../kubernetes/api-error.ts';
+import { createLineReader } from '../../kubernetes/json-pieces.ts';
+import type { KubernetesTimings } from '../../kubernetes/timings.ts';
 import { createRetryDelay } from '../../retry-delay.ts';
-import type { Pod } from '../source.ts';
-import { type ApiClient, asApiError } from './api-client.ts';
-import { ApiError } from './api-error.ts';
-import { createLineReader } from './json-pieces.ts';
+import type { Pod } from '../pod-source.ts';
 import { listPods } from './pod-list.ts';
 import type { PodReader } from './pod-reader.ts';
-import type { KubernetesTimings } from './timings.ts';
 import { readWatchEvent, type WatchEvent } from './watch-event.ts';
 
 export type PodWatchOptions = {

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
+import { ApiError } from '../../kubernetes/api-error.ts';
 import { ManifestError, secretFromObject } from '../manifest.ts';
-import { PodSourceError, type Secret } from '../source.ts';
-import { type ApiClient, isObjectName } from './api-client.ts';
-import { ApiError } from './api-error.ts';
+import { PodSourceError, type Secret } from '../pod-source.ts';
 
 export type SecretReader = {
   /**

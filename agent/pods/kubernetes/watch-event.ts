@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { Pod } from '../source.ts';
-import type { ApiError } from './api-error.ts';
+import type { ApiError } from '../../kubernetes/api-error.ts';
+import { errorFromStatus } from '../../kubernetes/status.ts';
+import type { Pod } from '../pod-source.ts';
 import type { PodReader } from './pod-reader.ts';
-import { errorFromStatus } from './status.ts';
 
 export type WatchEvent =
   | { readonly type: 'present' | 'deleted'; readonly pod: Pod | undefined; readonly resourceVersion: string }

@@ -1,9 +1,9 @@
 import { expect, vi } from 'vitest';
-import { createApiClient } from '../../../agent/pods/kubernetes/api-client.ts';
-import { createIdentity } from '../../../agent/pods/kubernetes/identity.ts';
-import type { KubernetesTimings } from '../../../agent/pods/kubernetes/timings.ts';
-import { type KubernetesPodSource, openKubernetesPodSource } from '../../../agent/pods/kubernetes.ts';
-import type { Pod } from '../../../agent/pods/source.ts';
+import { createApiClient } from '../../../agent/kubernetes/api-client.ts';
+import { createIdentity } from '../../../agent/kubernetes/identity.ts';
+import type { KubernetesTimings } from '../../../agent/kubernetes/timings.ts';
+import { type KubernetesPodSource, openKubernetesPodSource } from '../../../agent/pods/kubernetes/source.ts';
+import type { Pod } from '../../../agent/pods/pod-source.ts';
 import {
   type ApiServer,
   type ApiServerOptions,

@@ -1,0 +1,41 @@
+import { type Config, ConfigError } from '../../config/resolve.ts';
+import { type OpenedPodSource, openPodSource } from '../../wiring/open-pod-source.ts';
+import { type Finding, failure, messageOf, ok } from './finding.ts';
+
+/** Can pods and secrets be read? */
+export async function checkPods(
+  config: Pick<Config, 'podsDirectory' | 'kubeconfig' | 'nodeName'>,
+): Promise<Finding> {
+  const { podsDirectory, kubeconfig, nodeName } = config;
+  let source: OpenedPodSource;
+  try {
+    source = openPodSource(config, { onProblem: () => undefined });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return failure('pods', error.message, 'without pods and their secrets nothing can be judged');
+  }
+  try {
+    await source.pods.start();
+    const problem = source.pods.problem();
+    if (podsDirectory !== undefined) {
+      const advice = 'correct these files: their pods count as unmanaged, their secrets as unreadable';
+      return problem === undefined
+        ? ok('pods', `${podsDirectory} can be read`)
+        : failure('pods', problem, advice);
+    }
+    const identity =
+      kubeconfig === undefined ? 'with the ServiceAccount of the pod' : `as ${kubeconfig} says`;
+    return problem === undefined
+      ? ok('pods', `the API server lists the pods of node ${nodeName}, asked ${identity}`)
+      : failure(
+          'pods',
+          problem,
+          `asked ${identity}: see whether --kubeconfig, --node-name and the rights are in order`,
+        );
+  } catch (error) {
+    const advice = `see whether ${podsDirectory === undefined ? '--node-name' : '--pods-directory'} is right`;
+    return failure('pods', messageOf(error), advice);
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,39 @@
+import type { Config } from '../../config/resolve.ts';
+import { type Column, type OutputFormat, type Print, printOutput } from '../output.ts';
+import { checkNri } from './check-nri.ts';
+import { checkPods } from './check-pods.ts';
+import { checkRuntime } from './check-runtime.ts';
+import { checkState } from './check-state.ts';
+import type { Finding } from './finding.ts';
+
+const columns: readonly Column<Finding>[] = [
+  { header: 'STATUS', value: (finding) => finding.status },
+  { header: 'CHECK', value: (finding) => finding.check },
+  {
+    header: 'DETAIL',
+    maxLength: 1_000,
+    value: ({ detail, advice }) => (advice === '' ? detail : `${detail} -> ${advice}`),
+  },
+];
+
+/**
+ * `doctor`: is this node ready for the agent? Changes nothing. Returns the exit code: 1 when anything would keep the
+ * agent from its work, 0 otherwise, warnings included.
+ */
+export async function runDoctor(
+  config: Pick<
+    Config,
+    'runtimeEndpoint' | 'stateDir' | 'podsDirectory' | 'kubeconfig' | 'nodeName' | 'enforcement' | 'nriSocket'
+  >,
+  { output, print }: { readonly output: OutputFormat; readonly print: Print },
+): Promise<number> {
+  const runtime = await checkRuntime(config.runtimeEndpoint);
+  const findings = [
+    ...runtime.findings,
+    ...(await checkNri(config, runtime.version)),
+    ...checkState(config.stateDir, Date.now()),
+    await checkPods(config),
+  ];
+  printOutput(print, output, { data: findings, rows: findings, columns });
+  return findings.some(({ status }) => status === 'failure') ? 1 : 0;
+}

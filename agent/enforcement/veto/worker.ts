@@ -1,0 +1,91 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { keepNriConnection, type NriHold } from '../../nri/nri-connection.ts';
+import { IN_PROGRESS, refusalText } from '../tenant-message.ts';
+import type { CreateRequest } from './create-request.ts';
+import { type FromVetoWorker, monotonicMs, type ToVetoWorker, type VetoWorkerData } from './messages.ts';
+import { planVeto } from './plan-veto.ts';
+import { createPreparedContainers } from './prepared.ts';
+
+/**
+ * The NRI connection in a thread of its own. The main thread commits to a disk that may be slow and parses what
+ * tenants wrote; were it busy for longer than the runtime's patience, the plugin would be dropped and refused
+ * containers would start. This thread does nothing but answer, if need be by itself.
+ */
+
+/** Left of the runtime's patience for the way back to it. */
+const MARGIN_MS = 200;
+/** The runtime goes on with the container at once; what is left to do here must not be in its way. */
+const TELL_AFTER_MS = 3;
+
+if (parentPort === null) throw new Error('this is a worker thread of the agent');
+const main = parentPort;
+// Only thread.ts starts this thread, and this is the type of what it hands over.
+const { socketPath, index, settings } = workerData as VetoWorkerData;
+const asked = new Map<number, (refusal: string | undefined) => void>();
+const prepared = createPreparedContainers(() => performance.now());
+let questions = 0;
+let answerRegistration: (hold: NriHold | undefined) => void = () => undefined;
+
+function tell(message: FromVetoWorker): void {
+  main.postMessage(message);
+}
+
+/** Resolves with the main thread's refusal, or with one of its own when that comes too late. */
+function ask(request: CreateRequest, deadlineMs: number, ownAnswer: string | undefined): Promise<void> {
+  questions += 1;
+  const number = questions;
+  const patienceMs = Math.max(0, deadlineMs - MARGIN_MS - performance.now());
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      if (ownAnswer !== undefined) tell({ type: 'refusedInProgress' });
+      settle(ownAnswer);
+    }, patienceMs);
+    const settle = (refusal: string | undefined): void => {
+      clearTimeout(timer);
+      asked.delete(number);
+      if (refusal === undefined) resolve();
+      else reject(new Error(refusal));
+    };
+    asked.set(number, settle);
+    tell({ type: 'question', number, ...request, answerByMs: monotonicMs() + patienceMs });
+  });
+}
+
+/** There is nobody else who knows: a main thread that is busy is waited for. */
+function whyNotRegister(waitedMs: number): Promise<NriHold | undefined> {
+  return new Promise((resolve) => {
+    answerRegistration = resolve;
+    tell({ type: 'mayRegister', waitedMs });
+  });
+}
+
+main.on('message', (message: ToVetoWorker) => {
+  if (message.type === 'prepared') prepared.add(message);
+  else if (message.type === 'registration') answerRegistration(message.hold);
+  else asked.get(message.number)?.(message.refusal);
+});
+
+keepNriConnection({
+  socketPath,
+  index,
+  whyNotNow: whyNotRegister,
+  onConfigure: (configuration) => tell({ type: 'configured', configuration }),
+  // What exists is the guard's, which lists it by itself.
+  onSynchronize: () => undefined,
+  onConnected: () => tell({ type: 'connected' }),
+  onDisconnected: ({ reason, message }) => tell({ type: 'disconnected', reason, message }),
+  onCreateContainer(
+    { namespace, name, uid },
+    { id, podSandboxId, name: containerName, image },
+    { deadlineMs },
+  ) {
+    const plan = planVeto(settings, { namespace, uid });
+    if (plan === 'letBy') return undefined;
+    const request = { id, podSandboxId, pod: { namespace, name, uid }, containerName, image };
+    if (prepared.take(request)) {
+      queueMicrotask(() => setTimeout(tell, TELL_AFTER_MS, { type: 'createdAsPrepared', ...request }));
+      return undefined;
+    }
+    return ask(request, deadlineMs, plan === 'judgeOrRefuse' ? refusalText(IN_PROGRESS, '') : undefined);
+  },
+});

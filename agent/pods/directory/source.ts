@@ -1,0 +1,236 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Pod, type PodSource, PodSourceError, type Secret } from '../pod-source.ts';
+import { terminatingOf } from '../termination.ts';
+import { type Manifests, readManifestFile } from './manifest-file.ts';
+
+const MAX_FILE_BYTES = 8 * 1024 * 1024;
+const DEBOUNCE_MS = 20;
+/** Well below what the runtime waits for a veto, which is 2 s. */
+const WAIT_FOR_POD_MS = 1_000;
+
+export type DirectoryPodSourceOptions = {
+  /** The folder; *.yaml, *.yml and *.json directly in it, hidden files left out, as kubelet reads its static pods. */
+  readonly directory: string;
+  /** Called with one line per file that could not be read or holds something malformed; again when that changes. */
+  readonly onProblem: (message: string) => void;
+  /** How often to look again although nothing was notified (network file systems do not notify), in ms. */
+  readonly rescanIntervalMs?: number;
+};
+
+type LoadedFile = { readonly fingerprint: string; readonly manifests: Manifests };
+
+/**
+ * A pod source that reads Pods, Secrets and ServiceAccounts from a folder of manifests. A file that becomes
+ * unreadable or malformed keeps serving what it last held, and is reported; a file that is removed is forgotten.
+ */
+export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodSource {
+  const { directory, onProblem, rescanIntervalMs = 5_000 } = options;
+  const files = new Map<string, LoadedFile>();
+  const problems = new Map<string, string>();
+  const listeners = new Set<() => void>();
+  const podListeners = new Set<(pod: Pod) => void>();
+  let knownPods = new Set<string>();
+  let watcher: FSWatcher | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let debounce: NodeJS.Timeout | undefined;
+  let scanning: Promise<void> | undefined;
+  let started = false;
+
+  function report(path: string, problem: string | undefined): void {
+    if (problems.get(path) === problem) return;
+    if (problem === undefined) problems.delete(path);
+    else {
+      problems.set(path, problem);
+      onProblem(problem);
+    }
+  }
+
+  async function loadFile(name: string): Promise<boolean> {
+    const path = join(directory, name);
+    try {
+      const info = await stat(path);
+      if (!info.isFile()) return false;
+      const fingerprint = `${info.ino}:${info.size}:${info.mtimeMs}:${info.ctimeMs}`;
+      const loaded = files.get(name);
+      if (loaded?.fingerprint === fingerprint) return false;
+      if (info.size > MAX_FILE_BYTES) throw new Error(`larger than ${MAX_FILE_BYTES} bytes`);
+      const { manifests, problem } = readManifestFile(await readFile(path, 'utf8'));
+      report(name, problem && `directoryUnreadable: ${name}: ${problem}`);
+      files.set(name, { fingerprint, manifests: manifests ?? loaded?.manifests ?? emptyManifests });
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return files.delete(name);
+      report(name, `directoryUnreadable: ${name}: ${errorText(error)}`);
+      return false;
+    }
+  }
+
+  async function scanOnce(): Promise<void> {
+    let names: string[];
+    try {
+      names = (await readdir(directory)).filter((name) => /^[^.].*\.(ya?ml|json)$/.test(name)).sort();
+      report('', undefined);
+    } catch (error) {
+      report('', `directoryUnreadable: ${errorText(error)}`);
+      return;
+    }
+    let changed = false;
+    for (const name of names) changed = (await loadFile(name)) || changed;
+    for (const name of files.keys()) {
+      if (names.includes(name)) continue;
+      files.delete(name);
+      report(name, undefined);
+      changed = true;
+    }
+    if (changed) tellOfChanges();
+  }
+
+  function tellOfChanges(): void {
+    for (const listener of listeners) listener();
+    const pods = allPods();
+    const before = knownPods;
+    knownPods = new Set(pods.map(identityOf));
+    if (!started) return;
+    for (const pod of pods.filter((candidate) => !before.has(identityOf(candidate)))) {
+      for (const listener of podListeners) listener(withServiceAccountSecrets(pod));
+    }
+  }
+
+  function allPods(): Pod[] {
+    return [...files.values()].flatMap(({ manifests }) => manifests.pods);
+  }
+
+  /** Scans run one after the other; whoever asks gets one that began after they asked. */
+  function scan(): Promise<void> {
+    const previous = scanning ?? Promise.resolve();
+    const next = previous.then(scanOnce).finally(() => {
+      if (scanning === next) scanning = undefined;
+    });
+    scanning = next;
+    return next;
+  }
+
+  function watchDirectory(): void {
+    try {
+      watcher = watch(directory, () => {
+        clearTimeout(debounce);
+        debounce = setTimeout(() => void scan(), DEBOUNCE_MS);
+      });
+      watcher.on('error', () => watcher?.close());
+    } catch (error) {
+      onProblem(
+        `directoryUnreadable: not notified of changes, looking every ${rescanIntervalMs} ms: ${errorText(error)}`,
+      );
+    }
+  }
+
+  function find(namespace: string, name: string): Pod | undefined {
+    for (const { manifests } of files.values()) {
+      const pod = manifests.pods.find(
+        (candidate) => candidate.namespace === namespace && candidate.name === name,
+      );
+      if (pod) return withServiceAccountSecrets(pod);
+    }
+    return undefined;
+  }
+
+  /** What the ServiceAccount admission plugin does on a cluster: only a pod that names no secrets gets the account's. */
+  function withServiceAccountSecrets(pod: Pod): Pod {
+    if (pod.imagePullSecrets.length > 0) return pod;
+    for (const { manifests } of files.values()) {
+      const account = manifests.serviceAccounts.find(
+        (candidate) => candidate.namespace === pod.namespace && candidate.name === pod.serviceAccountName,
+      );
+      if (account) return { ...pod, imagePullSecrets: account.imagePullSecrets };
+    }
+    return pod;
+  }
+
+  return {
+    async start() {
+      const info = await stat(directory).catch((error: unknown) => {
+        throw new PodSourceError('directoryUnreadable', `${directory}: ${errorText(error)}`, {
+          cause: error,
+        });
+      });
+      if (!info.isDirectory())
+        throw new PodSourceError('directoryUnreadable', `${directory}: is not a directory`);
+      watchDirectory();
+      await scan();
+      timer = setInterval(() => void scan(), rescanIntervalMs);
+      timer.unref();
+      started = true;
+    },
+    async stop() {
+      clearInterval(timer);
+      clearTimeout(debounce);
+      watcher?.close();
+      listeners.clear();
+      podListeners.clear();
+      await scanning;
+    },
+    problem() {
+      if (!started) return 'the directory has not been read yet';
+      return problems.size > 0 ? [...problems.values()].join('; ') : undefined;
+    },
+    async getPod({ namespace, name, uid }) {
+      const deadline = Date.now() + WAIT_FOR_POD_MS;
+      for (;;) {
+        const pod = find(namespace, name);
+        if (pod && (pod.uid === '' || pod.uid === uid)) return { ...pod, uid };
+        if (Date.now() >= deadline || name === '') return undefined;
+        await sleep(100);
+        await scan();
+      }
+    },
+    async findPod(namespace, name) {
+      return find(namespace, name);
+    },
+    async getSecret(namespace, name, read) {
+      if (read?.fresh) await scan();
+      for (const { manifests } of files.values()) {
+        const secret = manifests.secrets.find(
+          (candidate) => candidate.namespace === namespace && candidate.name === name,
+        );
+        if (secret) return readable(secret);
+      }
+      return undefined;
+    },
+    terminating: () => (started ? terminatingOf(allPods()) : undefined),
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    onPod(listener) {
+      podListeners.add(listener);
+      return () => podListeners.delete(listener);
+    },
+  };
+}
+
+function identityOf({ namespace, name, uid }: Pod): string {
+  return JSON.stringify([namespace, name, uid]);
+}
+
+const emptyManifests: Manifests = { pods: [], secrets: [], serviceAccounts: [] };
+
+function readable(secret: Manifests['secrets'][number]): Secret {
+  if ('unreadable' in secret) {
+    throw new PodSourceError(
+      'secretUnreadable',
+      `secret ${secret.namespace}/${secret.name}: ${secret.unreadable}`,
+    );
+  }
+  return secret;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,148 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiClient } from '../../kubernetes/api-client.ts';
+import type { ApiError } from '../../kubernetes/api-error.ts';
+import { DEFAULT_TIMINGS, type KubernetesTimings } from '../../kubernetes/timings.ts';
+import { type Pod, type PodSource, PodSourceError } from '../pod-source.ts';
+import { terminatingOf } from '../termination.ts';
+import { createPodCache } from './pod-cache.ts';
+import { whatToGrant } from './pod-errors.ts';
+import { createPodLookup, type PodLookup } from './pod-lookup.ts';
+import { createPodReader } from './pod-reader.ts';
+import { type PodWatch, watchPods } from './pod-watch.ts';
+import { createSecretReader } from './secrets.ts';
+
+export type KubernetesPodSourceOptions = {
+  /** Not closed by the source: Events may go through it as well. */
+  readonly client: ApiClient;
+  /** The node as the API server names it. */
+  readonly nodeName: string;
+  /** One line when the API server stops answering, or why it does; and for every object that was passed over. */
+  readonly onProblem: (message: string) => void;
+  /** The pods are listed and watched; after each interruption too. */
+  readonly onSynced?: (pods: number) => void;
+  readonly timings?: Partial<KubernetesTimings>;
+};
+
+export type KubernetesPodSource = PodSource & {
+  /** Pods, list items and watch lines that were too large or not understood, since the start. */
+  passedOver(): number;
+  /** Like PodSource's; `containerName` waits for, or reads again, a pod that has no such container yet (kubectl debug). */
+  getPod: PodLookup['getPod'];
+};
+
+const SWEEP_INTERVAL_MS = 30_000;
+
+/**
+ * Pods and secrets from the API server: the node's pods listed and watched, secrets read one by one when asked for.
+ * Pods already carry what their ServiceAccount adds. `start` does not fail while the API server is away: it waits a
+ * while for the first listing, then lets the agent begin; until then every pod is asked for by name.
+ */
+export function openKubernetesPodSource(options: KubernetesPodSourceOptions): KubernetesPodSource {
+  const { client, nodeName, onProblem, onSynced } = options;
+  const timings: KubernetesTimings = { ...DEFAULT_TIMINGS, ...options.timings };
+  const changeListeners = new Set<() => void>();
+  const podListeners = new Set<(pod: Pod) => void>();
+  const cache = createPodCache(timings.departedMs);
+  const reader = createPodReader(onProblem);
+  let watch: PodWatch | undefined;
+  let sweeping: NodeJS.Timeout | undefined;
+  let listed = false;
+  let alive = false;
+  let trouble: { readonly since: Date; readonly text: string } | undefined;
+  let announceListing: () => void = () => undefined;
+  const firstListing = new Promise<void>((resolve) => {
+    announceListing = resolve;
+  });
+
+  const secrets = createSecretReader({
+    client,
+    maxAgeMs: timings.secretMs,
+    authorizerLagMs: timings.authorizerLagMs,
+    alive: () => alive,
+    onChanged: tellOfChange,
+  });
+  const lookup = createPodLookup({ client, cache, reader, waitMs: timings.waitForPodMs, alive: () => alive });
+
+  function tellOfChange(): void {
+    for (const listener of changeListeners) listener();
+  }
+
+  function tellOfPod(pod: Pod): void {
+    for (const listener of podListeners) listener(pod);
+  }
+
+  function onListed(pods: readonly Pod[]): void {
+    const { added, changed } = cache.replace(pods);
+    const first = !listed;
+    listed = true;
+    announceListing();
+    if (changed) tellOfChange();
+    if (!first) for (const pod of added) tellOfPod(pod);
+  }
+
+  function onPresent(pod: Pod): void {
+    const outcome = cache.put(pod);
+    if (outcome !== 'same') tellOfChange();
+    if (outcome === 'new') tellOfPod(pod);
+  }
+
+  function onWatchProblem(problem: ApiError | undefined): void {
+    alive = problem === undefined;
+    if (problem === undefined) {
+      trouble = undefined;
+      onSynced?.(cache.size());
+      return;
+    }
+    const text = `apiServerUnavailable: ${problem.message}${whatToGrant(problem)}`;
+    trouble = { since: trouble?.since ?? new Date(), text };
+    onProblem(text);
+  }
+
+  return {
+    async start() {
+      if (!/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(nodeName)) {
+        throw new PodSourceError('apiServerUnavailable', `${JSON.stringify(nodeName)} is no name of a node`);
+      }
+      watch = watchPods({
+        client,
+        reader,
+        nodeName,
+        timings,
+        onListed,
+        onPresent,
+        onDeleted: cache.remove,
+        onProblem: onWatchProblem,
+      });
+      sweeping = setInterval(() => secrets.sweep(cache.namesSecret), SWEEP_INTERVAL_MS);
+      sweeping.unref();
+      const patience = new AbortController();
+      const waited = sleep(timings.startMs, undefined, { signal: patience.signal }).catch(() => undefined);
+      await Promise.race([firstListing, waited]);
+      patience.abort();
+    },
+    async stop() {
+      clearInterval(sweeping);
+      changeListeners.clear();
+      podListeners.clear();
+      announceListing();
+      await watch?.stop();
+    },
+    problem() {
+      if (trouble) return `${trouble.text} (since ${trouble.since.toISOString()})`;
+      return listed ? undefined : 'apiServerUnavailable: the pods have not been listed yet';
+    },
+    getPod: lookup.getPod,
+    findPod: lookup.findPod,
+    getSecret: (namespace, name, read) => secrets.get(namespace, name, read?.fresh ?? false),
+    terminating: () => (listed ? terminatingOf(cache.all()) : undefined),
+    onChange(listener) {
+      changeListeners.add(listener);
+      return () => changeListeners.delete(listener);
+    },
+    onPod(listener) {
+      podListeners.add(listener);
+      return () => podListeners.delete(listener);
+    },
+    passedOver: reader.passedOver,
+  };
+}

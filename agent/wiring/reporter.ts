@@ -1,0 +1,74 @@
+import type { Enforcement, Judgement } from '../enforcement/judgement.ts';
+import type { Events } from '../kubernetes/events.ts';
+import type { Decisions } from '../records/decisions.ts';
+import { type Log, logVerdict } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { podEventOf } from './pod-event.ts';
+
+export type Reporter = {
+  /** A verdict was found. */
+  verdict(judgement: Judgement): void;
+  /** It has been acted on; undefined where it called for nothing. */
+  settled(judgement: Judgement, enforcement: Enforcement | undefined): void;
+};
+
+/**
+ * Tells log, metrics, audit trail and, by Events, the pod's owner of a verdict in the same words. All of them hear of the
+ * same ones: of those that come again for a container with the same outcome the judge does not tell.
+ */
+export function createReporter(
+  to: {
+    readonly log: Log;
+    readonly metrics: Metrics;
+    readonly decisions: Decisions;
+    /** Undefined where there is no API server to take them. */
+    readonly events: Pick<Events, 'report'> | undefined;
+  },
+  mode: 'audit' | 'enforce',
+): Reporter {
+  const { log, metrics, decisions, events } = to;
+  return {
+    verdict(judgement) {
+      metrics.verdict(judgement.verdict, judgement.durationMs / 1_000);
+      logVerdict(log, lineOf(judgement));
+    },
+    settled(judgement, enforcement) {
+      decisions.append({ ...entryOf(judgement, enforcement), mode, time: Date.now() });
+      const event = podEventOf(judgement, enforcement);
+      if (event) events?.report(event);
+      if (enforcement === undefined) return;
+      const { action, outcome } = enforcement;
+      const { id: containerId, createdAt } = judgement.container;
+      metrics.enforcement(action, outcome);
+      if (action !== 'none') log.warn({ containerId, action, outcome }, 'enforcement');
+      if (outcome === 'stopped') metrics.containerStopped(Date.now() / 1_000 - Number(createdAt) / 1e9);
+    },
+  };
+}
+
+function lineOf({ container, spec, imageRef, verdict, durationMs }: Judgement) {
+  return {
+    namespace: container.pod.namespace,
+    pod: container.pod.name,
+    container: container.containerName,
+    containerId: container.id,
+    image: spec?.image ?? '',
+    imageRef,
+    verdict,
+    durationMs,
+  };
+}
+
+function entryOf(judgement: Judgement, enforcement: Enforcement | undefined) {
+  const { verdict, reason, message } = judgement.verdict;
+  return {
+    ...lineOf(judgement),
+    podUid: judgement.container.pod.uid,
+    pullPolicy: judgement.spec?.imagePullPolicy ?? '',
+    verdict,
+    reason,
+    message,
+    action: enforcement?.action ?? '',
+    outcome: enforcement?.outcome ?? '',
+  };
+}

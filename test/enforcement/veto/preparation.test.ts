@@ -1,0 +1,159 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
+import { allowed, denied } from '../../../agent/access/verdict.ts';
+import { RuntimeError } from '../../../agent/runtime/runtime.ts';
+import { appContainer, CONTENT, IMAGE, imageOf, OTHER_CONTENT, vetoScene, webPod } from './scene.ts';
+
+const { namespace, name, uid } = webPod;
+const request = {
+  id: 'container-of-web',
+  podSandboxId: 'sandbox-1',
+  pod: { namespace, name, uid },
+  containerName: 'app',
+  image: IMAGE,
+};
+
+/** Nothing is to be prepared; long enough for it to have happened. */
+const aMoment = () => sleep(30);
+
+describe('a pod that was bound to the node', () => {
+  it('is judged before the runtime asks, not urgently, and its container need not be asked about', async () => {
+    const { veto, asked, prepared } = vetoScene({
+      imageStatus: async () => imageOf(CONTENT, IMAGE, 'mirror.example.com/app:1'),
+    });
+    veto.prepare(webPod);
+    await vi.waitFor(() => expect(prepared).toHaveLength(1));
+    expect(asked).toEqual([{ pod: webPod, container: appContainer, imageRef: CONTENT, urgent: false }]);
+    expect(prepared).toEqual([
+      {
+        pod: { namespace, name, uid },
+        containerName: 'app',
+        imageNames: [IMAGE, IMAGE, 'mirror.example.com/app:1'],
+        forMs: 10_000,
+      },
+    ]);
+  });
+
+  it('has one verdict for the container that was created without a question', async () => {
+    const { veto, prepared, told } = vetoScene();
+    veto.prepare(webPod);
+    await vi.waitFor(() => expect(prepared).toHaveLength(1));
+    veto.createdAsPrepared(request);
+    expect(veto.hasJudged(request.id, CONTENT)).toBe(true);
+    await vi.waitFor(() => expect(told).toHaveLength(1));
+    expect(told).toMatchObject([
+      {
+        judgement: { container: { id: request.id }, imageRef: CONTENT, verdict: { reason: 'recordMatched' } },
+        enforcement: undefined,
+      },
+    ]);
+  });
+
+  it('leaves its container to the guard when that turns out to use other content', async () => {
+    const { veto, prepared } = vetoScene();
+    veto.prepare(webPod);
+    await vi.waitFor(() => expect(prepared).toHaveLength(1));
+    veto.createdAsPrepared(request);
+    expect(veto.hasJudged(request.id, OTHER_CONTENT)).toBe(false);
+  });
+
+  it('leaves its container to the guard when the guard saw it first, and says nothing more', async () => {
+    const { veto, prepared, told } = vetoScene();
+    veto.prepare(webPod);
+    await vi.waitFor(() => expect(prepared).toHaveLength(1));
+    expect(veto.hasJudged(request.id, CONTENT)).toBe(false);
+    veto.createdAsPrepared(request);
+    await sleep(150);
+    expect(told).toEqual([]);
+  });
+
+  it('has a word on a container that nothing is known of left to the guard', async () => {
+    const { veto, told } = vetoScene();
+    veto.createdAsPrepared(request);
+    await sleep(150);
+    expect([veto.hasJudged(request.id, CONTENT), told]).toEqual([false, []]);
+  });
+
+  it('is asked about when it may not, or may only for the time being', async () => {
+    for (const answer of [
+      { verdict: denied('registryRefused', '') },
+      {
+        verdict: allowed('recordMatched', ''),
+        revision: Promise.resolve(denied('registryRefused', '')),
+      },
+    ]) {
+      const { veto, asked, prepared } = vetoScene({ judge: async () => answer });
+      veto.prepare(webPod);
+      await vi.waitFor(() => expect(asked).toHaveLength(1));
+      await aMoment();
+      expect(prepared).toEqual([]);
+    }
+  });
+
+  it('is not judged ahead where the image is absent, nor while the runtime does not answer', async () => {
+    for (const imageStatus of [
+      async () => undefined,
+      () => Promise.reject(new RuntimeError('unreachable', 'connection refused')),
+    ]) {
+      const { veto, asked, prepared } = vetoScene({ imageStatus });
+      veto.prepare(webPod);
+      await aMoment();
+      expect([asked, prepared]).toEqual([[], []]);
+    }
+  });
+
+  it('is not judged ahead with Always, which pulls first; with Never it is, and nothing is asked of a registry', async () => {
+    const withPolicy = (imagePullPolicy: 'Always' | 'Never') => ({
+      ...webPod,
+      containers: [{ ...appContainer, imagePullPolicy }],
+    });
+    const { veto, asked, prepared } = vetoScene();
+    veto.prepare(withPolicy('Always'));
+    veto.prepare(withPolicy('Never'));
+    await vi.waitFor(() => expect(prepared).toHaveLength(1));
+    expect(asked.map(({ container }) => container.imagePullPolicy)).toEqual(['Never']);
+  });
+
+  it('has the images of its volumes judged ahead as well, and is asked about for their content', async () => {
+    const volume = {
+      name: 'model',
+      image: 'reg.example.com/model:1',
+      imagePullPolicy: 'IfNotPresent' as const,
+    };
+    const { veto, asked, prepared } = vetoScene({ imageStatus: async () => imageOf(CONTENT) });
+    veto.prepare({ ...webPod, containers: [{ ...appContainer, imageVolumes: [volume] }] });
+    await vi.waitFor(() => expect(asked.map(({ container }) => container.name)).toEqual(['app', 'model']));
+    await aMoment();
+    expect(prepared).toEqual([]);
+  });
+
+  it('is judged ahead two images at a time, so that a hundred pods at once are no storm', async () => {
+    let now = 0;
+    let most = 0;
+    const { veto, asked } = vetoScene({
+      async judge() {
+        now += 1;
+        most = Math.max(most, now);
+        await sleep(1);
+        now -= 1;
+        return { verdict: allowed('recordMatched', '') };
+      },
+    });
+    for (let n = 0; n < 100; n += 1) veto.prepare({ ...webPod, uid: `uid-${n}` });
+    await vi.waitFor(() => expect(asked).toHaveLength(100), 5_000);
+    expect(most).toBe(2);
+  });
+
+  it('may fail to be judged ahead: a mistake there ends nothing, and the question is asked', async () => {
+    const { veto, create, prepared } = vetoScene({
+      judge: vi
+        .fn()
+        .mockRejectedValueOnce(new TypeError('a mistake'))
+        .mockResolvedValue({ verdict: allowed('recordMatched', '') }),
+    });
+    veto.prepare(webPod);
+    await aMoment();
+    expect(prepared).toEqual([]);
+    expect((await create()).refusal).toBeUndefined();
+  });
+});

@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { createPreparedContainers } from '../../../agent/enforcement/veto/prepared.ts';
+
+const pod = { namespace: 'team-a', name: 'web', uid: 'uid-1' };
+const app = { pod, containerName: 'app', image: 'reg.example.com/app:1' };
+const prepared = {
+  pod,
+  containerName: 'app',
+  imageNames: ['reg.example.com/app:1', 'mirror.example.com/app:1'],
+  forMs: 10_000,
+};
+
+function containers() {
+  const clock = { now: 5_000 };
+  return { ...createPreparedContainers(() => clock.now), clock };
+}
+
+describe('containers that were judged ahead', () => {
+  it('are let by once, and asked about from then on', () => {
+    const { add, take } = containers();
+    expect(take(app)).toBe(false);
+    add(prepared);
+    expect([take(app), take(app)]).toEqual([true, false]);
+  });
+
+  it('are let by under every name of the content that was judged, and under no other', () => {
+    const { add, take } = containers();
+    add(prepared);
+    expect(take({ ...app, image: 'mirror.example.com/app:1' })).toBe(true);
+    for (const image of ['reg.example.com/other:1', '']) {
+      add(prepared);
+      expect(take({ ...app, image })).toBe(false);
+      // Not even under the right name afterwards: something has changed.
+      expect(take(app)).toBe(false);
+    }
+  });
+
+  it('are those of just this pod and name', () => {
+    const { add, take } = containers();
+    add(prepared);
+    const others = [
+      { ...app, containerName: 'sidecar' },
+      { ...app, pod: { ...pod, uid: 'uid-2' } },
+      { ...app, pod: { ...pod, name: 'other' } },
+      { ...app, pod: { ...pod, namespace: 'team-b' } },
+    ];
+    expect(others.map(take)).toEqual([false, false, false, false]);
+    expect(take(app)).toBe(true);
+  });
+
+  it('are asked about when the verdict is too old', () => {
+    const { add, take, clock } = containers();
+    add(prepared);
+    clock.now += 9_999;
+    expect(take(app)).toBe(true);
+    add(prepared);
+    clock.now += 10_000;
+    expect(take(app)).toBe(false);
+  });
+
+  it('are as the last word on them says', () => {
+    const { add, take } = containers();
+    add(prepared);
+    add({ ...prepared, imageNames: ['reg.example.com/app:2'] });
+    expect(take(app)).toBe(false);
+  });
+
+  it('are kept in bounds: the oldest are asked about', () => {
+    const { add, take } = containers();
+    const nth = (n: number) => ({ ...pod, uid: `uid-${n}` });
+    for (let n = 0; n < 2_100; n += 1) add({ ...prepared, pod: nth(n) });
+    const kept = Array.from({ length: 2_100 }, (_, n) => take({ ...app, pod: nth(n) }));
+    expect(kept.indexOf(true)).toBe(100);
+    expect(kept.filter(Boolean)).toHaveLength(2_000);
+  });
+});

@@ -1,0 +1,209 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { NriConfiguration, NriContainer, NriPod } from '../../agent/nri/messages.ts';
+import { keepNriConnection, type NriConnectionOptions } from '../../agent/nri/nri-connection.ts';
+import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
+import { type LabNode, startNode } from '../../scripts/lab/node.ts';
+import { containerdVersions } from '../../scripts/lab/programs.ts';
+import { pushImage } from '../../scripts/lab/push.ts';
+
+const offers = (await containerdVersions()).filter(({ containerd }) => containerd !== '1.6');
+
+type Judge = (pod: NriPod, container: NriContainer) => Promise<void>;
+
+for (const { containerd, available, reason } of offers) {
+  const title = `NRI on containerd ${containerd}${available ? '' : ` cannot be had here: ${reason}`}`;
+  describe.skipIf(!available)(title, { timeout: 60_000 }, () => {
+    let node: LabNode;
+    let image: string;
+    let pods = 0;
+    const closers: (() => void)[] = [];
+
+    beforeAll(async () => {
+      node = await startNode({ containerd, nri: true });
+      const { anonymous } = node.registries;
+      await pushImage(anonymous, 'team-a/app', 'v1', { salt: 'nri test' });
+      image = `${anonymous.host}/team-a/app:v1`;
+    }, 180_000);
+
+    afterEach(() => {
+      for (const close of closers.splice(0)) close();
+    });
+
+    afterAll(async () => {
+      await node.stop();
+    }, 60_000);
+
+    /** Keeps a plugin connected that judges by `judge`; resolves once it is asked. */
+    async function plugin(judge: Judge, options: Partial<NriConnectionOptions> = {}) {
+      const configurations: NriConfiguration[] = [];
+      const synchronized: NriContainer[][] = [];
+      const away: string[] = [];
+      const connection = keepNriConnection({
+        socketPath: node.nriSocket ?? '',
+        onConfigure: (configuration) => configurations.push(configuration),
+        onSynchronize: (_pods, containers) => synchronized.push([...containers]),
+        onCreateContainer: judge,
+        onDisconnected: (error) => away.push(error.reason),
+        ...options,
+      });
+      closers.push(connection.close);
+      await expect.poll(() => connection.connected(), { timeout: 10_000 }).toBe(true);
+      return { connection, configurations, synchronized, away };
+    }
+
+    const run = (namespace: string) => {
+      pods += 1;
+      const containers = [{ name: 'main', image, imagePullPolicy: 'IfNotPresent' as const }];
+      return node.kubelet.runPod({ namespace, name: `pod-${pods}`, uid: `uid-${pods}`, containers });
+    };
+
+    const refuseTeamB: Judge = async ({ namespace }) => {
+      if (namespace === 'team-b') throw new Error('pullwarden: not verified for this pod');
+    };
+
+    it('tells the plugin who it is and how fast it wants answers, where it tells that', async () => {
+      const { configurations } = await plugin(refuseTeamB);
+      const timeouts = containerd === '1.7' ? [0, 0] : [5_000, 2_000];
+      expect(configurations.map((told) => [told.runtimeName, told.runtimeVersion])).toEqual([
+        ['containerd', expect.stringContaining(containerd)],
+      ]);
+      expect(configurations.map((told) => [told.registrationTimeoutMs, told.requestTimeoutMs])).toEqual([
+        timeouts,
+      ]);
+    });
+
+    it('asks about every container with what says whose it is, and starts what is allowed', async () => {
+      const asked: [NriPod, NriContainer][] = [];
+      await plugin(async (pod, container) => {
+        asked.push([pod, container]);
+      });
+      const pod = await run('team-a');
+      expect(await node.kubelet.containerStatus(pod.containers[0]?.id ?? '')).toMatchObject({
+        state: 'CONTAINER_RUNNING',
+      });
+      expect(asked).toMatchObject([
+        [
+          { id: pod.sandboxId, namespace: 'team-a', name: `pod-${pods}`, uid: `uid-${pods}` },
+          { id: pod.containers[0]?.id, podSandboxId: pod.sandboxId, name: 'main', image, state: 'unknown' },
+        ],
+      ]);
+    });
+
+    it('creates no container that is refused, and tells kubelet why in the plugin`s words', async () => {
+      await plugin((pod, container) => {
+        asked.push(container.id);
+        return refuseTeamB(pod, container);
+      });
+      const abort = new AbortController();
+      const events: string[] = [];
+      const asked: string[] = [];
+      const reading = (async () => {
+        for await (const { containerId, type } of node.kubelet.events(abort.signal)) {
+          events.push(`${type} ${containerId}`);
+        }
+      })();
+      await sleep(300);
+      const before = (await node.kubelet.listContainers()).length;
+      const refusals: unknown[] = [];
+      for (let times = 0; times < 5; times += 1)
+        refusals.push(await run('team-b').catch((error: unknown) => error));
+      for (const refusal of refusals) {
+        expect(refusal).toBeInstanceOf(ContainerNotStarted);
+        expect(refusal).toMatchObject({
+          reason: 'CreateContainerError',
+          message: expect.stringMatching(
+            /failed to get NRI adjustment for container: rpc error: code = Unknown desc = pullwarden: not verified for this pod$/,
+          ),
+        });
+      }
+      expect((await node.kubelet.listContainers()).length).toBe(before);
+      const allowed = (await run('team-a')).containers[0]?.id ?? '';
+      await expect.poll(() => events).toContain(`CONTAINER_STARTED_EVENT ${allowed}`);
+      abort.abort();
+      await reading;
+      const refused = asked.filter((id) => id !== allowed);
+      expect(refused).toHaveLength(5);
+      expect(events.filter((event) => refused.some((id) => event.endsWith(id)))).toEqual([]);
+    });
+
+    it('tells a plugin that comes back after the runtime did what exists', async () => {
+      const running = (await run('team-a')).containers[0]?.id ?? '';
+      const { connection, synchronized, away } = await plugin(refuseTeamB);
+      await node.killRuntime();
+      await expect.poll(() => connection.connected()).toBe(false);
+      await node.startRuntime();
+      await expect.poll(() => connection.connected(), { timeout: 10_000 }).toBe(true);
+      expect(away.length).toBeGreaterThan(0);
+      expect(synchronized).toHaveLength(2);
+      for (const containers of synchronized) {
+        expect(containers.find(({ id }) => id === running)).toMatchObject({
+          state: 'running',
+          name: 'main',
+          image,
+        });
+      }
+      await expect(run('team-b')).rejects.toMatchObject({ reason: 'CreateContainerError' });
+    });
+
+    it('goes on without a plugin that does not answer in time, or fails the creation, as its own timer falls', async () => {
+      let wasAborted: (aborted: boolean) => void = () => {};
+      const aborted = new Promise<boolean>((resolve) => {
+        wasAborted = resolve;
+      });
+      const { connection, away } = await plugin(refuseTeamB, {
+        onCreateContainer: (_pod, _container, { signal }) =>
+          new Promise(() => signal.addEventListener('abort', () => wasAborted(true))),
+      });
+      const began = performance.now();
+      // containerd 2.1 was seen to do either: its client sometimes reports the end of its patience as an answer.
+      const pod = await run('team-b').catch((error: unknown) => {
+        expect(String(error)).toContain('DEADLINE_EXCEEDED');
+        return undefined;
+      });
+      expect(performance.now() - began).toBeGreaterThan(1_900);
+      expect(await aborted).toBe(true);
+      if (pod) {
+        const { state } = await node.kubelet.containerStatus(pod.containers[0]?.id ?? '');
+        expect(state).toBe('CONTAINER_RUNNING');
+        expect(away.length).toBeGreaterThan(0);
+      }
+      await expect.poll(() => connection.connected(), { timeout: 10_000 }).toBe(true);
+    });
+
+    it('asks its plugins by index, and none after one that refused', async () => {
+      const asked: string[] = [];
+      const named = (name: string, judge: Judge): Judge => {
+        return (pod, container) => {
+          asked.push(`${name} about ${pod.namespace}`);
+          return judge(pod, container);
+        };
+      };
+      await plugin(named('late', refuseTeamB), { index: '90', name: 'late' });
+      await plugin(
+        named('early', async ({ namespace }) => {
+          if (namespace === 'team-c') throw new Error('early: no');
+        }),
+        { index: '10', name: 'early' },
+      );
+      await run('team-a');
+      await expect(run('team-b')).rejects.toThrow(/pullwarden: not verified for this pod$/);
+      await expect(run('team-c')).rejects.toThrow(/early: no$/);
+      expect(asked).toEqual([
+        ...['early about team-a', 'late about team-a', 'early about team-b', 'late about team-b'],
+        'early about team-c',
+      ]);
+    });
+
+    it('is answered by one plugin for many containers at once', async () => {
+      await plugin(refuseTeamB);
+      const before = (await node.kubelet.listContainers()).length;
+      const teams = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? 'team-a' : 'team-b'));
+      const outcomes = await Promise.allSettled(teams.map(run));
+      expect(outcomes.map(({ status }) => status)).toEqual(
+        teams.map((team) => (team === 'team-a' ? 'fulfilled' : 'rejected')),
+      );
+      expect((await node.kubelet.listContainers()).length).toBe(before + 10);
+    });
+  });
+}
