@@ -1,5 +1,6 @@
+import { ImageNameError } from '../errors.ts';
 import { isImageId } from '../image/image-id.ts';
-import { ImageNameError, parseImageName, repositoryOf } from '../image/reference.ts';
+import { parseImageName, repositoryOf } from '../image/reference.ts';
 
 /** An image as the runtime lists it: the names its content goes by. */
 export type ListedNames = { readonly repoTags: readonly string[]; readonly repoDigests: readonly string[] };

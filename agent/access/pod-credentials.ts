@@ -1,9 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { DockerConfigError, newReadingLimit } from '../credentials/docker-config.ts';
+import { newReadingLimit } from '../credentials/docker-config.ts';
 import { type Keyring, keyringOf, lookup, type ReadSecret, readSecret } from '../credentials/keyring.ts';
 import type { RegistryCredential } from '../credentials/types.ts';
-import { type Pod, type PodSource, PodSourceError, type Secret } from '../pods/pod-source.ts';
+import { DockerConfigError, PodSourceError } from '../errors.ts';
+import type { Pod, PodSource, Secret } from '../pods/pod-source.ts';
 import type { ImagePullSecret } from '../records/types.ts';
 import { type Unverifiable, unverifiable } from './verdict.ts';
 

@@ -1,9 +1,10 @@
+import { ImageNameError, RecordStoreError, RuntimeError } from '../errors.ts';
 import { isImageId } from '../image/image-id.ts';
-import { ImageNameError, parseImageName, trimImageName } from '../image/reference.ts';
+import { parseImageName, trimImageName } from '../image/reference.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';
-import { type RecordStore, RecordStoreError } from '../records/record-store.ts';
+import type { RecordStore } from '../records/record-store.ts';
 import type { ImagePullSecret } from '../records/types.ts';
-import { type Runtime, RuntimeError } from '../runtime/runtime.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import { type Name, namesOfContent } from './names.ts';
 import type { PodCredential, PodCredentialsReader } from './pod-credentials.ts';
 import { createProve } from './proof/prove.ts';

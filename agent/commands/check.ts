@@ -5,13 +5,13 @@ import type { AccessRequest } from '../access/request.ts';
 import type { Verdict } from '../access/verdict.ts';
 import { createVerifier } from '../access/verifier.ts';
 import type { Config } from '../config/resolve.ts';
+import { CommandError } from '../errors.ts';
 import type { Pod, PodContainer } from '../pods/pod-source.ts';
 import { openRecordStoreReadOnly } from '../records/sqlite/open.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { openPodSource } from '../wiring/open-pod-source.ts';
-import { CommandError } from './command-error.ts';
 import { type Column, type OutputFormat, type Print, printOutput } from './output.ts';
 
 /** What would happen to one container of a pod if it started now. */

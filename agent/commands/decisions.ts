@@ -1,7 +1,7 @@
 import { parseDuration } from '../config/duration.ts';
 import type { Config } from '../config/resolve.ts';
+import { CommandError } from '../errors.ts';
 import { type DecisionEntry, type DecisionFilter, openDecisionsReadOnly } from '../records/decisions.ts';
-import { CommandError } from './command-error.ts';
 import { type Column, type OutputFormat, type Print, printOutput, timeText } from './output.ts';
 
 /** As they stand on the command line. */

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { parseDocument } from 'yaml';
+import { ConfigError } from '../errors.ts';
 import { printable } from '../printable.ts';
-import { ConfigError } from './error.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const MAX_ALIASES = 100;

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { VERIFICATION_POLICIES } from '../access/record/policy.ts';
-import { EndpointError, parseEndpoint } from '../runtime/endpoint.ts';
+import { EndpointError } from '../errors.ts';
+import { parseEndpoint } from '../runtime/endpoint.ts';
 import {
   duration,
   list,

@@ -1,6 +1,6 @@
+import { ConfigError } from '../errors.ts';
 import { parseAllowlist } from '../image/allowlist.ts';
 import { printable } from '../printable.ts';
-import { ConfigError } from './error.ts';
 import { readConfigFile } from './file.ts';
 import type { Flags } from './flags.ts';
 import {
@@ -13,7 +13,6 @@ import {
   variableOf,
 } from './options.ts';
 
-export { ConfigError } from './error.ts';
 export type { Config } from './options.ts';
 
 /** A value as it was found, and where, in words for a message. */

@@ -1,3 +1,4 @@
+import { DockerConfigError } from '../errors.ts';
 import { type CredentialFields, credentialHash } from './credential-hash.ts';
 import { isNull, type JsonMember, membersOf, type RawJson, readJson, stringOf } from './go-json.ts';
 import { decodeText } from './go-text.ts';
@@ -9,19 +10,6 @@ export type DockerConfigEntry = {
   readonly credential: RegistryCredential;
   readonly credentialHash: string;
 };
-
-export type DockerConfigFailure = 'tooLarge' | 'notJson' | 'wrongType' | 'authNotBase64' | 'authWithoutColon';
-
-/** A secret of a docker config type that holds none. The message names the place, never what stands there. */
-export class DockerConfigError extends Error {
-  override readonly name = 'DockerConfigError';
-  readonly reason: DockerConfigFailure;
-
-  constructor(reason: DockerConfigFailure, message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
 
 /** The API server's limit for the data of a Secret (core/v1 MaxSecretSize). */
 const MAX_BYTES = 1_048_576;

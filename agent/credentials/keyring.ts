@@ -1,6 +1,6 @@
+import { DockerConfigError } from '../errors.ts';
 import {
   type DockerConfigEntry,
-  DockerConfigError,
   newReadingLimit,
   parseDockerConfig,
   type ReadingLimit,

@@ -1,5 +1,6 @@
 import { denied, unverifiable, type Verdict } from '../access/verdict.ts';
-import { type Pod, type PodContainer, type PodSource, PodSourceError } from '../pods/pod-source.ts';
+import { PodSourceError } from '../errors.ts';
+import type { Pod, PodContainer, PodSource } from '../pods/pod-source.ts';
 
 /** Whose container it is, by the labels that kubelet gives it. */
 export type Owner = {

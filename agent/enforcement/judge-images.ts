@@ -1,8 +1,9 @@
 import type { AccessRequest } from '../access/request.ts';
 import { isOfThePod, unverifiable, type Verdict } from '../access/verdict.ts';
 import type { Access } from '../access/verifier.ts';
+import { RuntimeError } from '../errors.ts';
 import type { ImageVolume } from '../pods/pod-source.ts';
-import { type MountedImage, type Runtime, RuntimeError } from '../runtime/runtime.ts';
+import type { MountedImage, Runtime } from '../runtime/runtime.ts';
 import type { Spec } from './find-spec.ts';
 
 type EnsureAccess = (request: AccessRequest) => Promise<Access>;

@@ -4,26 +4,7 @@
  * github.com/distribution/reference.
  */
 
-export type ImageNameFailure = 'empty' | 'tooLong' | 'invalidFormat' | 'notLowercase' | 'imageId';
-
-/** A text that is no image name. */
-export class ImageNameError extends Error {
-  override readonly name = 'ImageNameError';
-  readonly reason: ImageNameFailure;
-
-  constructor(reason: ImageNameFailure, text: string) {
-    super(`${JSON.stringify(text.slice(0, 200))} is no image name: ${WHY[reason]}`);
-    this.reason = reason;
-  }
-}
-
-const WHY: Readonly<Record<ImageNameFailure, string>> = {
-  empty: 'it is empty',
-  tooLong: 'it is too long',
-  invalidFormat: 'invalid reference format',
-  notLowercase: 'the repository must be lowercase',
-  imageId: 'it is an image id',
-};
+import { ImageNameError } from '../errors.ts';
 
 export type ImageName = {
   /** Normalized: `docker.io/library/busybox`. */
@@ -60,12 +41,12 @@ const DEFAULT_DOMAIN = 'docker.io';
  * @throws ImageNameError
  */
 export function parseImageName(text: string): ImageName {
-  if (text.length > MAX_TEXT) throw new ImageNameError('tooLong', text);
-  if (/^[a-f0-9]{64}$/.test(text)) throw new ImageNameError('imageId', text);
+  if (text.length > MAX_TEXT) throw notAnImageName('tooLong', text);
+  if (/^[a-f0-9]{64}$/.test(text)) throw notAnImageName('imageId', text);
   const { domain, rest } = splitDomain(text);
   const colon = rest.indexOf(':');
   const remote = colon === -1 ? rest : rest.slice(0, colon);
-  if (remote.toLowerCase() !== remote) throw new ImageNameError('notLowercase', text);
+  if (remote.toLowerCase() !== remote) throw notAnImageName('notLowercase', text);
   const parts = parseReference(`${domain}/${rest}`, text);
   return {
     repository: nameOf(parts),
@@ -81,7 +62,7 @@ export function parseImageName(text: string): ImageName {
  * @throws ImageNameError
  */
 export function trimImageName(text: string): string {
-  if (text.length > MAX_TEXT) throw new ImageNameError('tooLong', text);
+  if (text.length > MAX_TEXT) throw notAnImageName('tooLong', text);
   return nameOf(parseReference(text, text));
 }
 
@@ -122,7 +103,7 @@ function splitDomain(text: string): { domain: string; rest: string } {
 
 /** The grammar of distribution/reference: `[domain/]path[:tag][@digest]`. `shown` is what an error names. */
 function parseReference(text: string, shown: string): Parts {
-  if (text === '') throw new ImageNameError('empty', shown);
+  if (text === '') throw notAnImageName('empty', shown);
   const at = text.indexOf('@');
   const digest = at === -1 ? '' : text.slice(at + 1);
   const tagged = at === -1 ? text : text.slice(0, at);
@@ -131,8 +112,8 @@ function parseReference(text: string, shown: string): Parts {
   const name = colon === -1 ? tagged : tagged.slice(0, colon);
   const wellFormed = (at === -1 || DIGEST.test(digest)) && (colon === -1 || TAG.test(tag));
   const split = wellFormed ? splitName(name) : undefined;
-  if (split === undefined) throw new ImageNameError('invalidFormat', shown);
-  if (split.path.length > MAX_PATH) throw new ImageNameError('tooLong', shown);
+  if (split === undefined) throw notAnImageName('invalidFormat', shown);
+  if (split.path.length > MAX_PATH) throw notAnImageName('tooLong', shown);
   return { ...split, tag, digest };
 }
 
@@ -146,4 +127,19 @@ function splitName(name: string): { domain: string; path: string } | undefined {
 
 function nameOf({ domain, path }: Parts): string {
   return domain === '' ? path : `${domain}/${path}`;
+}
+
+const WHY: Readonly<Record<ImageNameError['reason'], string>> = {
+  empty: 'it is empty',
+  tooLong: 'it is too long',
+  invalidFormat: 'invalid reference format',
+  notLowercase: 'the repository must be lowercase',
+  imageId: 'it is an image id',
+};
+
+function notAnImageName(reason: ImageNameError['reason'], text: string): ImageNameError {
+  return new ImageNameError(
+    reason,
+    `${JSON.stringify(text.slice(0, 200))} is not an image name: ${WHY[reason]}`,
+  );
 }

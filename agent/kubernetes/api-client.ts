@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiError } from './api-error.ts';
+import { ApiError } from '../errors.ts';
 import type { Connection, Identity } from './identity.ts';
 import { errorFromStatus, retryAfter } from './status.ts';
 

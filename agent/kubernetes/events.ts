@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { ApiError } from '../errors.ts';
 import { type ApiClient, asApiError, isObjectName } from './api-client.ts';
-import { ApiError } from './api-error.ts';
 import { createEventCorrelator, type PodEvent } from './event-correlator.ts';
 
 export type Events = {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { z } from 'zod';
-import { ApiError, errorCode } from './api-error.ts';
+import { ApiError } from '../errors.ts';
+import { errorCode } from './error-code.ts';
 
 /** What an exec plugin hands out (client.authentication.k8s.io ExecCredential). Must never be logged. */
 export type ExecCredential = {

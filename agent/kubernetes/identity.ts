@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import { FileAuth } from '@kubernetes/client-node/dist/file_auth.js';
-import { ApiError, errorCode } from './api-error.ts';
+import { ApiError } from '../errors.ts';
+import { errorCode } from './error-code.ts';
 import { createExecPlugin, type ExecCredential } from './exec-plugin.ts';
 import { type AccessPlaces, type ClusterAccess, loadClusterAccess, tokenFileOf } from './kubeconfig.ts';
 

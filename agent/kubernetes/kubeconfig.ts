@@ -11,7 +11,8 @@ import {
 } from '@kubernetes/client-node/dist/config_types.js';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { ApiError, errorCode } from './api-error.ts';
+import { ApiError } from '../errors.ts';
+import { errorCode } from './error-code.ts';
 import type { ExecConfig } from './exec-plugin.ts';
 
 /** Which API server, and as whom; as a kubeconfig's current context says. Must never be logged. */

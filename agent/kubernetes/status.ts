@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ApiError, type ApiFailure } from './api-error.ts';
+import { ApiError } from '../errors.ts';
 
 const MAX_TEXT = 512;
 
@@ -11,7 +11,7 @@ const statusObject = z.object({
   details: z.object({ causes: z.array(z.object({ reason: z.string().default('') })).nullish() }).nullish(),
 });
 
-const FAILURES: ReadonlyMap<number, ApiFailure> = new Map([
+const FAILURES: ReadonlyMap<number, ApiError['reason']> = new Map([
   [401, 'unauthorized'],
   [403, 'forbidden'],
   [404, 'notFound'],
@@ -38,7 +38,7 @@ export function errorFromStatus(
   });
 }
 
-function failureOf(code: number, status: z.infer<typeof statusObject> | undefined): ApiFailure {
+function failureOf(code: number, status: z.infer<typeof statusObject> | undefined): ApiError['reason'] {
   if (status?.reason === 'Expired' || status?.reason === 'Gone') return 'expired';
   // client-go tells it by this cause, and by the text for servers that do not send the cause.
   const tooNew =

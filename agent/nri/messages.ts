@@ -1,5 +1,5 @@
 import protobuf from 'protobufjs';
-import { NriError } from './error.ts';
+import { NriError } from '../errors.ts';
 import { decode, encode, type Int64, messageType, toNumber } from './proto.ts';
 import { readFields, tagOf, valueInMap } from './proto-fields.ts';
 

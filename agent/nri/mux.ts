@@ -1,4 +1,4 @@
-import { NriError } from './error.ts';
+import { NriError } from '../errors.ts';
 
 /** Connection id and payload length, both uint32 big-endian. */
 const HEADER_BYTES = 8;

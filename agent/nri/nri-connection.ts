@@ -1,5 +1,5 @@
+import { NriError } from '../errors.ts';
 import { createRetryDelay, type RetryDelays } from '../retry-delay.ts';
-import { NriError, type NriFailure } from './error.ts';
 import { connectPlugin, type Plugin, type PluginOptions } from './plugin.ts';
 
 /** A connection that lived this long (ms) was a good one: the next try after it comes soon. */
@@ -9,7 +9,7 @@ const defaultReconnect: RetryDelays = { initialMs: 200, maxMs: 5_000 };
 const LOOK_AGAIN: RetryDelays = { initialMs: 250, maxMs: 1_000 };
 
 /** Why a try is put off. */
-export type NriHold = { readonly reason: NriFailure; readonly message: string };
+export type NriHold = { readonly reason: NriError['reason']; readonly message: string };
 
 export type NriConnectionOptions = Omit<PluginOptions, 'onClose'> & {
   /**
@@ -45,7 +45,7 @@ export function keepNriConnection(options: NriConnectionOptions): NriConnection 
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let heldSince: number | undefined;
-  let toldHold: NriFailure | undefined;
+  let toldHold: NriError['reason'] | undefined;
 
   async function openWhenAllowed(): Promise<void> {
     const waitedMs = heldSince === undefined ? 0 : performance.now() - heldSince;

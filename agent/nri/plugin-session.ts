@@ -1,5 +1,6 @@
+import { NriError } from '../errors.ts';
 import { printable } from '../printable.ts';
-import { asNriError, NriError } from './error.ts';
+import { asNriError } from './as-nri-error.ts';
 import {
   CREATE_CONTAINER_MASK,
   decodeConfigure,

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
-import { asNriError, NriError } from './error.ts';
+import { NriError } from '../errors.ts';
+import { asNriError } from './as-nri-error.ts';
 import { prepareDecoders } from './messages.ts';
 import { createPluginSession, type PluginCallbacks } from './plugin-session.ts';
 

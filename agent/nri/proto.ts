@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
-import { NriError } from './error.ts';
+import { NriError } from '../errors.ts';
 
 const root = new protobuf.Root().loadSync([protoFile('ttrpc.proto'), protoFile('nri.proto')]);
 

@@ -1,4 +1,4 @@
-import { NriError } from './error.ts';
+import { NriError } from '../errors.ts';
 import { decodeResponse, encodeRequest } from './ttrpc-envelope.ts';
 import { createMessageReader, encodeMessage, REQUEST, RESPONSE, type TtrpcMessage } from './ttrpc-message.ts';
 

@@ -1,4 +1,4 @@
-import { NriError } from './error.ts';
+import { NriError } from '../errors.ts';
 
 /** Data length and stream id (uint32 big-endian), type and flags (uint8). */
 const HEADER_BYTES = 10;

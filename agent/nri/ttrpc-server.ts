@@ -1,4 +1,5 @@
-import { asNriError, NriError } from './error.ts';
+import { NriError } from '../errors.ts';
+import { asNriError } from './as-nri-error.ts';
 import { code, decodeRequest, encodeError, encodeResponse, TtrpcStatus } from './ttrpc-envelope.ts';
 import {
   createMessageReader,

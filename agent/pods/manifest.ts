@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { ImageNameError, parseImageName } from '../image/reference.ts';
+import { ImageNameError, ManifestError } from '../errors.ts';
+import { parseImageName } from '../image/reference.ts';
 import type { ContainerKind, ImageVolume, Pod, PodContainer, PullPolicy, Secret } from './pod-source.ts';
 import { terminationOf } from './termination.ts';
 
@@ -67,19 +68,6 @@ export type ServiceAccount = {
   readonly name: string;
   readonly imagePullSecrets: readonly string[];
 };
-
-export type ManifestFailure = 'podMalformed' | 'secretMalformed' | 'serviceAccountMalformed';
-
-/** An object that is not what its kind says. The message names fields, never their values. */
-export class ManifestError extends Error {
-  override readonly name = 'ManifestError';
-  readonly reason: ManifestFailure;
-
-  constructor(reason: ManifestFailure, message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
 
 /**
  * A v1 Pod. A mirror pod gets the uid of the static pod it mirrors, which is what the runtime's labels carry.
@@ -194,7 +182,7 @@ function contentVersion(type: string, data: ReadonlyMap<string, Buffer>): string
 function parse<Shape extends z.ZodType>(
   shape: Shape,
   object: unknown,
-  reason: ManifestFailure,
+  reason: ManifestError['reason'],
 ): z.infer<Shape> {
   const result = shape.safeParse(object);
   if (result.success) return result.data;

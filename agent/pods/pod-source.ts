@@ -89,15 +89,3 @@ export interface PodSource {
   /** Calls back with each pod that is new since `start` resolved; returns how to end it. */
   onPod(listener: (pod: Pod) => void): () => void;
 }
-
-export type PodSourceFailure = 'apiServerUnavailable' | 'secretUnreadable' | 'directoryUnreadable';
-
-export class PodSourceError extends Error {
-  override readonly name = 'PodSourceError';
-  readonly reason: PodSourceFailure;
-
-  constructor(reason: PodSourceFailure, message: string, options?: { cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
-}

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
-import { RecordStoreError } from './record-store.ts';
+import { RecordStoreError } from '../errors.ts';
 import {
   databaseError,
   openDatabaseFile,

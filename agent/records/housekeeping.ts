@@ -1,5 +1,6 @@
+import { RecordStoreError } from '../errors.ts';
 import { imageIdKey } from '../image/image-id.ts';
-import { type RecordStore, RecordStoreError } from './record-store.ts';
+import type { RecordStore } from './record-store.ts';
 import type { PresentImage } from './types.ts';
 
 export type HousekeepingOptions = {

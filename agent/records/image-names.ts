@@ -1,5 +1,5 @@
-import { ImageNameError, repositoryOf, trimImageName } from '../image/reference.ts';
-import { RecordStoreError } from './record-store.ts';
+import { ImageNameError, RecordStoreError } from '../errors.ts';
+import { repositoryOf, trimImageName } from '../image/reference.ts';
 import type { PresentImage } from './types.ts';
 
 /** What an entry of a record goes by. Throws RecordStoreError (`imageNameInvalid`). */

@@ -1,4 +1,5 @@
-import { ImageNameError, parseImageName } from '../image/reference.ts';
+import { ImageNameError } from '../errors.ts';
+import { parseImageName } from '../image/reference.ts';
 import { repositoriesOf } from './image-names.ts';
 import { kubeletFileName } from './kubelet/format.ts';
 import type { MemoryIndex } from './sqlite/memory-index.ts';

@@ -49,22 +49,3 @@ export interface RecordStore {
   refresh(): void;
   close(): void;
 }
-
-export type RecordStoreFailure =
-  | 'databaseFull'
-  | 'databaseReadOnly'
-  | 'databaseCorrupt'
-  | 'databaseBusy'
-  | 'imageNameInvalid'
-  | 'databaseFailed';
-
-/** A write that could not be made durable, or a database that cannot be used. `reason` is a closed list. */
-export class RecordStoreError extends Error {
-  override readonly name = 'RecordStoreError';
-  readonly reason: RecordStoreFailure;
-
-  constructor(reason: RecordStoreFailure, message: string, options?: { cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
-}

@@ -1,9 +1,10 @@
+import { RuntimeError } from '../errors.ts';
 import { createRetryDelay, type RetryDelays } from '../retry-delay.ts';
 import { createContainerLedger, type LedgerCallbacks } from './container-ledger.ts';
 import type { ContainerEventSource } from './cri-client.ts';
 import type { ContainerEvent } from './cri-messages.ts';
 import { keepEventStream } from './event-stream.ts';
-import { type Runtime, RuntimeError } from './runtime.ts';
+import type { Runtime } from './runtime.ts';
 
 export type ContainerWatchOptions = LedgerCallbacks & {
   readonly client: ContainerEventSource & Pick<Runtime, 'listContainers'>;

@@ -8,9 +8,9 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 import type { z } from 'zod';
+import { RuntimeError } from '../errors.ts';
 import { type CriMethod, type CriService, criMethod } from './cri-proto.ts';
 import { messageForLog } from './pull-message.ts';
-import { RuntimeError, type RuntimeFailure } from './runtime.ts';
 
 /** Kubelet's limit on one CRI message (pkg/kubelet/cri/remote, maxMsgSize). */
 const MAX_RECEIVE_BYTES = 16 * 1024 * 1024;
@@ -124,7 +124,7 @@ export function grpcStatus(error: unknown): { readonly code: number; readonly de
   return { code: cause.code, details };
 }
 
-function failureOf(code: number): RuntimeFailure {
+function failureOf(code: number): RuntimeError['reason'] {
   switch (code) {
     case grpc.UNAVAILABLE:
       return 'unreachable';

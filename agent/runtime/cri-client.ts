@@ -1,4 +1,5 @@
 import { status as grpc } from '@grpc/grpc-js';
+import type { RuntimeError } from '../errors.ts';
 import { encodingsOf } from './credential-encodings.ts';
 import { grpcStatus, openCriChannel, toRuntimeError } from './cri-channel.ts';
 import {
@@ -14,7 +15,7 @@ import {
   versionResponse,
 } from './cri-messages.ts';
 import { classifyPullError } from './pull-errors.ts';
-import type { Runtime, RuntimeContainer, RuntimeError } from './runtime.ts';
+import type { Runtime, RuntimeContainer } from './runtime.ts';
 
 /** Hears the runtime's container events until `onEnd`, which is called exactly once unless the stream was ended here. */
 export type EventListener = {

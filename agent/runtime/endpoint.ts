@@ -1,5 +1,6 @@
 import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
+import { EndpointError } from '../errors.ts';
 
 /** Where runtimes put their CRI socket, in the order they are tried; a runtime's other spelling stands behind its first. */
 export const RUNTIME_SOCKETS: readonly string[] = [
@@ -13,19 +14,6 @@ export const RUNTIME_SOCKETS: readonly string[] = [
 
 /** sockaddr_un.sun_path holds 108 bytes with its closing zero (unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107;
-
-export type EndpointFailure = 'notFound' | 'notASocket' | 'permissionDenied' | 'invalid';
-
-/** The runtime's socket cannot be used. `reason` is a closed list. */
-export class EndpointError extends Error {
-  override readonly name = 'EndpointError';
-  readonly reason: EndpointFailure;
-
-  constructor(reason: EndpointFailure, message: string, options?: { cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
-}
 
 /**
  * The path of a CRI endpoint as kubelet and crictl take it: `unix:///run/x.sock`, or the bare path.

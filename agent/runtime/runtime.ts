@@ -77,16 +77,3 @@ export interface Runtime {
   stopContainer(id: string): Promise<boolean>;
   close(): void;
 }
-
-/** `unreachable`: no answer from the socket. `deadline`: none in time. `failed`: the runtime answered with an error. */
-export type RuntimeFailure = 'unreachable' | 'deadline' | 'permissionDenied' | 'unimplemented' | 'failed';
-
-export class RuntimeError extends Error {
-  override readonly name = 'RuntimeError';
-  readonly reason: RuntimeFailure;
-
-  constructor(reason: RuntimeFailure, message: string, options?: { cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
-}

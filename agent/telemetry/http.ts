@@ -1,20 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { formatListenAddress, type ListenAddress } from '../config/listen-address.ts';
+import { ListenError } from '../errors.ts';
 import { type ReadinessCheck, readiness } from './health.ts';
-
-export type ListenFailure = 'addressInUse' | 'addressNotAvailable' | 'permissionDenied' | 'listenFailed';
-
-/** The telemetry server cannot listen where it should. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
-  readonly reason: ListenFailure;
-
-  constructor(reason: ListenFailure, message: string, options?: { cause?: unknown }) {
-    super(message, options);
-    this.reason = reason;
-  }
-}
 
 export type TelemetryServer = {
   /** `host:port` as it is; the port is the real one where 0 was asked for. */
@@ -125,7 +113,7 @@ function listenError(listen: ListenAddress, error: unknown): ListenError {
   );
 }
 
-function listenFailureOf(code: string): ListenFailure {
+function listenFailureOf(code: string): ListenError['reason'] {
   switch (code) {
     case 'EADDRINUSE':
       return 'addressInUse';

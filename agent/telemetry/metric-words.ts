@@ -1,6 +1,6 @@
 import type { CheckResult } from '../access/request.ts';
+import { RecordStoreError } from '../errors.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';
-import type { RecordStoreFailure } from '../records/record-store.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 
 /**
@@ -24,18 +24,9 @@ const pullOutcomes: Record<PullOutcome['outcome'], true> = {
   runtimeUnavailable: true,
 };
 
-const recordStoreFailures: Record<RecordStoreFailure, true> = {
-  databaseFull: true,
-  databaseReadOnly: true,
-  databaseCorrupt: true,
-  databaseBusy: true,
-  imageNameInvalid: true,
-  databaseFailed: true,
-};
-
 export const CHECK_RESULTS = Object.keys(checkResults);
 export const PULL_OUTCOMES = Object.keys(pullOutcomes);
-export const RECORD_STORE_FAILURES = Object.keys(recordStoreFailures);
+export const RECORD_STORE_FAILURES = RecordStoreError.reasons;
 
 /** Kubelet writes pull policies in lower case (image_manager's ensure_image_requests_total). */
 export const PULL_POLICY_LABELS: Record<PullPolicy, string> = {

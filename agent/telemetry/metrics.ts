@@ -8,8 +8,8 @@ import {
   type StopOutcome,
   type VetoOutcome,
 } from '../enforcement/plan.ts';
+import type { RecordStoreError } from '../errors.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';
-import type { RecordStoreFailure } from '../records/record-store.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 import {
   CHECK_RESULTS,
@@ -57,7 +57,7 @@ export type Metrics = {
   containerGone(): void;
   malformedEvent(): void;
   refusedAgain(): void;
-  recordStoreError(reason: RecordStoreFailure): void;
+  recordStoreError(reason: RecordStoreError['reason']): void;
   readonly contentType: string;
   /** Everything in Prometheus' text format. */
   render(): Promise<string>;

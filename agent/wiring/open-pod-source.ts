@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type Config, ConfigError } from '../config/resolve.ts';
+import type { Config } from '../config/resolve.ts';
+import { ConfigError } from '../errors.ts';
 import { type ApiClient, createApiClient } from '../kubernetes/api-client.ts';
 import { createIdentity } from '../kubernetes/identity.ts';
 import { openDirectoryPodSource } from '../pods/directory/source.ts';

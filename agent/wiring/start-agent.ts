@@ -10,16 +10,15 @@ import { createJudge } from '../enforcement/guard/judge.ts';
 import { createStopper } from '../enforcement/guard/stopper.ts';
 import type { EnforcementSettings } from '../enforcement/plan.ts';
 import { createVeto } from '../enforcement/veto/create-container.ts';
+import { RecordStoreError, RuntimeError } from '../errors.ts';
 import { createEvents } from '../kubernetes/events.ts';
 import { openDecisions } from '../records/decisions.ts';
 import { createHousekeeping } from '../records/housekeeping.ts';
-import { RecordStoreError } from '../records/record-store.ts';
 import { openRecordStore } from '../records/sqlite/open.ts';
 import { createRetryDelay } from '../retry-delay.ts';
 import { type ContainerWatch, watchContainers } from '../runtime/container-watch.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
-import { RuntimeError, type RuntimeFailure } from '../runtime/runtime.ts';
 import type { ReadinessCheck } from '../telemetry/health.ts';
 import { serveTelemetry } from '../telemetry/http.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -62,7 +61,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
 
   let watch: ContainerWatch | undefined;
   let begun = false;
-  let listFailure: RuntimeFailure | undefined;
+  let listFailure: RuntimeError['reason'] | undefined;
 
   // First of all, because everything else may report to it while it is being opened; what it observes it asks later.
   const metrics = createMetrics({

@@ -4,7 +4,7 @@ import {
   requiresVerification,
   type VerificationPolicy,
 } from '../../agent/access/record/policy.ts';
-import { AllowlistError } from '../../agent/image/allowlist.ts';
+import { AllowlistError } from '../../agent/errors.ts';
 import type { Difference, Vector } from './vector.ts';
 
 const vector = z.object({

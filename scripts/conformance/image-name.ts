@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { ImageNameError, parseImageName, trimImageName } from '../../agent/image/reference.ts';
+import { ImageNameError } from '../../agent/errors.ts';
+import { parseImageName, trimImageName } from '../../agent/image/reference.ts';
 import type { Difference, Vector } from './vector.ts';
 
 const vector = z.object({

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
-import { DockerConfigError } from '../../agent/credentials/docker-config.ts';
 import { lookup, makeKeyring } from '../../agent/credentials/keyring.ts';
+import { DockerConfigError } from '../../agent/errors.ts';
 import { parseImageName } from '../../agent/image/reference.ts';
 import type { Difference, Vector } from './vector.ts';
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { asNriError, NriError } from '../../agent/nri/error.ts';
+import { NriError } from '../../agent/errors.ts';
+import { asNriError } from '../../agent/nri/as-nri-error.ts';
 import { decodeConfigure, decodeCreateContainer, decodeSynchronize } from '../../agent/nri/messages.ts';
 import { createMux } from '../../agent/nri/mux.ts';
 import { createPluginSession } from '../../agent/nri/plugin-session.ts';

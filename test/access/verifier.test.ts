@@ -11,8 +11,9 @@ import {
   type RotatedSecrets,
   type Verifier,
 } from '../../agent/access/verifier.ts';
+import { PodSourceError } from '../../agent/errors.ts';
 import { openDirectoryPodSource } from '../../agent/pods/directory/source.ts';
-import { type PodSource, PodSourceError, type PullPolicy } from '../../agent/pods/pod-source.ts';
+import type { PodSource, PullPolicy } from '../../agent/pods/pod-source.ts';
 import { type OpenedRecordStore, openRecordStore } from '../../agent/records/sqlite/open.ts';
 import type { PullOutcome, RegistryAuth, RuntimeImage } from '../../agent/runtime/runtime.ts';
 

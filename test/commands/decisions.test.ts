@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CommandError } from '../../agent/commands/command-error.ts';
 import { type DecisionsFlags, listDecisions } from '../../agent/commands/decisions.ts';
+import { CommandError } from '../../agent/errors.ts';
 import { stateDirectory } from './state.ts';
 
 let state: ReturnType<typeof stateDirectory>;

@@ -1,13 +1,15 @@
 import { CommanderError } from 'commander';
 import { describe, expect, it } from 'vitest';
-import { CommandError } from '../../agent/commands/command-error.ts';
 import { describeFailure } from '../../agent/commands/failure.ts';
-import { ConfigError } from '../../agent/config/resolve.ts';
-import { PodSourceError } from '../../agent/pods/pod-source.ts';
-import { RecordStoreError } from '../../agent/records/record-store.ts';
-import { EndpointError } from '../../agent/runtime/endpoint.ts';
-import { RuntimeError } from '../../agent/runtime/runtime.ts';
-import { ListenError } from '../../agent/telemetry/http.ts';
+import {
+  CommandError,
+  ConfigError,
+  EndpointError,
+  ListenError,
+  PodSourceError,
+  RecordStoreError,
+  RuntimeError,
+} from '../../agent/errors.ts';
 
 describe('what ends a subcommand', () => {
   it.each([

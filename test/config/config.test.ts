@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Flags } from '../../agent/config/flags.ts';
 import { flagOf, OPTION_LIST, OPTIONS, variableOf } from '../../agent/config/options.ts';
-import { type Config, ConfigError, resolveConfig } from '../../agent/config/resolve.ts';
+import { type Config, resolveConfig } from '../../agent/config/resolve.ts';
+import { ConfigError } from '../../agent/errors.ts';
 
 let folder = '';
 let files = 0;

@@ -1,7 +1,8 @@
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DockerConfigError, parseDockerConfig } from '../../agent/credentials/docker-config.ts';
+import { parseDockerConfig } from '../../agent/credentials/docker-config.ts';
+import { DockerConfigError } from '../../agent/errors.ts';
 import { base64, configJsonSecret, dockercfgSecret } from './secrets.ts';
 
 function entriesOf(config: unknown): unknown[] {

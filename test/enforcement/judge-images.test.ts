@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { allowed, denied, unverifiable, type Verdict } from '../../agent/access/verdict.ts';
 import type { Access } from '../../agent/access/verifier.ts';
 import { contentMountedBy, contentNamed, judgeImages } from '../../agent/enforcement/judge-images.ts';
+import { RuntimeError } from '../../agent/errors.ts';
 import type { ImageVolume, Pod, PodContainer } from '../../agent/pods/pod-source.ts';
-import { RuntimeError, type RuntimeImage } from '../../agent/runtime/runtime.ts';
+import type { RuntimeImage } from '../../agent/runtime/runtime.ts';
 
 const models: ImageVolume = {
   name: 'models',

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AllowlistError, allowlistMatches, parseAllowlist } from '../../agent/image/allowlist.ts';
+import { AllowlistError } from '../../agent/errors.ts';
+import { allowlistMatches, parseAllowlist } from '../../agent/image/allowlist.ts';
 
 describe('a pattern of the allowlist', () => {
   it.each([
@@ -17,7 +18,11 @@ describe('a pattern of the allowlist', () => {
     ['reg.io/app:1', 'tagOrDigest'],
   ])('%j is refused, and the error names it', (pattern, reason) => {
     expect(() => parseAllowlist(['reg.io/fine', pattern])).toThrow(
-      expect.objectContaining({ name: 'AllowlistError', reason, pattern }),
+      expect.objectContaining({
+        name: 'AllowlistError',
+        reason,
+        message: expect.stringContaining(JSON.stringify(pattern)),
+      }),
     );
   });
 
@@ -44,7 +49,7 @@ describe('a pattern of the allowlist', () => {
     expect(allowlistMatches(parseAllowlist(['busybox']), 'docker.io/library/busybox')).toBe(false);
   });
 
-  it('never fits a text that is no image name', () => {
+  it('never fits a text that is not an image name', () => {
     expect(allowlistMatches(parseAllowlist(['reg.io/*']), 'reg.io/APP')).toBe(false);
     expect(allowlistMatches(parseAllowlist(['reg.io/*']), `reg.io/${'a'.repeat(100_000)}`)).toBe(false);
   });

@@ -1,11 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { AllowlistError, allowlistMatches, parseAllowlist } from '../../agent/image/allowlist.ts';
-import {
-  formatReference,
-  ImageNameError,
-  parseImageName,
-  trimImageName,
-} from '../../agent/image/reference.ts';
+import { AllowlistError, ImageNameError } from '../../agent/errors.ts';
+import { allowlistMatches, parseAllowlist } from '../../agent/image/allowlist.ts';
+import { formatReference, parseImageName, trimImageName } from '../../agent/image/reference.ts';
 
 const hex = 'a'.repeat(64);
 
@@ -42,9 +38,9 @@ describe('the edges of an image name', () => {
       return '';
     };
     expect(message(() => parseImageName('A'.repeat(300)))).toMatch(
-      /^"A{200}" is no image name: the repository/,
+      /^"A{200}" is not an image name: the repository/,
     );
-    expect(message(() => parseAllowlist(['A'.repeat(300)]))).toMatch(/^"A{200}" is no image pattern: /);
+    expect(message(() => parseAllowlist(['A'.repeat(300)]))).toMatch(/^"A{200}" is not an image pattern: /);
   });
 });
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { ImageNameError } from '../../agent/errors.ts';
 import {
   digestReference,
   formatReference,
-  ImageNameError,
   parseImageName,
   repositoryOf,
   trimImageName,
@@ -38,7 +38,7 @@ describe('an image name is trimmed: tag and digest go, nothing else changes', ()
   });
 });
 
-describe('a text that is no image name is refused', () => {
+describe('a text that is not an image name is refused', () => {
   it.each([
     ['', 'empty', trimImageName],
     ['reg.io/App', 'notLowercase', parseImageName],

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import protobuf from 'protobufjs';
-import { NriError } from '../../agent/nri/error.ts';
+import { NriError } from '../../agent/errors.ts';
 import { createMux } from '../../agent/nri/mux.ts';
 import { createTtrpcClient } from '../../agent/nri/ttrpc-client.ts';
 import { createTtrpcServer, type UnaryHandler } from '../../agent/nri/ttrpc-server.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { NriError } from '../../agent/nri/error.ts';
+import { NriError } from '../../agent/errors.ts';
 import type { NriConfiguration, NriContainer, NriPod } from '../../agent/nri/messages.ts';
 import {
   type CreateContainerCall,

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { NriError } from '../../agent/nri/error.ts';
+import type { NriError } from '../../agent/errors.ts';
 import { createMux } from '../../agent/nri/mux.ts';
 import { keepNriConnection } from '../../agent/nri/nri-connection.ts';
 import { connectPlugin, type Plugin, type PluginOptions } from '../../agent/nri/plugin.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { NriError } from '../../agent/nri/error.ts';
+import { NriError } from '../../agent/errors.ts';
 import { createTtrpcClient } from '../../agent/nri/ttrpc-client.ts';
 import { decodeRequest, decodeResponse, encodeRequest, TtrpcStatus } from '../../agent/nri/ttrpc-envelope.ts';
 import {

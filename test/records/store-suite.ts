@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type RecordStore, RecordStoreError } from '../../agent/records/record-store.ts';
+import { RecordStoreError } from '../../agent/errors.ts';
+import type { RecordStore } from '../../agent/records/record-store.ts';
 import type { ImagePullCredentials, ImagePullSecret } from '../../agent/records/types.ts';
 
 /** What every implementation of RecordStore does. `makeStore` gives an empty one without an inventory. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status as grpc } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { RuntimeError } from '../../agent/errors.ts';
 import { type CriClient, createCriClient } from '../../agent/runtime/cri-client.ts';
-import { RuntimeError } from '../../agent/runtime/runtime.ts';
 import { capture, createFakeRuntime, type FakeRuntime, podLabels } from './fake-runtime.ts';
 
 const ID = 'a'.repeat(64);

@@ -3,12 +3,8 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  EndpointError,
-  findRuntimeSocket,
-  parseEndpoint,
-  RUNTIME_SOCKETS,
-} from '../../agent/runtime/endpoint.ts';
+import { EndpointError } from '../../agent/errors.ts';
+import { findRuntimeSocket, parseEndpoint, RUNTIME_SOCKETS } from '../../agent/runtime/endpoint.ts';
 
 let folder: string;
 const servers: Server[] = [];

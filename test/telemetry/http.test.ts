@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ListenError } from '../../agent/errors.ts';
 import type { ReadinessCheck } from '../../agent/telemetry/health.ts';
-import { ListenError, serveTelemetry, type TelemetryServer } from '../../agent/telemetry/http.ts';
+import { serveTelemetry, type TelemetryServer } from '../../agent/telemetry/http.ts';
 
 const running: TelemetryServer[] = [];
 

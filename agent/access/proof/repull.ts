@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import PQueue from 'p-queue';
+import { RecordStoreError, RuntimeError } from '../../errors.ts';
 import { imageIdKey } from '../../image/image-id.ts';
-import { type RecordStore, RecordStoreError } from '../../records/record-store.ts';
+import type { RecordStore } from '../../records/record-store.ts';
 import type { ImagePullCredentials } from '../../records/types.ts';
-import { type PullOutcome, type Runtime, RuntimeError } from '../../runtime/runtime.ts';
+import type { PullOutcome, Runtime } from '../../runtime/runtime.ts';
 import type { Name } from '../names.ts';
 import type { PodCredential } from '../pod-credentials.ts';
 import type { UnverifiableReason } from '../verdict.ts';

@@ -1,4 +1,5 @@
-import { ImageNameError, repositoryOf, trimImageName } from '../../image/reference.ts';
+import { ImageNameError } from '../../errors.ts';
+import { repositoryOf, trimImageName } from '../../image/reference.ts';
 import type { RecordStore } from '../../records/record-store.ts';
 import { type Decision, decide, type PodPullCredentials } from './decide.ts';
 import type { VerificationPolicy } from './policy.ts';
@@ -33,7 +34,7 @@ export function checkAccess(
   return decide({ image, trimmedImage, imageRef, policy, record, tracked, podCredentials });
 }
 
-/** Undefined where the text is no image name; the two parsers differ on purpose, as kubelet's do. */
+/** Undefined where the text is not an image name; the two parsers differ on purpose, as kubelet's do. */
 type Names = { readonly trimmed: string | undefined; readonly repository: string | undefined };
 
 /** Parsing costs more than all the rest of a check, and a node sees the same few texts again and again. */

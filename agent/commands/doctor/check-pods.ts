@@ -1,4 +1,5 @@
-import { type Config, ConfigError } from '../../config/resolve.ts';
+import type { Config } from '../../config/resolve.ts';
+import { ConfigError } from '../../errors.ts';
 import { type OpenedPodSource, openPodSource } from '../../wiring/open-pod-source.ts';
 import { type Finding, failure, messageOf, ok } from './finding.ts';
 

@@ -1,5 +1,6 @@
+import { EndpointError } from '../../errors.ts';
 import { type CriClient, createCriClient } from '../../runtime/cri-client.ts';
-import { EndpointError, type EndpointFailure, findRuntimeSocket } from '../../runtime/endpoint.ts';
+import { findRuntimeSocket } from '../../runtime/endpoint.ts';
 import type { RuntimeVersion } from '../../runtime/runtime.ts';
 import { type Finding, failure, messageOf, ok, warning } from './finding.ts';
 
@@ -10,7 +11,7 @@ const CALL_TIMEOUT_MS = 5_000;
  */
 const EVENTS_WAIT_MS = 500;
 
-const ENDPOINT_ADVICE: Record<EndpointFailure, string> = {
+const ENDPOINT_ADVICE: Record<EndpointError['reason'], string> = {
   notFound: 'mount the socket of the runtime, or name it with --runtime-endpoint',
   notASocket: 'name the socket with --runtime-endpoint',
   permissionDenied: 'run as root: the socket is for root',

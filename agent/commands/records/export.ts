@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { Config } from '../../config/resolve.ts';
-import { DockerConfigError } from '../../credentials/docker-config.ts';
 import { credentialHashes, makeKeyring } from '../../credentials/keyring.ts';
-import { type PodSource, PodSourceError, type Secret } from '../../pods/pod-source.ts';
+import { CommandError, DockerConfigError, PodSourceError } from '../../errors.ts';
+import type { PodSource, Secret } from '../../pods/pod-source.ts';
 import {
   findImageManager,
   makeKubeletFolders,
@@ -12,7 +12,6 @@ import {
 import { openRecordStoreReadOnly } from '../../records/sqlite/open.ts';
 import type { ImagePullCredentials, ImagePulledRecord, ImagePullSecret } from '../../records/types.ts';
 import { openPodSource } from '../../wiring/open-pod-source.ts';
-import { CommandError } from '../command-error.ts';
 import { type OutputFormat, type Print, printOutput } from '../output.ts';
 import { type TransferredFile, transferColumns } from './transfer.ts';
 

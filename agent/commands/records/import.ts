@@ -1,9 +1,9 @@
 import type { Config } from '../../config/resolve.ts';
+import { CommandError } from '../../errors.ts';
 import { findImageManager, type KubeletFile, readKubeletFiles } from '../../records/kubelet/files.ts';
 import type { ImportBatch } from '../../records/kubelet/import.ts';
 import { openRecordStoreForImport } from '../../records/sqlite/open.ts';
 import type { ImagePulledRecord } from '../../records/types.ts';
-import { CommandError } from '../command-error.ts';
 import { type OutputFormat, type Print, printOutput } from '../output.ts';
 import { type TransferredFile, transferColumns } from './transfer.ts';
 

@@ -1,8 +1,8 @@
 import type { Config } from '../../config/resolve.ts';
+import { CommandError } from '../../errors.ts';
 import type { RecordStore } from '../../records/record-store.ts';
 import { openRecordStoreForEditing, openRecordStoreReadOnly } from '../../records/sqlite/open.ts';
 import type { ImagePullCredentials, ImagePulledRecord } from '../../records/types.ts';
-import { CommandError } from '../command-error.ts';
 import { type Column, type OutputFormat, type Print, printOutput, timeText } from '../output.ts';
 
 type StateDir = Pick<Config, 'stateDir'>;

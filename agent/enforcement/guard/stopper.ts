@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RuntimeError } from '../../errors.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
-import { RuntimeError } from '../../runtime/runtime.ts';
 import type { StopOutcome } from '../plan.ts';
 
 /** While a container is created but not started there is nothing to stop yet; how often to look, in ms. */

@@ -1,4 +1,4 @@
-import type { NriFailure } from '../../nri/error.ts';
+import type { NriError } from '../../errors.ts';
 import type { NriConfiguration } from '../../nri/messages.ts';
 import type { NriHold } from '../../nri/nri-connection.ts';
 import type { EnforcementSettings } from '../plan.ts';
@@ -42,7 +42,7 @@ export type FromVetoWorker =
   | { readonly type: 'mayRegister'; readonly waitedMs: number }
   | { readonly type: 'configured'; readonly configuration: NriConfiguration }
   | { readonly type: 'connected' }
-  | { readonly type: 'disconnected'; readonly reason: NriFailure; readonly message: string };
+  | { readonly type: 'disconnected'; readonly reason: NriError['reason']; readonly message: string };
 
 /** Milliseconds of a clock that all threads share; `performance.now()` counts from each thread's own start. */
 export function monotonicMs(): number {

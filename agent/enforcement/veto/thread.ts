@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { NriFailure } from '../../nri/error.ts';
+import type { NriError } from '../../errors.ts';
 import type { NriConfiguration } from '../../nri/messages.ts';
 import type { NriHold } from '../../nri/nri-connection.ts';
 import { createRetryDelay, type RetryDelays } from '../../retry-delay.ts';
@@ -31,7 +31,7 @@ export type VetoThreadOptions = VetoWorkerData & {
   /** The runtime asks before it creates a container from now on. */
   readonly onConnected: () => void;
   /** It does not, or not any more: the connection ended, could not be made or is put off, or the thread crashed. */
-  readonly onDisconnected: (reason: NriFailure, message: string) => void;
+  readonly onDisconnected: (reason: NriError['reason'], message: string) => void;
   /** The thread refused a container by itself, because the verdict came too late. */
   readonly onInProgress: () => void;
   /** A mistake of the agent's own; the thread answers in its place. */

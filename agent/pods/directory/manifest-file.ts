@@ -1,7 +1,7 @@
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
+import { ManifestError } from '../../errors.ts';
 import {
-  ManifestError,
   podFromObject,
   type ServiceAccount,
   secretFromObject,

@@ -2,7 +2,8 @@ import { type FSWatcher, watch } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Pod, type PodSource, PodSourceError, type Secret } from '../pod-source.ts';
+import { PodSourceError } from '../../errors.ts';
+import type { Pod, PodSource, Secret } from '../pod-source.ts';
 import { terminatingOf } from '../termination.ts';
 import { type Manifests, readManifestFile } from './manifest-file.ts';
 

@@ -1,5 +1,4 @@
-import { ApiError } from '../../kubernetes/api-error.ts';
-import { PodSourceError } from '../pod-source.ts';
+import { ApiError, PodSourceError } from '../../errors.ts';
 
 /** As the pod source's interface has it; what is no ApiError is returned as it is. */
 export function podSourceError(error: unknown, subject: string): unknown {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { ApiError } from '../../errors.ts';
 import { type ApiClient, asApiError } from '../../kubernetes/api-client.ts';
-import { ApiError } from '../../kubernetes/api-error.ts';
 import { createItemsReader } from '../../kubernetes/json-pieces.ts';
 import type { Pod } from '../pod-source.ts';
 import type { PodReader } from './pod-reader.ts';

@@ -1,6 +1,6 @@
+import { ApiError, PodSourceError } from '../../errors.ts';
 import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
-import { ApiError } from '../../kubernetes/api-error.ts';
-import { type Pod, PodSourceError } from '../pod-source.ts';
+import type { Pod } from '../pod-source.ts';
 import type { PodCache, PodRef } from './pod-cache.ts';
 import { podSourceError } from './pod-errors.ts';
 import type { PodReader } from './pod-reader.ts';

@@ -1,4 +1,5 @@
-import { ManifestError, podFromObject } from '../manifest.ts';
+import { ManifestError } from '../../errors.ts';
+import { podFromObject } from '../manifest.ts';
 import type { Pod } from '../pod-source.ts';
 
 /** Of one pod in a list or one line of a watch, in bytes. A larger pod is asked for by name when it matters. */

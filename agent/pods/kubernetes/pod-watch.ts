@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiError } from '../../errors.ts';
 import { type ApiClient, asApiError } from '../../kubernetes/api-client.ts';
-import { ApiError } from '../../kubernetes/api-error.ts';
 import { createLineReader } from '../../kubernetes/json-pieces.ts';
 import type { KubernetesTimings } from '../../kubernetes/timings.ts';
 import { createRetryDelay } from '../../retry-delay.ts';

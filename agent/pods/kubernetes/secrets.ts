@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { ApiError, ManifestError, PodSourceError } from '../../errors.ts';
 import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
-import { ApiError } from '../../kubernetes/api-error.ts';
-import { ManifestError, secretFromObject } from '../manifest.ts';
-import { PodSourceError, type Secret } from '../pod-source.ts';
+import { secretFromObject } from '../manifest.ts';
+import type { Secret } from '../pod-source.ts';
 
 export type SecretReader = {
   /**

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ApiError, PodSourceError } from '../../errors.ts';
 import type { ApiClient } from '../../kubernetes/api-client.ts';
-import type { ApiError } from '../../kubernetes/api-error.ts';
 import { DEFAULT_TIMINGS, type KubernetesTimings } from '../../kubernetes/timings.ts';
-import { type Pod, type PodSource, PodSourceError } from '../pod-source.ts';
+import type { Pod, PodSource } from '../pod-source.ts';
 import { terminatingOf } from '../termination.ts';
 import { createPodCache } from './pod-cache.ts';
 import { whatToGrant } from './pod-errors.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ApiError } from '../../kubernetes/api-error.ts';
+import type { ApiError } from '../../errors.ts';
 import { errorFromStatus } from '../../kubernetes/status.ts';
 import type { Pod } from '../pod-source.ts';
 import type { PodReader } from './pod-reader.ts';

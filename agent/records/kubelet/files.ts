@@ -17,12 +17,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { KubeletFormatError } from '../../errors.ts';
 import type { ImagePulledRecord } from '../types.ts';
 import {
   formatPulledRecord,
   formatPullIntent,
-  KubeletFormatError,
-  type KubeletFormatFailure,
   kubeletFileName,
   parsePulledRecord,
   parsePullIntent,
@@ -30,7 +29,7 @@ import {
 
 /** Why a file was left where it is. */
 export type KubeletFileFailure =
-  | KubeletFormatFailure
+  | KubeletFormatError['reason']
   | 'nameMismatch'
   | 'notAFile'
   | 'tooLarge'

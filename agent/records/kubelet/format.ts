@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { ImageNameError, trimImageName } from '../../image/reference.ts';
+import { ImageNameError, KubeletFormatError } from '../../errors.ts';
+import { trimImageName } from '../../image/reference.ts';
 import { byCoordinates } from '../merge.ts';
 import type { ImagePullCredentials, ImagePulledRecord } from '../types.ts';
 
@@ -40,19 +41,6 @@ const pullIntent = z.strictObject({
   apiVersion: z.enum(API_VERSIONS),
   image: text.min(1),
 });
-
-export type KubeletFormatFailure = 'notJson' | 'wrongKind' | 'malformed';
-
-/** A text that is no record of kubelet's. The message holds nothing of its content but names of fields. */
-export class KubeletFormatError extends Error {
-  override readonly name = 'KubeletFormatError';
-  readonly reason: KubeletFormatFailure;
-
-  constructor(reason: KubeletFormatFailure, message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
 
 /** The name of a record's file: by the imageRef, or by the image of an intent (kubelet's cacheFilename). */
 export function kubeletFileName(imageOrRef: string): string {

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import SqliteDatabase, { type Database } from 'better-sqlite3';
-import { RecordStoreError, type RecordStoreFailure } from '../record-store.ts';
+import { RecordStoreError } from '../../errors.ts';
 
 /**
  * How long a write waits for another process's, in ms. Short, because SQLite waits in the thread that asks: the agent's
@@ -108,7 +108,7 @@ function setAsideEarlier(path: string): string[] {
     .sort();
 }
 
-function failureOf(error: unknown, path: string | undefined): RecordStoreFailure {
+function failureOf(error: unknown, path: string | undefined): RecordStoreError['reason'] {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT') return 'databaseFull';
   if (/^SQLITE_(READONLY|PERM|CANTOPEN)/.test(code) || ['EROFS', 'EACCES', 'EPERM'].includes(code)) {

@@ -1,5 +1,5 @@
 import type { Database } from 'better-sqlite3';
-import { RecordStoreError } from '../record-store.ts';
+import { RecordStoreError } from '../../errors.ts';
 
 /**
  * What the database of records looks like, step by step: entry n takes `PRAGMA user_version` from n to n + 1.
@@ -53,7 +53,7 @@ export function schemaVersion(db: Database): number {
 }
 
 /**
- * Brings a database to the newest schema in one transaction. Throws NewerDatabaseError for one
+ * Brings a database to the newest schema in one transaction. Throws RecordStoreError `databaseNewer` for one
  * that a newer Pullwarden wrote: what its rows mean is not known here, so nothing of it is read or changed.
  */
 export function migrate(db: Database, migrations: readonly string[]): void {
@@ -67,19 +67,13 @@ export function migrate(db: Database, migrations: readonly string[]): void {
   }).immediate();
 }
 
-/** Throws NewerDatabaseError. */
+/** Throws RecordStoreError `databaseNewer`. */
 export function refuseNewer(db: Database, migrations: readonly string[]): void {
   const version = schemaVersion(db);
   if (version <= migrations.length) return;
-  throw new NewerDatabaseError(
+  throw new RecordStoreError(
+    'databaseNewer',
     `${db.name} has schema version ${version}, and this Pullwarden knows versions up to ${migrations.length}: ` +
       'it was written by a newer one; run that, or move the file away',
   );
-}
-
-/** The one failure that is neither degraded nor set aside: the database is in order, this program is too old. */
-export class NewerDatabaseError extends RecordStoreError {
-  constructor(message: string) {
-    super('databaseFailed', message);
-  }
 }

@@ -1,8 +1,9 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
+import { RecordStoreError } from '../../errors.ts';
 import { createKey, keyCheckValue, keyedHashWith, randomKey, readKey } from '../keyed-hash.ts';
-import { type RecordStore, RecordStoreError, type RecordStoreFailure } from '../record-store.ts';
+import type { RecordStore } from '../record-store.ts';
 import {
   databaseError,
   openDatabaseFile,
@@ -13,7 +14,7 @@ import {
   wasSetAside,
 } from './database.ts';
 import { readMeta, writeMeta } from './load.ts';
-import { migrate, NewerDatabaseError, RECORD_MIGRATIONS, refuseNewer, schemaVersion } from './migrations.ts';
+import { migrate, RECORD_MIGRATIONS, refuseNewer, schemaVersion } from './migrations.ts';
 import { rescueRecords } from './rescue.ts';
 import { SqliteRecordStore } from './store.ts';
 
@@ -30,7 +31,7 @@ export type OpenedRecordStore = {
   /** Nothing was here before: neither database nor key. */
   readonly firstRun: boolean;
   /** Why the records are only in memory; absent when they are on disk. */
-  readonly degraded?: { readonly reason: RecordStoreFailure; readonly message: string };
+  readonly degraded?: { readonly reason: RecordStoreError['reason']; readonly message: string };
 };
 
 type Notify = (notice: RecordNotice) => void;
@@ -62,7 +63,7 @@ export function openRecordStore(options: {
   } catch (error) {
     const doing = `cannot use the state directory ${options.stateDir}`;
     const failure = databaseError(error, doing, options.stateDir);
-    if (failure instanceof NewerDatabaseError || failure.reason === 'databaseBusy') throw failure;
+    if (failure.reason === 'databaseNewer' || failure.reason === 'databaseBusy') throw failure;
     const rescued = rescueRecords(join(options.stateDir, DATABASE), now());
     const what = rescued ? 'what was recorded before still counts' : 'every image is verified';
     notify({

@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { Database } from 'better-sqlite3';
-import { RecordStoreError } from '../record-store.ts';
+import { RecordStoreError } from '../../errors.ts';
 import { checkSound, openDatabaseFromBytes } from './database.ts';
 import { readMeta, writeMeta } from './load.ts';
-import { migrate, NewerDatabaseError, RECORD_MIGRATIONS, schemaVersion } from './migrations.ts';
+import { migrate, RECORD_MIGRATIONS, schemaVersion } from './migrations.ts';
 import { withLog } from './wal.ts';
 
 /** More than any node's records take (a thousand images with a hundred secrets each: some 20 MiB). */
@@ -13,7 +13,7 @@ const MAX_BYTES = 64 * 1_048_576;
  * What is in a database of records that cannot be written, as a database in memory: with what its log holds, and
  * without touching the files. Undefined where there is none, or none that is whole beyond doubt.
  *
- * Throws NewerDatabaseError.
+ * @throws RecordStoreError `databaseNewer`.
  */
 export function rescueRecords(path: string, now: number): Database | undefined {
   let db: Database | undefined;
@@ -30,7 +30,7 @@ export function rescueRecords(path: string, now: number): Database | undefined {
     }
   } catch (error) {
     db?.close();
-    if (error instanceof NewerDatabaseError) throw error;
+    if (error instanceof RecordStoreError && error.reason === 'databaseNewer') throw error;
     // Whatever keeps it from being read: without records everything is verified.
     return undefined;
   }

@@ -11,7 +11,7 @@ import { loadIndex, repairUnreadable, writeMeta } from './load.ts';
 import type { MemoryIndex } from './memory-index.ts';
 import { prepareStatements, putEntry, type Statements } from './statements.ts';
 
-/** An image text longer than this is no image name (256 for a repository, 128 a tag, then a digest). */
+/** An image text longer than this is not an image name (256 for a repository, 128 a tag, then a digest). */
 const MAX_IMAGE_TEXT = 4_096;
 
 /**

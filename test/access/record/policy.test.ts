@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { makePolicy, requiresVerification } from '../../../agent/access/record/policy.ts';
-import { AllowlistError } from '../../../agent/image/allowlist.ts';
+import { AllowlistError } from '../../../agent/errors.ts';
 
 describe('a verification policy', () => {
   it.each([

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CommandError } from '../../../agent/commands/command-error.ts';
 import { forgetRecord, listRecords, showRecord } from '../../../agent/commands/records/list-show-forget.ts';
-import { RecordStoreError } from '../../../agent/records/record-store.ts';
+import { CommandError, RecordStoreError } from '../../../agent/errors.ts';
 import { openRecordStore } from '../../../agent/records/sqlite/open.ts';
 import { KEYED_HASH, PRIVATE_IMAGE, PUBLIC_IMAGE, stateDirectory } from '../state.ts';
 

@@ -12,10 +12,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CommandError } from '../../../agent/commands/command-error.ts';
 import { exportRecords } from '../../../agent/commands/records/export.ts';
 import { importRecords } from '../../../agent/commands/records/import.ts';
 import { credentialHash } from '../../../agent/credentials/credential-hash.ts';
+import { CommandError } from '../../../agent/errors.ts';
 import {
   formatPulledRecord,
   formatPullIntent,

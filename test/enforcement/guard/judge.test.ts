@@ -3,7 +3,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { allowed, denied, unverifiable, type Verdict } from '../../../agent/access/verdict.ts';
 import { createJudge, type Judge } from '../../../agent/enforcement/guard/judge.ts';
 import type { Enforcement, Judgement } from '../../../agent/enforcement/judgement.ts';
-import { type Pod, PodSourceError } from '../../../agent/pods/pod-source.ts';
+import { PodSourceError } from '../../../agent/errors.ts';
+import type { Pod } from '../../../agent/pods/pod-source.ts';
 import type { RuntimeContainer } from '../../../agent/runtime/runtime.ts';
 
 const pod: Pod = {

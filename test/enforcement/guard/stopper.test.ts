@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { createStopper } from '../../../agent/enforcement/guard/stopper.ts';
 import type { StopOutcome } from '../../../agent/enforcement/plan.ts';
-import { type ContainerState, RuntimeError } from '../../../agent/runtime/runtime.ts';
+import { RuntimeError } from '../../../agent/errors.ts';
+import type { ContainerState } from '../../../agent/runtime/runtime.ts';
 
 /**
  * A runtime of one container whose state the test moves. It behaves as containerd's StopContainer does: a container

@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import type { AccessRequest } from '../../../agent/access/request.ts';
 import { allowed, denied, unverifiable, type Verdict } from '../../../agent/access/verdict.ts';
-import { PodSourceError } from '../../../agent/pods/pod-source.ts';
-import { RuntimeError } from '../../../agent/runtime/runtime.ts';
+import { PodSourceError, RuntimeError } from '../../../agent/errors.ts';
 import { appContainer, CONTENT, IMAGE, imageOf, OTHER_CONTENT, vetoScene, webPod } from './scene.ts';
 
 const refused = denied('registryRefused', 'team-a/pull-secret was refused');

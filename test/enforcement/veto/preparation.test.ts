@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { allowed, denied } from '../../../agent/access/verdict.ts';
-import { RuntimeError } from '../../../agent/runtime/runtime.ts';
+import { RuntimeError } from '../../../agent/errors.ts';
 import { appContainer, CONTENT, IMAGE, imageOf, OTHER_CONTENT, vetoScene, webPod } from './scene.ts';
 
 const { namespace, name, uid } = webPod;

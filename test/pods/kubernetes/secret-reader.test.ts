@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { ApiError } from '../../../agent/errors.ts';
 import type { ApiClient } from '../../../agent/kubernetes/api-client.ts';
-import { ApiError } from '../../../agent/kubernetes/api-error.ts';
 import { createSecretReader, type SecretReader } from '../../../agent/pods/kubernetes/secrets.ts';
 import { secretObject } from './objects.ts';
 

@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { KubeletFormatError } from '../../../agent/errors.ts';
 import {
   formatPulledRecord,
   formatPullIntent,
-  KubeletFormatError,
   kubeletFileName,
   parsePulledRecord,
   parsePullIntent,

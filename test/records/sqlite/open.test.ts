@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
-import { RecordStoreError } from '../../../agent/records/record-store.ts';
+import { RecordStoreError } from '../../../agent/errors.ts';
 import {
   openRecordStore,
   openRecordStoreForEditing,
