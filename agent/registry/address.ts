@@ -63,7 +63,8 @@ export function guardedLookup(reach: Reach, lookup: LookupFunction = systemLooku
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {
       if (error !== null) return callback(error, []);
-      const found = typeof addresses === 'string' ? [{ address: addresses, family: isIP(addresses) }] : addresses;
+      const found =
+        typeof addresses === 'string' ? [{ address: addresses, family: isIP(addresses) }] : addresses;
       const allowed = found.filter(({ address }) => !isForbidden(address, reach));
       const [first] = allowed;
       if (first === undefined) return callback(new ForbiddenAddress('no address that may be asked'), []);

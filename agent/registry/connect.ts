@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
-import { connect as connectTls, type SecureContext } from 'node:tls';
+import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
 import { type buildConnector, Client } from 'undici';
 import { ForbiddenAddress, guardedLookup, isForbidden, type Reach } from './address.ts';
 import { Outage, type Seen } from './outage.ts';
@@ -56,7 +56,7 @@ async function establish(settings: ConnectSettings, target: buildConnector.Optio
       ? await direct(settings, hostname, port, host, deadline)
       : await step('proxy', host, tunnel(proxy, `${url.hostname}:${port}`, settings.timeoutMs, deadline));
   if (protocol !== 'https:') return socket;
-  return step('tls', host, secure(socket, hostname, settings, deadline));
+  return step('tls', host, secure(socket, hostname, host, settings, deadline));
 }
 
 async function direct(
@@ -92,10 +92,11 @@ async function openSocket(
 async function secure(
   socket: Socket,
   hostname: string,
+  host: string,
   { secureContext, skipVerify }: ConnectSettings,
   deadline: AbortSignal,
 ): Promise<Socket> {
-  const tls = connectTls({
+  const tls: TLSSocket = connectTls({
     socket,
     host: hostname,
     ...(isIP(hostname) === 0 && { servername: hostname }),
@@ -103,7 +104,13 @@ async function secure(
     rejectUnauthorized: !skipVerify,
     ALPNProtocols: ['http/1.1'],
   });
-  return ready(tls, 'secureConnect', deadline);
+  try {
+    return await ready(tls, 'secureConnect', deadline);
+  } catch (cause) {
+    // Node sets it where the handshake went well and the certificate is not what it should be.
+    if (!skipVerify && tls.authorizationError) throw new Outage('certificate', host, { cause });
+    throw cause;
+  }
 }
 
 async function ready<S extends Socket>(socket: S, event: string, deadline: AbortSignal): Promise<S> {
@@ -178,7 +185,8 @@ function asOutage(error: unknown, seen: Seen, host: string): Outage {
 function whatFailed(error: unknown, otherwise: Seen): Seen {
   if (error instanceof ForbiddenAddress) return 'forbiddenAddress';
   if (!(error instanceof Error)) return otherwise;
-  if (error.name === 'AbortError' || error.name === 'TimeoutError') return otherwise === 'proxy' ? 'proxy' : 'timeout';
+  if (error.name === 'AbortError' || error.name === 'TimeoutError')
+    return otherwise === 'proxy' ? 'proxy' : 'timeout';
   const code = 'code' in error ? error.code : undefined;
   if (otherwise !== 'connect') return otherwise;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'ENODATA') return 'nameResolution';

@@ -3,6 +3,7 @@ import { printable } from '../printable.ts';
 /** Why a question got no word of the registry: a closed list, for metrics and logs alike. */
 export type Seen =
   | 'aborted'
+  | 'certificate'
   | 'challenge'
   | 'configuration'
   | 'connect'
@@ -27,6 +28,7 @@ export type Seen =
 
 const WORDS: Readonly<Record<Seen, string>> = {
   aborted: 'the question was given up',
+  certificate: 'its TLS certificate is not trusted',
   challenge: 'asks for a login of a kind that is not supported, or does not accept its own tokens',
   configuration: "the container runtime's configuration for this registry cannot be used",
   connect: 'no connection',

@@ -11,7 +11,9 @@ type Rule = (host: string, port: string, family: number) => boolean;
  * (golang.org/x/net/http/httpproxy): HTTP_PROXY, HTTPS_PROXY, NO_PROXY or their lower-case forms, upper case first;
  * never for loopback. A proxy that cannot be read counts as none, as there.
  */
-export function proxyFromEnvironment(environment: Readonly<Record<string, string | undefined>>): ProxySelector {
+export function proxyFromEnvironment(
+  environment: Readonly<Record<string, string | undefined>>,
+): ProxySelector {
   const setting = (name: string): string => environment[name] || environment[name.toLowerCase()] || '';
   const proxies: Readonly<Record<string, URL | undefined>> = {
     'http:': readProxy(setting('HTTP_PROXY')),
@@ -57,7 +59,8 @@ function networkRule(entry: string): Rule | undefined {
   if (family === 0 || bits > (family === 4 ? 32 : 128)) return undefined;
   const network = new BlockList();
   network.addSubnet(address, bits, family === 4 ? 'ipv4' : 'ipv6');
-  return (host, _port, hostFamily) => hostFamily !== 0 && network.check(host, hostFamily === 4 ? 'ipv4' : 'ipv6');
+  return (host, _port, hostFamily) =>
+    hostFamily !== 0 && network.check(host, hostFamily === 4 ? 'ipv4' : 'ipv6');
 }
 
 /** An address or a domain, with or without a port; `.domain` and `*.domain` mean what is below it only. */

@@ -62,9 +62,11 @@ export function createTransport({ limits, proxyFor, lookup }: TransportOptions):
   };
 
   const pooled = (key: string, make: () => Dispatcher): Dispatcher => {
-    const found = pools.get(key) ?? make();
-    pools.set(key, found, { noDisposeOnSet: true });
-    return found;
+    const known = pools.get(key);
+    if (known !== undefined) return known;
+    const made = make();
+    pools.set(key, made);
+    return made;
   };
   const directly = (tls: TlsSettings, reach: Reach, host: string): Dispatcher =>
     pooled(`${reach} ${fingerprint(tls)}`, () => {
@@ -94,7 +96,10 @@ export function createTransport({ limits, proxyFor, lookup }: TransportOptions):
       try {
         const answer = await dispatcher.request({
           origin: proxy === undefined ? url.origin : proxy.origin,
-          path: proxy === undefined ? `${url.pathname}${url.search}` : `${url.origin}${url.pathname}${url.search}`,
+          path:
+            proxy === undefined
+              ? `${url.pathname}${url.search}`
+              : `${url.origin}${url.pathname}${url.search}`,
           method,
           headers: withHost(headers, url, proxy),
           body: body ?? null,
@@ -113,7 +118,11 @@ export function createTransport({ limits, proxyFor, lookup }: TransportOptions):
   };
 }
 
-function withHost(headers: WireRequest['headers'], url: URL, proxy: URL | undefined): Record<string, string | string[]> {
+function withHost(
+  headers: WireRequest['headers'],
+  url: URL,
+  proxy: URL | undefined,
+): Record<string, string | string[]> {
   const own = Object.entries(headers).map(([name, value]): [string, string | string[]] => [
     name,
     typeof value === 'string' ? value : [...value],
@@ -170,7 +179,9 @@ function readSecureContext({ ca, client }: TlsSettings, host: string): SecureCon
 
 function fingerprint({ ca, client, skipVerify }: TlsSettings): string {
   if (ca.length === 0 && client.length === 0) return String(skipVerify);
-  return createHash('sha256').update(JSON.stringify([ca, client, skipVerify])).digest('base64');
+  return createHash('sha256')
+    .update(JSON.stringify([ca, client, skipVerify]))
+    .digest('base64');
 }
 
 /** What broke, by the codes of undici, its parser and the system; a deadline that ran out is a timeout. */
@@ -183,7 +194,8 @@ function whatBroke(error: unknown): Seen {
   if (!(error instanceof Error)) return 'internal';
   if (error.name === 'TimeoutError') return 'timeout';
   if (error.name === 'AbortError') return 'aborted';
-  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError) return 'timeout';
+  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)
+    return 'timeout';
   if (error instanceof errors.HeadersOverflowError) return 'tooLarge';
   if (error instanceof errors.HTTPParserError) return 'notHttp';
   // A header from hosts.toml that no HTTP request may have.

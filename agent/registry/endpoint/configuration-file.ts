@@ -22,7 +22,9 @@ export async function readConfigurationFile(path: string): Promise<string | unde
     }
   } catch (error) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
-    throw error instanceof ConfigurationError ? error : new ConfigurationError('unreadable', path, { cause: error });
+    throw error instanceof ConfigurationError
+      ? error
+      : new ConfigurationError('unreadable', path, { cause: error });
   }
 }
 

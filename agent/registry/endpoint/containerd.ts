@@ -89,11 +89,18 @@ async function endpointsOf(
   repository: string,
   file: string,
 ): Promise<readonly Endpoint[]> {
-  const configured = settings.ca.length > 0 || settings.client.length > 0 || settings.skipVerify !== undefined;
+  const configured =
+    settings.ca.length > 0 || settings.client.length > 0 || settings.skipVerify !== undefined;
   const tls = configured ? await readTlsSettings(settings, file) : undefined;
   if (base === undefined) return defaultEndpoints(registry, repository, tls, settings.headers);
   const namespace = base.host === hostIn(registry) ? undefined : registry;
-  const endpoint = { repository, namespace, headers: settings.headers, tls: tls ?? plainTls, fallback: false };
+  const endpoint = {
+    repository,
+    namespace,
+    headers: settings.headers,
+    tls: tls ?? plainTls,
+    fallback: false,
+  };
   if (base.protocol === 'https:' || tls === undefined || base.port === '') return [{ ...endpoint, base }];
   // Plain HTTP with TLS settings: containerd tries TLS first.
   const secured = new URL(base);

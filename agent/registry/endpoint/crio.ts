@@ -1,5 +1,9 @@
 import { join } from 'node:path';
-import { listConfigurationFolder, readCertificateFolder, readConfigurationFile } from './configuration-file.ts';
+import {
+  listConfigurationFolder,
+  readCertificateFolder,
+  readConfigurationFile,
+} from './configuration-file.ts';
 import { ConfigurationError, type Endpoint, registryHost, type TlsSettings } from './endpoint.ts';
 import {
   findEntry,
@@ -51,7 +55,9 @@ async function readEntries(file: string): Promise<readonly RegistryEntry[]> {
   const folder = `${file}.d`;
   const names = ((await listConfigurationFolder(folder)) ?? []).filter((name) => name.endsWith('.conf'));
   const paths = [file, ...names.map((name) => join(folder, name))];
-  const read = paths.map(async (path) => parseRegistriesConf((await readConfigurationFile(path)) ?? '', path));
+  const read = paths.map(async (path) =>
+    parseRegistriesConf((await readConfigurationFile(path)) ?? '', path),
+  );
   return mergeEntries(await Promise.all(read));
 }
 
@@ -75,7 +81,10 @@ async function endpointsAt(
   return [secured, { ...endpoint, base: new URL(`http://${base}`), fallback: true }];
 }
 
-async function certificatesOf(host: string, folders: readonly string[]): Promise<Omit<TlsSettings, 'skipVerify'>> {
+async function certificatesOf(
+  host: string,
+  folders: readonly string[],
+): Promise<Omit<TlsSettings, 'skipVerify'>> {
   for (const folder of folders) {
     const own = join(folder, host);
     if ((await listConfigurationFolder(own)) !== undefined) return readCertificateFolder(own);

@@ -87,7 +87,9 @@ function readClient(client: unknown, file: string): ConfiguredHost['client'] {
  */
 function readHeaders(table: Table, file: string): ConfiguredHost['headers'] {
   const { texts } = reader(table, file);
-  const names = Object.keys(table).filter((name) => !/^(authorization|proxy-authorization|cookie|host)$/i.test(name));
+  const names = Object.keys(table).filter(
+    (name) => !/^(authorization|proxy-authorization|cookie|host)$/i.test(name),
+  );
   return Object.fromEntries(names.map((name) => [name.toLowerCase(), texts(name) ?? []]));
 }
 

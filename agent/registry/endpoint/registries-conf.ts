@@ -34,7 +34,8 @@ function readEntry(table: Table, file: string): RegistryEntry {
   const own = readLocation(table, file);
   const prefix = withoutSlash(text('prefix') || own.location, file);
   const isWildcard = prefix.startsWith('*.');
-  if (prefix === '' || (own.location === '' && !isWildcard)) throw new ConfigurationError('invalidPrefix', file);
+  if (prefix === '' || (own.location === '' && !isWildcard))
+    throw new ConfigurationError('invalidPrefix', file);
   if (isWildcard && /[/@:]/.test(prefix)) throw new ConfigurationError('invalidPrefix', file);
   const mirrors = tables('mirror').map((mirror) => readLocation(mirror, file));
   return { ...own, prefix, blocked: flag('blocked') ?? false, mirrors };
@@ -63,7 +64,8 @@ export function findEntry(
   let best: { entry: RegistryEntry; covered: number } | undefined;
   for (const entry of entries) {
     const covered = coveredBy(name, entry.prefix);
-    if (covered !== undefined && entry.prefix.length > (best?.entry.prefix.length ?? 0)) best = { entry, covered };
+    if (covered !== undefined && entry.prefix.length > (best?.entry.prefix.length ?? 0))
+      best = { entry, covered };
   }
   return best;
 }
