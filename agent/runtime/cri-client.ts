@@ -1,21 +1,25 @@
 import { status as grpc } from '@grpc/grpc-js';
 import type { RuntimeError } from '../errors.ts';
+import { classifyPullError, type IsRegistryItself, isRegistryByDefault } from './classify-pull-error.ts';
 import { encodingsOf } from './credential-encodings.ts';
 import { grpcStatus, openCriChannel, toRuntimeError } from './cri-channel.ts';
 import {
   type ContainerEvent,
   containerStatusResponse,
   imageStatusResponse,
-  type ListedContainer,
   listContainersResponse,
   listImagesResponse,
   parseContainerEvent,
+  podSandboxStatusResponse,
   pullImageResponse,
   stopContainerResponse,
+  verboseImageStatusResponse,
   versionResponse,
 } from './cri-messages.ts';
-import { classifyPullError } from './pull-errors.ts';
-import type { Runtime, RuntimeContainer } from './runtime.ts';
+import { readImagePieces } from './image-pieces.ts';
+import { toRuntimeContainers } from './listed-containers.ts';
+
+import type { Runtime, SandboxConfig } from './runtime.ts';
 
 /** Hears the runtime's container events until `onEnd`, which is called exactly once unless the stream was ended here. */
 export type EventListener = {
@@ -44,12 +48,15 @@ export type CriClientOptions = {
   /** Milliseconds for stopContainer, which waits for the process to end; 30 s when left out. */
   readonly stopTimeoutMs?: number;
   readonly onConnectionChange?: (connected: boolean) => void;
+  /** Which hosts are a registry itself, as the runtime's configuration maps it; without one when left out. */
+  readonly isRegistryItself?: IsRegistryItself;
 };
 
 /** The runtime over CRI v1. Connects in the background: a call while the runtime is away throws `unreachable`. */
 export function createCriClient(options: CriClientOptions): CriClient {
   const channel = openCriChannel(options.socketPath, options.onConnectionChange ?? (() => {}));
   const timeoutMs = options.callTimeoutMs ?? 10_000;
+  const isRegistryItself = options.isRegistryItself ?? isRegistryByDefault;
 
   async function imageStatus(image: string) {
     const request = { image: { image } };
@@ -97,10 +104,30 @@ export function createCriClient(options: CriClientOptions): CriClient {
       return (await channel.call('ImageService', 'ListImages', {}, listImagesResponse, timeoutMs)).images;
     },
 
-    async pullImage(image, auth, pullTimeoutMs) {
+    async imagePieces(imageId) {
+      const request = { image: { image: imageId }, verbose: true };
+      const answer = await channel.call(
+        'ImageService',
+        'ImageStatus',
+        request,
+        verboseImageStatusResponse,
+        timeoutMs,
+      );
+      // The runtimes take the beginning of an id, or a name, for the id.
+      if (answer.image?.id !== imageId) return { pieces: undefined, reason: 'imageAbsent' };
+      return readImagePieces(imageId, answer.info);
+    },
+
+    async pullImage(pull) {
+      const { image, auth, sandbox, timeoutMs: pullTimeoutMs } = pull;
       const request = {
-        image: { image },
+        image: {
+          image,
+          annotations: pull.annotations ?? sandbox?.annotations ?? {},
+          runtimeHandler: pull.runtimeHandler ?? '',
+        },
         ...(auth && { auth: { username: auth.username, password: auth.password } }),
+        ...(sandbox && { sandboxConfig: toSandboxConfig(sandbox) }),
       };
       const atDeadline = performance.now() + pullTimeoutMs - CLOCKS_APART_MS;
       try {
@@ -116,7 +143,31 @@ export function createCriClient(options: CriClientOptions): CriClient {
         const status = grpcStatus(error);
         const call = channel.closed() ? 'closed' : performance.now() >= atDeadline ? 'overdue' : 'open';
         const code = status?.code ?? grpc.UNKNOWN;
-        return classifyPullError(code, status?.details ?? '', auth ? encodingsOf(auth) : [], call);
+        const secrets = auth ? encodingsOf(auth) : [];
+        const registry = registryOf(image);
+        return classifyPullError({ code, message: status?.details ?? '', call, secrets }, (host) =>
+          isRegistryItself(registry, host),
+        );
+      }
+    },
+
+    async sandbox(podSandboxId) {
+      try {
+        const answer = await channel.call(
+          'RuntimeService',
+          'PodSandboxStatus',
+          { podSandboxId },
+          podSandboxStatusResponse,
+          timeoutMs,
+        );
+        // The runtimes take the beginning of an id for the id.
+        if (answer.status?.id !== podSandboxId || answer.status.metadata === null) return undefined;
+        const { id, metadata, labels, annotations, runtimeHandler } = answer.status;
+        const configSource = annotations['kubernetes.io/config.source'];
+        return { id, metadata, labels, annotations, runtimeHandler, configSource };
+      } catch (error) {
+        if (grpcStatus(error)?.code === grpc.NOT_FOUND) return undefined;
+        throw error;
       }
     },
 
@@ -136,8 +187,7 @@ export function createCriClient(options: CriClientOptions): CriClient {
       );
       // The runtimes take the beginning of an id for the id.
       const listed = answer.containers.filter(({ id }) => filter.id === undefined || id === filter.id);
-      const imageIds = await resolveImageIds(listed, imageStatus);
-      return listed.map((container) => toRuntimeContainer(container, imageIds));
+      return toRuntimeContainers(listed, imageStatus);
     },
 
     async containerState(id) {
@@ -191,43 +241,15 @@ export function createCriClient(options: CriClientOptions): CriClient {
 
 /** How much earlier than here a deadline may pass for the runtime; gRPC rounds it, and the event loop may be late. */
 const CLOCKS_APART_MS = 50;
-const IMAGE_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
 
-/** containerd names the content in image_ref, CRI-O in image_id, and both repeat what kubelet asked for in image.image. */
-function imageIdOf({ imageId, imageRef, image }: ListedContainer): string | undefined {
-  return [imageId, imageRef, image?.image ?? ''].find((candidate) => IMAGE_ID.test(candidate));
+/** The sandbox may be a `Sandbox`, which has more fields than go on the wire. */
+function toSandboxConfig({ metadata, labels, annotations }: SandboxConfig): SandboxConfig {
+  return { metadata, labels, annotations };
 }
 
-/** Old CRI-O names an image by repository and digest alone; the image store knows its id. By image_ref. */
-async function resolveImageIds(
-  containers: readonly ListedContainer[],
-  imageStatus: Runtime['imageStatus'],
-): Promise<ReadonlyMap<string, string>> {
-  const unknown = new Set(
-    containers.filter((c) => imageIdOf(c) === undefined && c.imageRef !== '').map((c) => c.imageRef),
-  );
-  const ids = new Map<string, string>();
-  for (const imageRef of unknown) {
-    const image = await imageStatus(imageRef);
-    if (image !== undefined) ids.set(imageRef, image.id);
-  }
-  return ids;
-}
-
-function toRuntimeContainer(
-  container: ListedContainer,
-  imageIds: ReadonlyMap<string, string>,
-): RuntimeContainer {
-  const label = (name: string) => container.labels[`io.kubernetes.${name}`] ?? '';
-  return {
-    id: container.id,
-    podSandboxId: container.podSandboxId,
-    state: container.state,
-    createdAt: container.createdAt,
-    // An image that is gone keeps the name it has: no record will match it.
-    imageRef: imageIdOf(container) ?? imageIds.get(container.imageRef) ?? container.imageRef,
-    containerName: label('container.name'),
-    pod: { namespace: label('pod.namespace'), name: label('pod.name'), uid: label('pod.uid') },
-    attempt: container.metadata?.attempt ?? 0,
-  };
+/** The registry of an image name, in short form or not (distribution/reference, splitDockerDomain). */
+function registryOf(image: string): string {
+  const first = image.slice(0, Math.max(0, image.indexOf('/')));
+  const isHost = first.includes('.') || first.includes(':') || first === 'localhost';
+  return isHost ? first : 'docker.io';
 }

@@ -29,6 +29,8 @@ const eventNames: Readonly<Record<string, ContainerEventType>> = {
 // A value of an enum that cri.proto does not know arrives as its number.
 const state = z.union([z.string(), z.number()]).transform((name) => stateNames[name] ?? 'unknown');
 
+const strings = z.record(z.string(), z.string());
+
 const image = z.object({
   id: z.string(),
   repoTags: z.array(z.string()),
@@ -44,7 +46,7 @@ const container = z.object({
   imageRef: z.string(),
   state,
   createdAt: z.string().transform((nanoseconds) => BigInt(nanoseconds)),
-  labels: z.record(z.string(), z.string()),
+  labels: strings,
   imageId: z.string(),
 });
 
@@ -57,6 +59,23 @@ export const versionResponse = z.object({
 });
 export const listImagesResponse = z.object({ images: z.array(image) });
 export const imageStatusResponse = z.object({ image: image.nullable() });
+export const verboseImageStatusResponse = z.object({
+  image: z.object({ id: z.string() }).nullable(),
+  info: strings,
+});
+export const podSandboxStatusResponse = z.object({
+  status: z
+    .object({
+      id: z.string(),
+      metadata: z
+        .object({ name: z.string(), uid: z.string(), namespace: z.string(), attempt: z.number() })
+        .nullable(),
+      labels: strings,
+      annotations: strings,
+      runtimeHandler: z.string(),
+    })
+    .nullable(),
+});
 export const pullImageResponse = z.object({ imageRef: z.string() });
 export const listContainersResponse = z.object({ containers: z.array(container) });
 const imageSpec = z.object({ image: z.string(), userSpecifiedImage: z.string() });

@@ -1,85 +1,75 @@
-/** Longest text of an error that is looked at; gRPC's own limit on a status is about as much. */
-const MAX_READ = 16_384;
+import { asciiLower } from './credential-encodings.ts';
+import { MAX_TEXT } from './pull-text.ts';
+
 const MAX_KEPT = 512;
-/** In which secrets are looked for; gRPC lets no longer status through (Node's HTTP/2, maxHeaderListSize). */
-const MAX_MASKED = 65_536;
-/** As much of a secret's beginning is taken out wherever it stands: whoever echoes one may have cut it. */
-const TELLING = 8;
 /** Of a longer message the front (which image) and the end (the cause, which Go's wrapping puts last) are kept. */
 const KEPT_FRONT = 120;
-
-/** Stands where a name, host or URL was; contains nothing that a pattern could match. */
-const NAME = '<>';
-
-/**
- * What is left of a pull error when everything that names an image, a host or a URL is taken out, so that nobody
- * steers its class by what they call their image, tag or registry: quoted text, whatever stands where a runtime puts
- * a tag or a host, and every word that looks like a reference (names never contain white space).
- */
-export function withoutNames(message: string): string {
-  return (
-    message
-      .slice(0, MAX_READ)
-      // The two phrases of the errors' own vocabulary that look like a path.
-      .replace(/(?<=^|\s)i\/o timeout/gi, 'io timeout')
-      .replace(/(?<=\binvalid )username\/password/gi, 'username and password')
-      .replace(/"(?:[^"\\]|\\.)*"/g, NAME)
-      .replace(/\[(?:manifests|blobs) [^\s\]]*\]/gi, NAME)
-      .replace(/\b(reading (?:manifest|blob)) \S+(?= in )/gi, `$1 ${NAME}`)
-      .replace(/\b(lookup|from host) \S+/gi, `$1 ${NAME}`)
-      .replace(/\b(registry) \S+:(?=\s)/gi, `$1 ${NAME}:`)
-      .replace(/(?<=^|\s|\()\S*[/@]\S*?(?=[:;,)]?(?:\s|$))/g, NAME)
-      .replace(/(?<=^|\s|\()[\w-]+[.:][\w-]\S*?(?=[:;,)]?(?:\s|$))/g, NAME)
-      .replace(/[\p{Cc}\s]+/gu, ' ')
-  );
-}
+/** Longer than the longest of `secrets`, so that one that begins before the cut is found. */
+const BEYOND_THE_CUT = 16;
+/** As many characters of a secret are taken for it where the text breaks off behind them. */
+const FEW = 4;
+const MASK = '***';
+const CUT_OFF = '."\'\\…';
 
 /**
- * A pull error as it may be logged and stored: one line, at most 512 characters, without user:password@ and query
- * strings (a token server's carry the account), without bearer or basic tokens, and without any of `secrets` or
- * their first eight characters and more.
+ * A pull error as it may be logged and stored: one line, at most 512 characters of the first 2 KiB, without
+ * user:password@ and query strings (a token server's carry the account), without bearer or basic tokens. `secrets` are
+ * the beginnings of what must not be kept (credential-encodings.ts): the message ends where one of them begins.
  */
 export function messageForLog(message: string, secrets: readonly string[] = []): string {
-  const text = maskSecrets(message.slice(0, MAX_MASKED), secrets)
-    .slice(0, MAX_READ)
-    .replace(/(\w:\/\/)[^\s/@"]+@/g, '$1')
-    .replace(/(\w:\/\/[^\s?"]*)\?[^\s"]*/g, '$1')
-    .replace(/\b(bearer|basic) [\w.~+/=-]{8,}/gi, '$1 ***')
-    .replace(
-      /\b((?:access_|refresh_|identity_)?token|password|secret)(=["']?|["']\s*:\s*["'])[^\s"'&,;]{8,}/gi,
-      '$1$2***',
-    )
-    .replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
+  const words = untilSecret(message, secrets).split(/[\p{Cc}\p{Zl}\p{Zp}\s]+/u);
+  const line = words
+    .map((word, at) => withoutToken(withoutLogin(word), words[at - 1] ?? ''))
+    .join(' ')
     .trim();
-  if (text.length <= MAX_KEPT) return text;
-  return `${text.slice(0, KEPT_FRONT)} … ${text.slice(text.length - (MAX_KEPT - KEPT_FRONT - 3))}`;
+  if (line.length <= MAX_KEPT) return line;
+  return `${line.slice(0, KEPT_FRONT)} … ${line.slice(line.length - (MAX_KEPT - KEPT_FRONT - 3))}`;
 }
 
-/** Secrets that begin alike, as two ways to escape one do, are looked at together: the longest that fits counts. */
-function maskSecrets(message: string, secrets: readonly string[]): string {
-  // One or two characters are no secret, and taking them out would leave nothing readable.
-  const telling = secrets.filter((secret) => secret.length > 2);
-  const alike = Map.groupBy(telling, (secret) => secret.slice(0, TELLING));
-  let text = message;
-  // The longest first: a short one may be part of another.
-  for (const [beginning, group] of [...alike].sort(([one], [other]) => other.length - one.length)) {
-    text = maskGroup(text, beginning, group);
+/** What follows the beginning of a secret may be the rest of it, in whatever form. */
+function untilSecret(message: string, secrets: readonly string[]): string {
+  const read = asciiLower(message.slice(0, MAX_TEXT + BEYOND_THE_CUT));
+  let end = MAX_TEXT;
+  for (const [few, alike] of Map.groupBy(secrets, (secret) => secret.slice(0, FEW))) {
+    for (let at = read.indexOf(few); at !== -1 && at < end; at = read.indexOf(few, at + 1)) {
+      if (alike.some((secret) => givesAway(read, at, secret))) end = at;
+    }
   }
-  return text;
+  return end < Math.min(MAX_TEXT, message.length) ? `${message.slice(0, end)}${MASK}` : message.slice(0, end);
 }
 
-function maskGroup(text: string, beginning: string, secrets: readonly string[]): string {
-  const parts: string[] = [];
-  let from = 0;
-  for (let at = text.indexOf(beginning); at !== -1; at = text.indexOf(beginning, from)) {
-    parts.push(text.slice(from, at), '***');
-    from = at + Math.max(...secrets.map((secret) => sharedLength(text, at, secret)));
-  }
-  return parts.length === 0 ? text : parts.join('') + text.slice(from);
-}
-
-function sharedLength(text: string, at: number, secret: string): number {
+/** Does a secret stand here, at least until somebody cut the text off? */
+function givesAway(text: string, at: number, secret: string): boolean {
   let length = 0;
   while (length < secret.length && text[at + length] === secret[length]) length += 1;
-  return length;
+  if (length === secret.length) return true;
+  const next = text[at + length];
+  // containers/image cuts what a registry sent to 50 bytes and writes it as `"…..."` (docker/errors.go).
+  return next === undefined || CUT_OFF.includes(next);
+}
+
+/** Without what stands before the @ of a URL, and without its query. */
+function withoutLogin(word: string): string {
+  if (!word.includes('://')) return word;
+  return word
+    .split('"')
+    .map((part) => part.split('://').map(withoutLoginAndQuery).join('://'))
+    .join('"');
+}
+
+function withoutLoginAndQuery(part: string, at: number): string {
+  if (at === 0) return part;
+  const query = part.indexOf('?');
+  const bare = query === -1 ? part : `${part.slice(0, query)}${part.endsWith(':') ? ':' : ''}`;
+  const slash = bare.indexOf('/');
+  const authority = slash === -1 ? bare : bare.slice(0, slash);
+  if (authority.endsWith(MASK)) return MASK;
+  return bare.slice(authority.lastIndexOf('@') + 1);
+}
+
+/** `before`: the word before it. */
+function withoutToken(word: string, before: string): string {
+  if (/(?:bearer|basic)$/i.test(before)) return word.replace(/^[\w.~+/=-]{8,}/, MASK);
+  if (/(?:token|password|secret)["']:$/i.test(before)) return word.replace(/^["']?[^"'&,;]{8,}/, MASK);
+  return word.replace(/((?:token|password|secret)(?:=["']?|["']:["']))[^"'&,;]{8,}/gi, '$1***');
 }

@@ -41,29 +41,118 @@ export type MountedImage = {
 /** What a registry credential looks like on the wire (CRI AuthConfig). Must never be logged or stored. */
 export type RegistryAuth = { readonly username: string; readonly password: string };
 
+/** CRI `PodSandboxConfig`, the part that says whose pod it is. */
+export type SandboxConfig = {
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly namespace: string;
+    readonly attempt: number;
+  };
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+/** A pod's sandbox, as PodSandboxStatus gives it. */
+export type Sandbox = SandboxConfig & {
+  readonly id: string;
+  /** Empty for the runtime's default handler. */
+  readonly runtimeHandler: string;
+  /**
+   * Where kubelet got the pod from: `api`, `file` or `http` (annotation kubernetes.io/config.source, kubelet's
+   * pkg/kubelet/types/pod_update.go). Undefined where the sandbox has no such annotation.
+   */
+  readonly configSource: string | undefined;
+};
+
+/** What an image consists of. Digests with their algorithm, `sha256:<hex>`. */
+export type ImagePieces = {
+  /** The digest of the image config, which is the image id. */
+  readonly config: string;
+  /** The layers' diff_ids (OCI image spec, rootfs.diff_ids), lowest first; each is the digest of the unpacked tar. */
+  readonly layers: readonly string[];
+};
+
 /**
- * How PullImage ended. `refused`: the registry did not grant it. `notFound`: it has no such manifest or repository
- * for these credentials. `unavailable`: it could not be asked. `invalid`: the runtime does not accept the name.
- * `unknown`: an error that no row of the table knows; never a permission. `message` is free of credentials.
+ * Why an image's pieces are not known. `imageAbsent`: the runtime does not have it. `infoMissing`: the runtime tells
+ * nothing about it. `infoTooLarge`: it tells more than is read. `infoMalformed`: what it tells is no image config.
  */
-export type PullOutcome =
-  | { readonly outcome: 'pulled'; readonly imageRef: string }
-  | {
-      readonly outcome: 'refused' | 'notFound' | 'unavailable' | 'invalid' | 'unknown';
-      readonly message: string;
-    }
-  | { readonly outcome: 'runtimeUnavailable'; readonly message: string };
+export type PiecesUnknown = 'imageAbsent' | 'infoMissing' | 'infoTooLarge' | 'infoMalformed';
+
+export type ImagePiecesAnswer =
+  | { readonly pieces: ImagePieces }
+  | { readonly pieces: undefined; readonly reason: PiecesUnknown };
+
+/** A pull as kubelet asks for it (pkg/kubelet/kuberuntime/kuberuntime_image.go). */
+export type PullRequest = {
+  readonly image: string;
+  /** CRI ImageSpec.annotations; kubelet sends the pod's. Those of the sandbox when left out. */
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Left out for an anonymous pull. */
+  readonly auth?: RegistryAuth | undefined;
+  /** The pod that pulls. CRI-O chooses credentials and signature policy by its namespace. */
+  readonly sandbox?: SandboxConfig | undefined;
+  /** containerd chooses the snapshotter by it. */
+  readonly runtimeHandler?: string | undefined;
+  /** Milliseconds for the whole pull. */
+  readonly timeoutMs: number;
+};
+
+/**
+ * How a pull failed, as far as the runtime's text tells.
+ *
+ * `refused`: somebody answered 401, 403 or the like. `notFound`: no such manifest or repository for these credentials.
+ * `unavailable`: no answer that counts, whoever was asked. `forbiddenByPolicy`: content that nobody may have now,
+ * whatever the credentials (412, 451, a signature policy). `invalid`: the runtime does not accept the name.
+ * `nodeTrouble`: the node itself is in the way (a full disk, a forbidden socket, a layer that cannot be unpacked).
+ * `unknown`: a text that no row of the table knows: an outage of unknown kind, never a permission and never a refusal.
+ * `runtimeUnavailable`: the runtime did not answer.
+ */
+export type PullFailure =
+  | 'refused'
+  | 'notFound'
+  | 'unavailable'
+  | 'forbiddenByPolicy'
+  | 'invalid'
+  | 'nodeTrouble'
+  | 'unknown'
+  | 'runtimeUnavailable';
+
+/**
+ * Who said so. `registry`: the text names the image's own registry as the host that answered. `other`: it names, or
+ * can only come from, somebody else: a mirror, a proxy, a token server elsewhere, an object store. `unstated`: it names
+ * nobody, or whom it names need not be the one who answered.
+ */
+export type PullSpeaker = 'registry' | 'other' | 'unstated';
+
+export type FailedPull = {
+  readonly outcome: PullFailure;
+  readonly speaker: PullSpeaker;
+  /** One line, at most 512 characters, free of credentials. */
+  readonly message: string;
+};
+
+/** `imageRef`: the image id that the runtime reports for what was pulled; it need not be the content in use. */
+export type PullOutcome = { readonly outcome: 'pulled'; readonly imageRef: string } | FailedPull;
 
 export type RuntimeVersion = { readonly name: string; readonly version: string; readonly apiVersion: string };
 
-/** Calls to the runtime. All but pullImage throw `RuntimeError`. Every call has a deadline. */
+/**
+ * Calls to the runtime. Every call has a deadline.
+ *
+ * @throws RuntimeError from every call but pullImage
+ */
 export interface Runtime {
   version(): Promise<RuntimeVersion>;
   listImages(): Promise<readonly RuntimeImage[]>;
   /** The image by name, digest or id; undefined when it is not present. */
   imageStatus(image: string): Promise<RuntimeImage | undefined>;
-  /** Asks the runtime to pull; never throws. `timeoutMs` bounds the whole pull. */
-  pullImage(image: string, auth: RegistryAuth | undefined, timeoutMs: number): Promise<PullOutcome>;
+  /** What the image consists of, by its image id. Costs the runtime a read of the image config: not for a hot path. */
+  imagePieces(imageId: string): Promise<ImagePiecesAnswer>;
+  /** Asks the runtime to pull; never throws. */
+  pullImage(request: PullRequest): Promise<PullOutcome>;
+  /** The pod's sandbox; undefined when the runtime does not know it (any more). */
+  sandbox(podSandboxId: string): Promise<Sandbox | undefined>;
   /** All containers (not sandboxes), or those matching the filter. */
   listContainers(filter?: {
     readonly id?: string;

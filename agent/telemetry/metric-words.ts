@@ -19,7 +19,9 @@ const pullOutcomes: Record<PullOutcome['outcome'], true> = {
   refused: true,
   notFound: true,
   unavailable: true,
+  forbiddenByPolicy: true,
   invalid: true,
+  nodeTrouble: true,
   unknown: true,
   runtimeUnavailable: true,
 };

@@ -15,7 +15,7 @@ import { PodSourceError } from '../../agent/errors.ts';
 import { openDirectoryPodSource } from '../../agent/pods/directory/source.ts';
 import type { PodSource, PullPolicy } from '../../agent/pods/pod-source.ts';
 import { type OpenedRecordStore, openRecordStore } from '../../agent/records/sqlite/open.ts';
-import type { PullOutcome, RegistryAuth, RuntimeImage } from '../../agent/runtime/runtime.ts';
+import type { PullOutcome, PullRequest, RegistryAuth, RuntimeImage } from '../../agent/runtime/runtime.ts';
 
 /**
  * The verifier with the real record store on disk and the real pod source; only the runtime is a double, because here
@@ -36,9 +36,9 @@ const content: RuntimeImage = {
 type Registry = (image: string, auth: RegistryAuth | undefined) => PullOutcome | Promise<PullOutcome>;
 
 const granted: PullOutcome = { outcome: 'pulled', imageRef };
-const refused: PullOutcome = { outcome: 'refused', message: '401 Unauthorized' };
-const notFound: PullOutcome = { outcome: 'notFound', message: 'not found' };
-const down: PullOutcome = { outcome: 'unavailable', message: 'connection refused' };
+const refused: PullOutcome = { outcome: 'refused', speaker: 'unstated', message: '401 Unauthorized' };
+const notFound: PullOutcome = { outcome: 'notFound', speaker: 'unstated', message: 'not found' };
+const down: PullOutcome = { outcome: 'unavailable', speaker: 'unstated', message: 'connection refused' };
 
 /** Alice and dave may pull, nobody else. */
 const private_: Registry = (_image, auth) =>
@@ -109,7 +109,7 @@ function verifierOf(setup: Setup = {}): Verifier {
         ({ id, repoTags, repoDigests }) =>
           id === name || repoTags.includes(name) || repoDigests.includes(name),
       ),
-    pullImage: async (name: string, auth: RegistryAuth | undefined) => {
+    pullImage: async ({ image: name, auth }: PullRequest) => {
       pulls.push(`${name} ${auth?.username ?? 'anonymous'}`);
       return registry(name, auth);
     },
@@ -386,9 +386,21 @@ describe('what needs no question', () => {
 describe('what cannot be told', () => {
   const cases: Array<[string, PullOutcome, string]> = [
     ['a registry that is down', down, 'registryUnavailable'],
-    ['a runtime that is down', { outcome: 'runtimeUnavailable', message: '' }, 'runtimeUnavailable'],
-    ['an error that nobody knows', { outcome: 'unknown', message: '' }, 'pullErrorUnknown'],
-    ['a name that the runtime does not take', { outcome: 'invalid', message: '' }, 'imageNameInvalid'],
+    [
+      'a runtime that is down',
+      { outcome: 'runtimeUnavailable', speaker: 'unstated', message: '' },
+      'runtimeUnavailable',
+    ],
+    [
+      'an error that nobody knows',
+      { outcome: 'unknown', speaker: 'unstated', message: '' },
+      'pullErrorUnknown',
+    ],
+    [
+      'a name that the runtime does not take',
+      { outcome: 'invalid', speaker: 'unstated', message: '' },
+      'imageNameInvalid',
+    ],
   ];
   it.each(cases)('%s permits nothing', async (_what, outcome, reason) => {
     const verifier = verifierOf({ registry: () => outcome });
@@ -400,7 +412,7 @@ describe('what cannot be told', () => {
   it('a runtime that was away is asked again at once, without backoff', async () => {
     let away = true;
     const verifier = verifierOf({
-      registry: () => (away ? { outcome: 'runtimeUnavailable', message: '' } : granted),
+      registry: () => (away ? { outcome: 'runtimeUnavailable', speaker: 'unstated', message: '' } : granted),
     });
     expect(await ask(verifier)).toBe('unverifiable runtimeUnavailable');
     away = false;

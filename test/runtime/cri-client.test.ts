@@ -190,17 +190,21 @@ describe('the image volumes of a container', () => {
 });
 
 describe('pulling', () => {
+  const image = 'r.example/a:1';
   const auth = { username: 'alice', password: 'correct horse' };
 
   it("hands over the pod's credential and gives back the image id", async () => {
     runtime.answers.PullImage = () => ({ imageRef: ID });
-    expect(await client.pullImage('r.example/a:1', auth, 1_000)).toEqual({ outcome: 'pulled', imageRef: ID });
-    expect(runtime.calls[0]?.request).toMatchObject({ image: { image: 'r.example/a:1' }, auth });
+    expect(await client.pullImage({ image, auth, timeoutMs: 1_000 })).toEqual({
+      outcome: 'pulled',
+      imageRef: ID,
+    });
+    expect(runtime.calls[0]?.request).toMatchObject({ image: { image }, auth });
   });
 
   it('sends no credential at all for an anonymous pull', async () => {
     runtime.answers.PullImage = () => ({ imageRef: ID });
-    await client.pullImage('r.example/a:1', undefined, 1_000);
+    await client.pullImage({ image, timeoutMs: 1_000 });
     expect(runtime.calls[0]?.request).toMatchObject({ auth: null });
   });
 
@@ -209,7 +213,7 @@ describe('pulling', () => {
       code: grpc.UNKNOWN,
       details: 'x: denied: alice may not, with correct horse',
     });
-    const outcome = await client.pullImage('r.example/a:1', auth, 1_000);
+    const outcome = await client.pullImage({ image, auth, timeoutMs: 1_000 });
     expect(outcome).toMatchObject({ outcome: 'refused' });
     expect(JSON.stringify(outcome)).not.toContain('correct horse');
   });
@@ -220,12 +224,12 @@ describe('pulling', () => {
       while (performance.now() < started + 475);
       return { code: grpc.CANCELLED, details: 'Call cancelled' };
     };
-    expect(await client.pullImage('r.example/a:1', auth, 500)).toMatchObject({ outcome: 'unavailable' });
+    expect(await client.pullImage({ image, auth, timeoutMs: 500 })).toMatchObject({ outcome: 'unavailable' });
   });
 
   it('says nothing of the registry when the client is closed meanwhile', async () => {
     runtime.answers.PullImage = () => undefined;
-    const pull = client.pullImage('r.example/a:1', auth, 5_000);
+    const pull = client.pullImage({ image, auth, timeoutMs: 5_000 });
     await vi.waitFor(() => expect(runtime.count('PullImage')).toBe(1));
     client.close();
     runtime.kill();
@@ -234,9 +238,9 @@ describe('pulling', () => {
 
   it('is unavailable at its deadline, and the runtime when there is none', async () => {
     runtime.answers.PullImage = () => undefined;
-    expect(await client.pullImage('r.example/a:1', auth, 100)).toMatchObject({ outcome: 'unavailable' });
+    expect(await client.pullImage({ image, auth, timeoutMs: 100 })).toMatchObject({ outcome: 'unavailable' });
     runtime.kill();
-    expect(await client.pullImage('r.example/a:1', auth, 1_000)).toMatchObject({
+    expect(await client.pullImage({ image, auth, timeoutMs: 1_000 })).toMatchObject({
       outcome: 'runtimeUnavailable',
     });
   });
