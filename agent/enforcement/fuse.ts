@@ -1,7 +1,8 @@
 /**
- * The fuse between a verdict and a stop: when stopping would become an outage, it opens, verdicts go on and
- * containers keep running. What it looks for is trouble across the node; one namespace alone must not be able to
- * open it or to keep it open, or a tenant could switch enforcement off by being denied often.
+ * The fuse between a verdict and a stop. When stopping would become an outage it opens: verdicts go on, and containers
+ * with standing keep running. It counts and spares nothing else. A container without standing never had a right to its
+ * image, so that it can neither help to open the fuse nor gain by it. And one namespace alone must not be able to open
+ * the fuse or keep it open, or a tenant whose right was taken away could switch enforcement off by being denied often.
  */
 
 export type FuseSettings = {
@@ -10,17 +11,49 @@ export type FuseSettings = {
    * for at most ceil((count + 1) / namespaces): 6 of 10 and 2 namespaces, so that the others must bring the rest.
    */
   readonly count: number;
-  /** And only when all that would be stopped is more than this share (0 to 1) of the containers on the node. */
+  /** And only when all that would be stopped is more than this share (0 to 1) of the containers on the node with standing. */
   readonly share: number;
   /** And only when they belong to at least this many namespaces. */
   readonly namespaces: number;
   readonly windowMs: number;
 };
 
+export type FuseSubject = {
+  readonly namespace: string;
+  /** The same across restarts (pod uid and container name): a container in a crash loop counts once. */
+  readonly key: string;
+  readonly hasStanding: boolean;
+};
+
 export type Fuse = {
-  /** May this container be stopped? Asking counts. `onNode` is how many containers the node has now. */
-  permits(subject: { readonly namespace: string; readonly key: string }, onNode: number): boolean;
+  /**
+   * May this container be stopped, or refused? Asking counts, where the container has standing. `onNode` is how many
+   * containers with standing the node has now.
+   */
+  permits(subject: FuseSubject, onNode: number): boolean;
   isOpen(): boolean;
+  /** Ms until something leaves the window, and the fuse may close by that; undefined when nothing is in it. */
+  nextChangeInMs(): number | undefined;
+  /** All that it remembers, as data. */
+  snapshot(): FuseSnapshot;
+};
+
+/** Times are distances, so that no clock of one process means anything to the next. */
+export type FuseSnapshot = {
+  readonly isOpen: boolean;
+  readonly onNode: number;
+  /** What would have been stopped within the window, the oldest first. */
+  readonly recent: readonly { readonly namespace: string; readonly key: string; readonly agoMs: number }[];
+};
+
+export type FuseOptions = {
+  /** Milliseconds of a clock that never jumps. */
+  readonly now: () => number;
+  readonly onOpen: () => void;
+  /** What it let run is to be judged again. */
+  readonly onClose: () => void;
+  /** What an earlier fuse remembered, and how long ago (ms) that was. */
+  readonly restored?: { readonly snapshot: FuseSnapshot; readonly agoMs: number } | undefined;
 };
 
 /** Far more than a node starts within a window; beyond it the oldest are forgotten. */
@@ -30,15 +63,8 @@ const MAX_RECENT = 10_000;
  * A fuse that is open as long as its settings are met by what would have been stopped within the last window, stops
  * that were permitted and those that were not alike: it closes by itself when so much of it left the window that it
  * would not open now. There is no other memory, and so nothing that a single container could keep alive.
- *
- * `key` names what is stopped across restarts (pod uid and container name): a container in a crash loop counts once.
- * `now` gives milliseconds.
  */
-export function createFuse(
-  settings: FuseSettings,
-  now: () => number,
-  onChange: (open: boolean) => void,
-): Fuse {
+export function createFuse(settings: FuseSettings, { now, onOpen, onClose, restored }: FuseOptions): Fuse {
   const mostOfOne = Math.ceil((settings.count + 1) / Math.max(1, settings.namespaces));
   /** Insertion order is time order, since a key that comes again is moved to the end. */
   const recent = new Map<string, { readonly namespace: string; readonly at: number }>();
@@ -47,12 +73,12 @@ export function createFuse(
   /** The size of `recent` with no namespace counted for more than its part. */
   let counted = 0;
   /** The share is of what the node had when it was last asked. */
-  let onNodeNow = 0;
-  let open = false;
+  let onNodeNow = restored?.snapshot.onNode ?? 0;
+  let open = restored?.snapshot.isOpen ?? false;
 
-  function remember(key: string, namespace: string): void {
+  function remember(key: string, namespace: string, at: number): void {
     forget(key);
-    recent.set(key, { namespace, at: now() });
+    recent.set(key, { namespace, at });
     const size = (inNamespace.get(namespace) ?? 0) + 1;
     inNamespace.set(namespace, size);
     if (size <= mostOfOne) counted += 1;
@@ -88,14 +114,21 @@ export function createFuse(
       inNamespace.size >= settings.namespaces;
     if (shouldOpen === open) return;
     open = shouldOpen;
-    onChange(open);
+    if (open) onOpen();
+    else onClose();
+  }
+
+  for (const { namespace, key, agoMs } of restored?.snapshot.recent ?? []) {
+    // A wall clock that was set back in between makes nothing younger than it was.
+    remember(key, namespace, now() - agoMs - Math.max(0, restored?.agoMs ?? 0));
   }
 
   return {
-    permits({ namespace, key }, onNode) {
+    permits({ namespace, key, hasStanding }, onNode) {
+      if (!hasStanding) return true;
       onNodeNow = onNode;
       forgetOld();
-      remember(key, namespace);
+      remember(key, namespace, now());
       decide();
       return !open;
     },
@@ -103,6 +136,14 @@ export function createFuse(
       forgetOld();
       decide();
       return open;
+    },
+    nextChangeInMs() {
+      for (const { at } of recent.values()) return Math.max(0, at + settings.windowMs - now());
+      return undefined;
+    },
+    snapshot() {
+      const entries = [...recent].map(([key, { namespace, at }]) => ({ namespace, key, agoMs: now() - at }));
+      return { isOpen: open, onNode: onNodeNow, recent: entries };
     },
   };
 }

@@ -1,104 +1,107 @@
 import type { AccessRequest } from '../access/request.ts';
-import { isOfThePod, unverifiable, type Verdict } from '../access/verdict.ts';
+import { type Doubt, isOfThePod, type Verdict } from '../access/verdict.ts';
 import type { Access } from '../access/verifier.ts';
-import { RuntimeError } from '../errors.ts';
 import type { ImageVolume } from '../pods/pod-source.ts';
-import type { MountedImage, Runtime } from '../runtime/runtime.ts';
-import type { Spec } from './find-spec.ts';
+import type { VolumeContent } from './content.ts';
+import type { Finding, ImageInSpec } from './finding.ts';
+import type { Contents } from './handover.ts';
+import type { Owner } from './owner.ts';
 
-type EnsureAccess = (request: AccessRequest) => Promise<Access>;
-
-/** An image that a container brings to run, and what is said of it. */
-export type JudgedImage = {
-  /** As the pod's spec has it: the container's own, or an image volume's. */
-  readonly spec: Pick<ImageVolume, 'image' | 'imagePullPolicy'>;
-  /** Empty where the runtime could not tell. */
-  readonly imageRef: string;
-  readonly access: Access;
-};
-
-/** The content that an image volume has, or will have; a verdict where that cannot be told. */
-export type ContentOf = (volume: ImageVolume) => Promise<string | Verdict>;
+export type EnsureAccess = (request: AccessRequest) => Promise<Access>;
 
 /**
- * Judges all that a container brings to run, its own image first, then the image volumes that it mounts: kubelet starts
- * no container with a volume whose image it did not get (kuberuntime toKubeContainerImageVolumes). The worst counts.
+ * Who gets the benefit of the doubt, from the records alone. Where the pod's spec is not known (`image` is undefined),
+ * the namespace may have been granted this content under any name; where the content is not, any content of this name.
+ */
+export type DoubtOf = (
+  about: { readonly namespace: string } & (
+    | { readonly imageRef: string; readonly image: string | undefined }
+    | { readonly imageRef: undefined; readonly image: string }
+  ),
+) => Doubt;
+
+export type JudgeImages = {
+  readonly ensureAccess: EnsureAccess;
+  readonly doubtOf: DoubtOf;
+  readonly volumeContent: VolumeContent;
+  /** False for containers that ran before anyone asked. */
+  readonly urgent: boolean;
+};
+
+/** One image of the container, judged. */
+type Part = { readonly image: ImageInSpec; readonly imageRef: string; readonly access: Access };
+
+/**
+ * Judges all that a container brings to run: its own image, then the image volumes that it mounts. Kubelet starts no
+ * container with a volume whose image it did not get (kuberuntime toKubeContainerImageVolumes), so the worst counts.
  */
 export async function judgeImages(
-  { pod, spec }: Spec,
+  { pod, spec }: Owner,
   own: string | Verdict,
-  ensureAccess: EnsureAccess,
-  { contentOf, urgent }: { readonly contentOf: ContentOf; readonly urgent: boolean },
-): Promise<JudgedImage> {
-  async function judge(image: AccessRequest['container'], content: string | Verdict): Promise<JudgedImage> {
-    if (typeof content !== 'string') return { spec: image, imageRef: '', access: { verdict: content } };
-    const access = await ensureAccess({ pod, container: image, imageRef: content, urgent });
-    return { spec: image, imageRef: content, access };
+  { ensureAccess, doubtOf, volumeContent, urgent }: JudgeImages,
+): Promise<Finding> {
+  async function judge(image: AccessRequest['container'], content: string | Verdict): Promise<Part> {
+    if (typeof content === 'string') {
+      const access = await ensureAccess({ pod, container: image, imageRef: content, urgent });
+      return { image, imageRef: content, access };
+    }
+    const doubt = doubtOf({ namespace: pod.namespace, imageRef: undefined, image: image.image });
+    return { image, imageRef: '', access: { verdict: content, doubt } };
   }
 
-  const judged: [JudgedImage, ...JudgedImage[]] = [await judge(spec, own)];
+  const parts: [Part, ...Part[]] = [await judge(spec, own)];
   for (const volume of spec.imageVolumes) {
-    judged.push(ofVolume(volume, await judge(volume, await contentOf(volume))));
+    parts.push(ofVolume(volume, await judge(volume, await volumeContent(volume))));
   }
-  return worstOf(judged);
+  const { image, imageRef } = worstOf(parts);
+  return { spec: image, kind: spec.kind, imageRef, contents: contentsOf(parts), access: combine(parts) };
 }
 
-/** What a container that exists does mount, whatever its tag means now. */
-export function contentMountedBy(
-  runtime: Pick<Runtime, 'imageStatus' | 'mountedImages'>,
-  id: string,
-): ContentOf {
-  let mounted: Promise<readonly MountedImage[]> | undefined;
-  return (volume) =>
-    orVerdict(async () => {
-      mounted ??= runtime.mountedImages(id);
-      const known = (await mounted).find(({ image }) => image === volume.image);
-      return known?.imageRef ?? (await runtime.imageStatus(volume.image))?.id;
-    });
+function contentsOf([own, ...volumes]: readonly [Part, ...Part[]]): Contents {
+  return {
+    own: own.imageRef,
+    volumes: volumes.map(({ image, imageRef }) => ({ image: image.image, imageRef })),
+  };
 }
 
-/** What a name means to the runtime now: kubelet has just resolved it as well. */
-export function contentNamed(
-  runtime: Pick<Runtime, 'imageStatus'>,
-  image: string,
-): Promise<string | Verdict> {
-  return orVerdict(async () => (await runtime.imageStatus(image))?.id);
-}
-
-async function orVerdict(find: () => Promise<string | undefined>): Promise<string | Verdict> {
-  try {
-    return (await find()) ?? unverifiable('imageNotPresent', 'the runtime does not have the image');
-  } catch (error) {
-    if (error instanceof RuntimeError) return unverifiable('runtimeUnavailable', error.message);
-    throw error;
-  }
-}
-
-function ofVolume({ name }: ImageVolume, { access, ...judged }: JudgedImage): JudgedImage {
+function ofVolume({ name }: ImageVolume, { access, ...part }: Part): Part {
   const say = (verdict: Verdict): Verdict => ({
     ...verdict,
     message: `image volume ${name}: ${verdict.message}`,
   });
   const revision = access.revision?.then(say);
-  return { ...judged, access: { verdict: say(access.verdict), ...(revision && { revision }) } };
+  return { ...part, access: { ...access, verdict: say(access.verdict), ...(revision && { revision }) } };
 }
 
-/** An outage's leniency for one image must not cover what the pod brought about for another. */
-const BADNESS = { allowed: 0, unverifiable: 1, ofThePod: 2, denied: 3 } as const;
-
-/** The first of the worst. Where all are allowed but some only for the time being, what comes of these counts. */
-function worstOf(judged: readonly [JudgedImage, ...JudgedImage[]]): JudgedImage {
-  const worst = judged.reduce((a, b) => (badnessOf(b.access.verdict) > badnessOf(a.access.verdict) ? b : a));
-  const revisions = judged.flatMap(({ access }) => access.revision ?? []);
-  if (worst.access.verdict.verdict !== 'allowed' || revisions.length === 0) {
-    return { ...worst, access: { verdict: worst.access.verdict } };
-  }
+/** The worst verdict. Where all are allowed but some only for the time being, what comes of these counts. */
+function combine(parts: readonly [Part, ...Part[]]): Access {
+  const { verdict } = worstOf(parts).access;
+  const open = parts.filter(({ access }) => access.verdict.verdict !== 'allowed' || access.revision);
+  const doubt = weakestOf(open.map(({ access }) => access.doubt));
+  const revisions = parts.flatMap(({ access }) => access.revision ?? []);
+  if (verdict.verdict !== 'allowed' || revisions.length === 0) return { verdict, doubt };
   const revision = Promise.all(revisions).then((verdicts) =>
     verdicts.reduce((a, b) => (badnessOf(b) > badnessOf(a) ? b : a)),
   );
-  return { ...worst, access: { verdict: worst.access.verdict, revision } };
+  return { verdict, doubt, revision };
 }
+
+/** The first of the worst. */
+function worstOf(parts: readonly [Part, ...Part[]]): Part {
+  return parts.reduce((a, b) => (badnessOf(b.access.verdict) > badnessOf(a.access.verdict) ? b : a));
+}
+
+/** An outage's leniency for one image must not cover what the pod brought along for another. */
+const BADNESS = { allowed: 0, unverifiable: 1, ofThePod: 2, denied: 3 } as const;
 
 function badnessOf(verdict: Verdict): number {
   return BADNESS[isOfThePod(verdict) ? 'ofThePod' : verdict.verdict];
+}
+
+const STRENGTH: Record<Doubt, number> = { none: 0, broughtByRegistry: 1, standing: 2 };
+
+/** Standing for one image must not cover another that has none. */
+function weakestOf(doubts: readonly Doubt[]): Doubt {
+  const [first = 'none', ...others] = doubts;
+  return others.reduce((a, b) => (STRENGTH[b] < STRENGTH[a] ? b : a), first);
 }

@@ -1,24 +1,28 @@
-import type { Verdict } from '../access/verdict.ts';
-import type { ContainerKind, PodContainer } from '../pods/pod-source.ts';
+import type { Doubt, Verdict } from '../access/verdict.ts';
 import type { RuntimeContainer } from '../runtime/runtime.ts';
+import type { Finding } from './finding.ts';
 import type { EnforcementAction, NotEnforced, StopOutcome, VetoOutcome } from './plan.ts';
 
-/** All that is known when a container has been judged, and what was done about it. */
-export type Judgement = {
+/** A verdict on one container, as it is reported. */
+export type Judgement = Pick<Finding, 'spec' | 'kind' | 'imageRef'> & {
   readonly container: RuntimeContainer;
   readonly preexisting: boolean;
-  /** What the verdict is about: the container's image in its pod's spec, or an image volume's; none without a pod. */
-  readonly spec: Pick<PodContainer, 'image' | 'imagePullPolicy'> | undefined;
-  /** The content of just that. */
-  readonly imageRef: string;
-  /** Undefined for one of no known pod. */
-  readonly kind: ContainerKind | undefined;
   readonly verdict: Verdict;
+  readonly doubt: Doubt;
   /** From the container being seen to the verdict. */
   readonly durationMs: number;
 };
 
+/** What was done about it. */
 export type Enforcement = {
   readonly action: EnforcementAction;
   readonly outcome: NotEnforced | StopOutcome | VetoOutcome;
+};
+
+/** Log, metrics, the audit trail and Events. Methods must not throw. */
+export type Report = {
+  /** A verdict was found; it has not been acted on yet. */
+  verdict(judgement: Judgement): void;
+  /** It has been acted on; undefined where it called for nothing. */
+  enforced(judgement: Judgement, enforcement: Enforcement | undefined): void;
 };

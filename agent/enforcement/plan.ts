@@ -1,4 +1,4 @@
-import { isOfThePod, type Verdict } from '../access/verdict.ts';
+import { type Doubt, isOfThePod, type Verdict } from '../access/verdict.ts';
 
 /** What was done about a verdict, and how it ended: closed lists, the same in metrics, decisions and logs. */
 export const ENFORCEMENT_OUTCOMES = {
@@ -24,11 +24,17 @@ export type EnforcementSettings = {
   readonly ownPodUid: string;
 };
 
+/** Whose container it is. */
 export type EnforcementSubject = {
   readonly namespace: string;
   readonly podUid: string;
-  /** It was created before the agent started. */
-  readonly preexisting: boolean;
+};
+
+/** What counts for it besides the verdict. */
+export type Circumstances = {
+  readonly doubt: Doubt;
+  /** It was created before the agent started, or has been left running since. */
+  readonly alreadyRuns: boolean;
 };
 
 export type EnforcementPlan =
@@ -36,25 +42,47 @@ export type EnforcementPlan =
   | { readonly action: 'stop' };
 
 /**
- * What a verdict calls for; undefined for one that allows. Pure: the fuse has its word after this. What could not be
- * told by the pod's own doing gets none of an outage's leniency: it is stopped like what is denied.
+ * What a verdict calls for; undefined for one that allows. Pure. `stop` means that the container must not run: the veto
+ * refuses it, the guard stops it, and only an open fuse keeps either from it. The table is in docs/operating.md.
  */
 export function planEnforcement(
   settings: EnforcementSettings,
   verdict: Verdict,
   subject: EnforcementSubject,
+  circumstances: Circumstances,
 ): EnforcementPlan | undefined {
   if (verdict.verdict === 'allowed') return undefined;
-  if (settings.mode === 'audit') return { action: 'none', outcome: 'audit' };
-  if (settings.exemptNamespaces.has(subject.namespace)) return { action: 'none', outcome: 'exempt' };
-  if (settings.ownPodUid !== '' && subject.podUid === settings.ownPodUid)
-    return { action: 'none', outcome: 'exempt' };
+  const spared = whyNotEnforced(settings, subject);
+  if (spared) return { action: 'none', outcome: spared };
   if (verdict.reason === 'unmanagedPod' && settings.unmanaged === 'audit') {
     return { action: 'none', outcome: 'unmanagedAudit' };
   }
-  if (verdict.verdict === 'unverifiable' && !isOfThePod(verdict)) {
-    if (subject.preexisting) return { action: 'none', outcome: 'ranBefore' };
-    if (settings.onUnverifiable === 'allow') return { action: 'none', outcome: 'onUnverifiableAllow' };
-  }
-  return { action: 'stop' };
+  const lenient = verdict.verdict === 'unverifiable' && benefitOfDoubt(settings, verdict, circumstances);
+  return lenient ? { action: 'none', outcome: lenient } : { action: 'stop' };
+}
+
+/** Why nothing is enforced on this container, whatever its verdict; undefined where something is. */
+export function whyNotEnforced(
+  settings: EnforcementSettings,
+  { namespace, podUid }: EnforcementSubject,
+): 'audit' | 'exempt' | undefined {
+  if (settings.mode === 'audit') return 'audit';
+  if (settings.exemptNamespaces.has(namespace)) return 'exempt';
+  return settings.ownPodUid !== '' && podUid === settings.ownPodUid ? 'exempt' : undefined;
+}
+
+/**
+ * The benefit of the doubt belongs to what was granted before or was there first, and never to what merely names a
+ * registry that does not answer: whoever has no right could bring that about.
+ */
+function benefitOfDoubt(
+  { onUnverifiable }: EnforcementSettings,
+  verdict: Verdict,
+  { doubt, alreadyRuns }: Circumstances,
+): 'ranBefore' | 'onUnverifiableAllow' | undefined {
+  if (doubt === 'none') return undefined;
+  if (doubt === 'standing' && alreadyRuns) return 'ranBefore';
+  // Whoever writes the pod chooses its secrets and names, so a new one with unusable ones is excused by nothing.
+  if (onUnverifiable === 'deny' || isOfThePod(verdict)) return undefined;
+  return 'onUnverifiableAllow';
 }

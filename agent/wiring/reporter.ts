@@ -1,21 +1,11 @@
-import type { Enforcement, Judgement } from '../enforcement/judgement.ts';
+import type { Enforcement, Judgement, Report } from '../enforcement/judgement.ts';
 import type { Events } from '../kubernetes/events.ts';
 import type { Decisions } from '../records/decisions.ts';
 import { type Log, logVerdict } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { podEventOf } from './pod-event.ts';
 
-export type Reporter = {
-  /** A verdict was found. */
-  verdict(judgement: Judgement): void;
-  /** It has been acted on; undefined where it called for nothing. */
-  settled(judgement: Judgement, enforcement: Enforcement | undefined): void;
-};
-
-/**
- * Tells log, metrics, audit trail and, by Events, the pod's owner of a verdict in the same words. All of them hear of the
- * same ones: of those that come again for a container with the same outcome the judge does not tell.
- */
+/** Reports a verdict to log, metrics, audit trail and, by Events, the pod's owner, in the same words. */
 export function createReporter(
   to: {
     readonly log: Log;
@@ -25,14 +15,14 @@ export function createReporter(
     readonly events: Pick<Events, 'report'> | undefined;
   },
   mode: 'audit' | 'enforce',
-): Reporter {
+): Report {
   const { log, metrics, decisions, events } = to;
   return {
     verdict(judgement) {
       metrics.verdict(judgement.verdict, judgement.durationMs / 1_000);
       logVerdict(log, lineOf(judgement));
     },
-    settled(judgement, enforcement) {
+    enforced(judgement, enforcement) {
       decisions.append({ ...entryOf(judgement, enforcement), mode, time: Date.now() });
       const event = podEventOf(judgement, enforcement);
       if (event) events?.report(event);

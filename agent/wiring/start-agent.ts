@@ -4,10 +4,15 @@ import { createRepuller } from '../access/proof/repull.ts';
 import { makePolicy } from '../access/record/policy.ts';
 import { createVerifier } from '../access/verifier.ts';
 import type { Config } from '../config/resolve.ts';
-import { createFuse } from '../enforcement/fuse.ts';
+import { createCensus } from '../enforcement/census.ts';
+import type { ContentOf } from '../enforcement/content.ts';
+import { keepFuse } from '../enforcement/fuse-keeper.ts';
 import { createEnforcer } from '../enforcement/guard/enforcer.ts';
-import { createJudge } from '../enforcement/guard/judge.ts';
+import { createGuard } from '../enforcement/guard/guard.ts';
 import { createStopper } from '../enforcement/guard/stopper.ts';
+import { createHandover } from '../enforcement/handover.ts';
+import type { DoubtOf } from '../enforcement/judge-images.ts';
+import type { ConfigSourceOf } from '../enforcement/owner.ts';
 import type { EnforcementSettings } from '../enforcement/plan.ts';
 import { createVeto } from '../enforcement/veto/create-container.ts';
 import { RecordStoreError, RuntimeError } from '../errors.ts';
@@ -78,7 +83,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       podsSourceReady: () => pods.problem() === undefined,
       nriConnected: () => nri?.connected() ?? false,
       fuseOpen: () => fuse.isOpen(),
-      pendingVerdicts: () => judge.pending(),
+      pendingVerdicts: () => guard.pending(),
       lastList: () => (watch?.health().lastListAt ?? 0) / 1_000,
       events: () => events?.counts() ?? { sent: 0, limited: 0, dropped: 0 },
     },
@@ -105,7 +110,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       if (!connected) return;
       listFailure = undefined;
       watch?.relist();
-      judge.retryNow();
+      guard.retryNow();
     },
   });
   const events =
@@ -116,21 +121,26 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       onProblem: (problem) => log.warn(problem),
     });
 
-  const fuse = createFuse(
+  const fuse = keepFuse(
     {
       count: config.fuseCount,
       share: config.fuseShare,
       namespaces: config.fuseNamespaces,
       windowMs: config.fuseWindow,
     },
-    () => performance.now(),
-    (open) =>
-      open
-        ? log.error(
-            { fuse: 'open' },
-            'the fuse opened: too many containers would be stopped, none is any more',
-          )
-        : log.warn({ fuse: 'closed' }, 'the fuse closed: denied containers are stopped again'),
+    {
+      // Kept nowhere yet: a restart closes the fuse.
+      state: { load: () => undefined, save: () => undefined },
+      onOpen: () =>
+        log.error(
+          { fuse: 'open' },
+          'the fuse opened: too many containers with standing would be stopped, none of these is any more',
+        ),
+      onClose() {
+        log.warn({ fuse: 'closed' }, 'the fuse closed: what it let run is judged again');
+        guard.fuseClosed();
+      },
+    },
   );
   const verifier = createVerifier({
     store,
@@ -158,7 +168,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       log.warn({ containerId, action: 'stop', outcome }, 'enforcement');
     },
   });
-  const reporter = createReporter({ log, metrics, decisions, events }, config.mode);
+  const report = createReporter({ log, metrics, decisions, events }, config.mode);
   const settings: EnforcementSettings = {
     mode: config.mode,
     onUnverifiable: config.onUnverifiable,
@@ -166,30 +176,31 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     exemptNamespaces: new Set(config.exemptNamespaces),
     ownPodUid: config.podUid ?? '',
   };
-  const containersOnNode = (): number => watch?.health().containers ?? 0;
-  const judge = createJudge({
-    pods,
-    runtime: client,
-    ensureAccess: verifier.ensureAccess,
-    enforce: createEnforcer({ settings, fuse, stopper, containersOnNode }),
-    onVerdict: reporter.verdict,
-    onSettled: reporter.settled,
-    existingContainersDelayMs: config.existingContainersDelay,
-    existingContainersAtOnce: EXISTING_CONTAINERS_AT_ONCE,
-    patienceMs: config.mode === 'enforce' && config.onUnverifiable === 'deny' ? PATIENCE_MS : undefined,
+  const doubtOf: DoubtOf = () => 'none';
+  const configSourceOf: ConfigSourceOf = async () => undefined;
+  const contentOf: ContentOf = async (image) => (await client.imageStatus(image))?.id;
+  const handover = createHandover();
+  const census = createCensus(doubtOf);
+  const judging = { pods, configSourceOf, runtime: client, ensureAccess: verifier.ensureAccess, doubtOf };
+  const guard = createGuard({
+    ...judging,
+    handover,
+    census,
+    enforce: createEnforcer({ settings, fuse, stopper, census }),
+    report,
+    existing: { delayMs: config.existingContainersDelay, atOnce: EXISTING_CONTAINERS_AT_ONCE },
+    patienceMs: config.mode === 'enforce' ? PATIENCE_MS : undefined,
   });
   const onInProgress = () => metrics.enforcement('veto', 'inProgress');
   const veto = createVeto({
-    pods,
-    runtime: client,
-    ensureAccess: verifier.ensureAccess,
+    ...judging,
+    contentOf,
     settings,
     fuse,
-    containersOnNode,
-    onJudged: (judgement, enforcement) => {
-      reporter.verdict(judgement);
-      reporter.settled(judgement, enforcement);
-    },
+    census,
+    handover,
+    budget: { patienceMs: (_namespace, untilDeadlineMs) => untilDeadlineMs, spent: () => undefined },
+    report,
     onRefusedAgain: () => metrics.refusedAgain(),
     onInProgress,
   });
@@ -247,14 +258,12 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       startedAt,
       relistIntervalMs: config.relistInterval,
       pollIntervalMs: config.pollInterval,
-      onContainer: (container, seen) => {
-        if (!veto.hasJudged(container.id, container.imageRef)) judge.containerSeen(container, seen);
-      },
+      onContainer: guard.containerSeen,
       onState: (id, change) => {
         if (change === 'started') stopper.onRunning(id);
         if (change !== 'deleted') return;
         stopper.forget(id);
-        judge.containerGone(id);
+        guard.containerGone(id);
       },
       onGone: () => metrics.containerGone(),
       onMalformedEvent: () => metrics.malformedEvent(),
@@ -278,7 +287,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   }
 
   await pods.start();
-  pods.onChange(() => judge.retryNow());
+  pods.onChange(() => guard.retryNow());
   pods.onPod((pod) => {
     if (config.mode === 'enforce' && nri?.connected()) veto.prepare(pod);
   });
@@ -297,12 +306,13 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       await nri?.close();
       veto.flush();
       watch?.stop();
-      await judge.close(STOP_GRACE_MS);
+      await guard.close(STOP_GRACE_MS);
       await stopper.close();
       // Calls that are still under way end with this, and with them what waits for their answers.
       client.close();
-      await judge.idle();
+      await guard.idle();
       await verifier.idle();
+      fuse.close();
       await events?.close(EVENTS_GRACE_MS);
       await podSource.close();
       await server?.close();

@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { allowed, denied, unverifiable, type Verdict } from '../../agent/access/verdict.ts';
 import type { Access } from '../../agent/access/verifier.ts';
-import { contentMountedBy, contentNamed, judgeImages } from '../../agent/enforcement/judge-images.ts';
-import { RuntimeError } from '../../agent/errors.ts';
+import { judgeImages } from '../../agent/enforcement/judge-images.ts';
 import type { ImageVolume, Pod, PodContainer } from '../../agent/pods/pod-source.ts';
-import type { RuntimeImage } from '../../agent/runtime/runtime.ts';
 
 const models: ImageVolume = {
   name: 'models',
@@ -33,27 +31,27 @@ const granted = allowed('recordMatched', 'granted');
 const refused = denied('registryRefused', 'refused');
 const unknown = unverifiable('registryUnavailable', 'connection refused');
 
-/** The verdict of a container whose images have these; an image that is not named is granted. */
-async function judge(verdicts: Readonly<Record<string, Verdict | Access>>) {
+/** The finding about a container whose images have these verdicts; an image that is not named is granted. */
+async function judge(answers: Readonly<Record<string, Verdict | Access>>) {
   const asked: string[] = [];
-  const judged = await judgeImages(
-    { pod, spec },
-    'sha256:app',
-    async ({ container, imageRef }) => {
+  const finding = await judgeImages({ pod, spec }, 'sha256:app', {
+    ensureAccess: async ({ container, imageRef }) => {
       asked.push(`${container.image} ${imageRef} ${container.imagePullPolicy}`);
-      const answer = verdicts[container.image] ?? granted;
-      return 'reason' in answer ? { verdict: answer } : answer;
+      const answer = answers[container.image] ?? granted;
+      return 'reason' in answer ? { verdict: answer, doubt: 'none' } : answer;
     },
-    { contentOf: async ({ name }) => `sha256:${name}`, urgent: true },
-  );
-  return { ...judged, asked };
+    doubtOf: () => 'none',
+    volumeContent: async ({ name }) => `sha256:${name}`,
+    urgent: true,
+  });
+  return { ...finding, asked };
 }
 
 describe('a container that mounts image volumes', () => {
   it('is allowed when its pod may pull its image and those of all its volumes', async () => {
     const { access, spec: about, asked } = await judge({});
     expect(access.verdict).toEqual(granted);
-    expect(about.image).toBe(spec.image);
+    expect(about?.image).toBe(spec.image);
     expect(asked).toEqual([
       'registry.example/app:1 sha256:app IfNotPresent',
       'registry.example/team-a/models:1 sha256:models IfNotPresent',
@@ -65,7 +63,7 @@ describe('a container that mounts image volumes', () => {
     const { access, spec: about, imageRef } = await judge({ [data.image]: refused });
     expect(access.verdict).toMatchObject({ verdict: 'denied', reason: 'registryRefused' });
     expect(access.verdict.message).toBe('image volume data: refused');
-    expect([about.image, imageRef]).toEqual([data.image, 'sha256:data']);
+    expect([about?.image, imageRef]).toEqual([data.image, 'sha256:data']);
   });
 
   it('is denied rather than unverifiable when it is both', async () => {
@@ -73,13 +71,13 @@ describe('a container that mounts image volumes', () => {
     expect(access.verdict.verdict).toBe('denied');
   });
 
-  it('is told by what the pod brought about itself rather than by an outage, whichever comes first', async () => {
-    const own = unverifiable('pullErrorUnknown', '431 Request Header Fields Too Large');
+  it('is judged by what the pod brought along rather than by an outage, whichever comes first', async () => {
+    const own = unverifiable('secretMalformed', 'no JSON');
     for (const verdicts of [
       { [spec.image]: unknown, [models.image]: own },
       { [spec.image]: own, [models.image]: unknown },
     ]) {
-      expect((await judge(verdicts)).access.verdict.reason).toBe('pullErrorUnknown');
+      expect((await judge(verdicts)).access.verdict.reason).toBe('secretMalformed');
     }
   });
 
@@ -88,54 +86,58 @@ describe('a container that mounts image volumes', () => {
     expect(access.verdict).toMatchObject({ verdict: 'unverifiable', reason: 'registryUnavailable' });
   });
 
-  it('is unverifiable where the runtime does not tell what a volume has', async () => {
-    const absent = unverifiable('imageNotPresent', 'gone');
-    const { access } = await judgeImages({ pod, spec }, 'sha256:app', async () => ({ verdict: granted }), {
-      contentOf: async () => absent,
+  it('is unverifiable where the runtime does not tell what a volume has, and the doubt goes by its name', async () => {
+    const doubtsAsked: unknown[] = [];
+    const { access, contents } = await judgeImages({ pod, spec }, 'sha256:app', {
+      ensureAccess: async () => ({ verdict: granted, doubt: 'none' }),
+      doubtOf: (about) => {
+        doubtsAsked.push(about);
+        return 'standing';
+      },
+      volumeContent: async ({ name }) =>
+        name === 'data' ? unverifiable('imageNotPresent', 'gone') : 'sha256:models',
       urgent: true,
     });
-    expect(access.verdict.reason).toBe('imageNotPresent');
+    expect(access).toMatchObject({ verdict: { reason: 'imageNotPresent' }, doubt: 'standing' });
+    expect(doubtsAsked).toEqual([{ namespace: 'team-b', imageRef: undefined, image: data.image }]);
+    expect(contents.volumes).toEqual([
+      { image: models.image, imageRef: 'sha256:models' },
+      { image: data.image, imageRef: '' },
+    ]);
+  });
+
+  it('says which contents were judged, for the guard to compare', async () => {
+    expect((await judge({})).contents).toEqual({
+      own: 'sha256:app',
+      volumes: [
+        { image: models.image, imageRef: 'sha256:models' },
+        { image: data.image, imageRef: 'sha256:data' },
+      ],
+    });
+  });
+
+  it('has no more standing than the image that has least of it, of those that are in doubt', async () => {
+    const standing: Access = { verdict: unknown, doubt: 'standing' };
+    const brought: Access = { verdict: unknown, doubt: 'broughtByRegistry' };
+    expect((await judge({ [spec.image]: standing })).access.doubt).toBe('standing');
+    expect((await judge({ [spec.image]: standing, [data.image]: brought })).access.doubt).toBe(
+      'broughtByRegistry',
+    );
+    // An open fuse spares what has standing: not with a volume that has none.
+    const denied: Access = { verdict: refused, doubt: 'standing' };
+    expect((await judge({ [spec.image]: denied, [data.image]: unknown })).access).toMatchObject({
+      verdict: { reason: 'registryRefused' },
+      doubt: 'none',
+    });
   });
 
   it('runs for the time being while the secret of a volume is verified, and what comes of that counts', async () => {
     const revision = Promise.resolve(refused);
-    const { access } = await judge({ [models.image]: { verdict: granted, revision } });
-    expect(access.verdict.verdict).toBe('allowed');
+    const { access } = await judge({ [models.image]: { verdict: granted, doubt: 'standing', revision } });
+    expect([access.verdict.verdict, access.doubt]).toEqual(['allowed', 'standing']);
     expect(await access.revision).toMatchObject({
       verdict: 'denied',
       message: 'image volume models: refused',
     });
-  });
-});
-
-const image: RuntimeImage = { id: 'sha256:now', repoTags: [], repoDigests: [], pinned: false };
-
-describe('the content of an image volume', () => {
-  it('is what the container does mount, whatever its tag means now', async () => {
-    const contentOf = contentMountedBy(
-      {
-        imageStatus: async () => image,
-        mountedImages: async () => [{ image: models.image, imageRef: 'sha256:mounted' }],
-      },
-      'c1',
-    );
-    expect(await contentOf(models)).toBe('sha256:mounted');
-  });
-
-  it('is what its name means where the runtime does not tell what is mounted', async () => {
-    const contentOf = contentMountedBy(
-      { imageStatus: async () => image, mountedImages: async () => [] },
-      'c1',
-    );
-    expect(await contentOf(models)).toBe('sha256:now');
-  });
-
-  it('cannot be told while the runtime is away', async () => {
-    const away = async (): Promise<never> => {
-      throw new RuntimeError('unreachable', 'no answer');
-    };
-    const contentOf = contentMountedBy({ imageStatus: away, mountedImages: away }, 'c1');
-    expect(await contentOf(models)).toMatchObject({ verdict: 'unverifiable', reason: 'runtimeUnavailable' });
-    expect(await contentNamed({ imageStatus: away }, 'x')).toMatchObject({ reason: 'runtimeUnavailable' });
   });
 });

@@ -1,13 +1,22 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
   allowed,
+  DENIED_REASONS,
+  type Doubt,
   denied,
-  NOBODY_TO_ASK_REASONS,
+  isOfThePod,
   OF_THE_POD_REASONS,
   UNVERIFIABLE_REASONS,
   unverifiable,
+  type Verdict,
 } from '../../agent/access/verdict.ts';
-import { type EnforcementSettings, planEnforcement } from '../../agent/enforcement/plan.ts';
+import {
+  type Circumstances,
+  type EnforcementSettings,
+  planEnforcement,
+  whyNotEnforced,
+} from '../../agent/enforcement/plan.ts';
 
 const enforce: EnforcementSettings = {
   mode: 'enforce',
@@ -16,84 +25,132 @@ const enforce: EnforcementSettings = {
   exemptNamespaces: new Set(['kube-system']),
   ownPodUid: 'uid-agent',
 };
-const tenant = { namespace: 'team-b', podUid: 'uid-b', preexisting: false };
+const lenient: EnforcementSettings = { ...enforce, onUnverifiable: 'allow' };
+const tenant = { namespace: 'team-b', podUid: 'uid-b' };
+const fresh: Circumstances = { doubt: 'none', alreadyRuns: false };
 const refused = denied('registryRefused', 'refused');
 const down = unverifiable('registryUnavailable', 'down');
+const doubts: readonly Doubt[] = ['standing', 'broughtByRegistry', 'none'];
+const outages = UNVERIFIABLE_REASONS.map((reason) => unverifiable(reason, '')).filter(
+  (verdict) => !isOfThePod(verdict),
+);
 
-describe('planEnforcement', () => {
-  it('leaves an allowed container alone', () => {
-    expect(planEnforcement(enforce, allowed('recordMatched', ''), tenant)).toBeUndefined();
-  });
+const must = { action: 'stop' };
+const none = (outcome: string) => ({ action: 'none', outcome });
 
-  it('stops a denied container in enforce mode', () => {
-    expect(planEnforcement(enforce, refused, tenant)).toEqual({ action: 'stop' });
-  });
-
-  it('stops a denied container that ran before the agent, too', () => {
-    expect(planEnforcement(enforce, refused, { ...tenant, preexisting: true })).toEqual({ action: 'stop' });
-  });
-
-  it('stops nothing in audit mode', () => {
-    const audit: EnforcementSettings = { ...enforce, mode: 'audit' };
-    expect(planEnforcement(audit, refused, tenant)).toEqual({ action: 'none', outcome: 'audit' });
-    expect(planEnforcement(audit, down, tenant)).toEqual({ action: 'none', outcome: 'audit' });
-  });
-
-  it('never stops a container of an exempt namespace, nor of the agent itself', () => {
-    const exempt = { action: 'none', outcome: 'exempt' };
-    expect(planEnforcement(enforce, refused, { ...tenant, namespace: 'kube-system' })).toEqual(exempt);
-    expect(planEnforcement(enforce, refused, { ...tenant, podUid: 'uid-agent' })).toEqual(exempt);
+describe('where nothing is enforced', () => {
+  it('is audit mode, an exempt namespace and the pod of the agent itself', () => {
+    expect(whyNotEnforced({ ...enforce, mode: 'audit' }, tenant)).toBe('audit');
+    expect(whyNotEnforced(enforce, { ...tenant, namespace: 'kube-system' })).toBe('exempt');
+    expect(whyNotEnforced(enforce, { ...tenant, podUid: 'uid-agent' })).toBe('exempt');
+    expect(whyNotEnforced(enforce, tenant)).toBeUndefined();
   });
 
   it('does not take an unknown own uid for the uid of a container without one', () => {
     const outsideOfPods: EnforcementSettings = { ...enforce, ownPodUid: '' };
-    expect(planEnforcement(outsideOfPods, refused, { ...tenant, podUid: '' })).toEqual({ action: 'stop' });
+    expect(whyNotEnforced(outsideOfPods, { ...tenant, podUid: '' })).toBeUndefined();
   });
 
-  it('stops a new container that could not be verified, unless it is told to allow', () => {
-    expect(planEnforcement(enforce, down, tenant)).toEqual({ action: 'stop' });
-    expect(planEnforcement({ ...enforce, onUnverifiable: 'allow' }, down, tenant)).toEqual({
-      action: 'none',
-      outcome: 'onUnverifiableAllow',
-    });
+  it('is reported as such, whatever the verdict', () => {
+    for (const verdict of [refused, down, denied('podUnknown', '')]) {
+      expect(planEnforcement({ ...enforce, mode: 'audit' }, verdict, tenant, fresh)).toEqual(none('audit'));
+      const exempt = { ...tenant, namespace: 'kube-system' };
+      expect(planEnforcement(enforce, verdict, exempt, fresh)).toEqual(none('exempt'));
+    }
+  });
+});
+
+describe('what a verdict calls for', () => {
+  it('is nothing when it allows', () => {
+    expect(planEnforcement(enforce, allowed('recordMatched', ''), tenant, fresh)).toBeUndefined();
   });
 
-  it('never stops what ran before the agent because it could not be verified', () => {
-    expect(planEnforcement(enforce, down, { ...tenant, preexisting: true })).toEqual({
-      action: 'none',
-      outcome: 'ranBefore',
-    });
+  it('is a stop when it denies, whoever has standing and whatever runs already', () => {
+    for (const reason of DENIED_REASONS) {
+      for (const doubt of doubts) {
+        for (const alreadyRuns of [true, false]) {
+          const settings: EnforcementSettings = { ...lenient, unmanaged: 'deny' };
+          expect(planEnforcement(settings, denied(reason, ''), tenant, { doubt, alreadyRuns })).toEqual(must);
+        }
+      }
+    }
   });
 
-  it('gives the leniency of an outage to nothing that the pod brings about by itself', () => {
+  it('is a stop of a pod that the API server does not know, whatever --unmanaged says', () => {
+    expect(planEnforcement(enforce, denied('podUnknown', ''), tenant, fresh)).toEqual(must);
+    expect(planEnforcement(enforce, denied('unmanagedPod', ''), tenant, fresh)).toEqual(
+      none('unmanagedAudit'),
+    );
+  });
+
+  it('leaves running in an outage what has standing, and nothing else', () => {
+    for (const verdict of outages) {
+      const plan = (doubt: Doubt) => planEnforcement(enforce, verdict, tenant, { doubt, alreadyRuns: true });
+      expect(doubts.map(plan)).toEqual([none('ranBefore'), must, must]);
+    }
+  });
+
+  it('with --on-unverifiable allow lets run in an outage what has standing, or came from the registry that is down', () => {
+    for (const verdict of outages) {
+      const plan = (settings: EnforcementSettings) => (doubt: Doubt) =>
+        planEnforcement(settings, verdict, tenant, { doubt, alreadyRuns: false });
+      const allow = none('onUnverifiableAllow');
+      expect(doubts.map(plan(lenient))).toEqual([allow, allow, must]);
+      expect(doubts.map(plan(enforce))).toEqual([must, must, must]);
+    }
+  });
+
+  it('excuses nobody for secrets and names that cannot be used, but what has standing and runs already', () => {
     for (const reason of OF_THE_POD_REASONS) {
-      const own = unverifiable(reason, 'the secret is no JSON');
-      expect(planEnforcement(enforce, own, { ...tenant, preexisting: true })).toEqual({ action: 'stop' });
-      expect(planEnforcement({ ...enforce, onUnverifiable: 'allow' }, own, tenant)).toEqual({
-        action: 'stop',
-      });
-      expect(planEnforcement({ ...enforce, mode: 'audit' }, own, tenant)).toMatchObject({ outcome: 'audit' });
-      expect(planEnforcement(enforce, own, { ...tenant, namespace: 'kube-system' })).toMatchObject({
-        outcome: 'exempt',
-      });
+      const own = unverifiable(reason, 'no JSON');
+      for (const settings of [enforce, lenient]) {
+        for (const doubt of doubts) {
+          expect(planEnforcement(settings, own, tenant, { doubt, alreadyRuns: false })).toEqual(must);
+          expect(planEnforcement(settings, own, tenant, { doubt, alreadyRuns: true })).toEqual(
+            doubt === 'standing' ? none('ranBefore') : must,
+          );
+        }
+      }
     }
-    for (const reason of NOBODY_TO_ASK_REASONS) {
-      const away = unverifiable(reason, 'nobody answers');
-      expect(planEnforcement(enforce, away, { ...tenant, preexisting: true })).toMatchObject({
-        outcome: 'ranBefore',
-      });
-    }
-    const both = [...OF_THE_POD_REASONS, ...NOBODY_TO_ASK_REASONS];
-    expect(new Set(both)).toEqual(new Set(UNVERIFIABLE_REASONS));
-    expect(both).toHaveLength(UNVERIFIABLE_REASONS.length);
   });
+});
 
-  it('reports containers of no known pod, and stops them only where that is asked for', () => {
-    const unmanaged = denied('unmanagedPod', 'no pod');
-    expect(planEnforcement(enforce, unmanaged, tenant)).toEqual({
-      action: 'none',
-      outcome: 'unmanagedAudit',
-    });
-    expect(planEnforcement({ ...enforce, unmanaged: 'deny' }, unmanaged, tenant)).toEqual({ action: 'stop' });
+/** The table in docs/operating.md, as the code has it. */
+function table(): string {
+  const verdicts: readonly (readonly [string, Verdict])[] = [
+    ['`denied`', refused],
+    ['`unverifiable`', down],
+    ['`unverifiable` by the pod’s own secrets or names', unverifiable('secretMalformed', '')],
+  ];
+  const names: Record<Doubt, string> = {
+    standing: 'standing',
+    broughtByRegistry: 'its registry brought the content',
+    none: 'neither',
+  };
+  const columns = [
+    ['new, `deny`', enforce, false],
+    ['new, `allow`', lenient, false],
+    ['runs already, `deny`', enforce, true],
+    ['runs already, `allow`', lenient, true],
+  ] as const;
+  const rows = verdicts.flatMap(([name, verdict]) =>
+    doubts.map((doubt) => {
+      const cells = columns.map(([, settings, alreadyRuns]) => {
+        const plan = planEnforcement(settings, verdict, tenant, { doubt, alreadyRuns });
+        return plan?.action === 'none' ? `runs (\`${plan.outcome}\`)` : 'does not run';
+      });
+      return [name, names[doubt], ...cells];
+    }),
+  );
+  const header = ['verdict', 'has', ...columns.map(([name]) => name)];
+  const lines = [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
+  return `${lines.join('\n')}\n`;
+}
+
+describe('the table in docs/operating.md', () => {
+  it('is what the code does', () => {
+    const page = readFileSync(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+    const [, shown] = /<!-- plan:begin -->\n([\s\S]*?)<!-- plan:end -->/.exec(page) ?? [];
+    expect(shown).toBe(table());
   });
 });

@@ -1,3 +1,4 @@
+import type { Census } from '../census.ts';
 import type { Fuse } from '../fuse.ts';
 import type { Enforcement, Judgement } from '../judgement.ts';
 import { type EnforcementSettings, planEnforcement } from '../plan.ts';
@@ -5,23 +6,29 @@ import type { Stopper } from './stopper.ts';
 
 export type EnforcerOptions = {
   readonly settings: EnforcementSettings;
-  readonly fuse: Fuse;
+  readonly fuse: Pick<Fuse, 'permits'>;
   readonly stopper: Pick<Stopper, 'mustNotRun'>;
-  /** How many containers the node has now; what the fuse's share is a share of. */
-  readonly containersOnNode: () => number;
+  readonly census: Pick<Census, 'withStanding'>;
 };
 
-/** Acts on a verdict: the plan says what it calls for, the fuse may forbid it, the stopper does it. */
-export function createEnforcer(
-  options: EnforcerOptions,
-): (judgement: Judgement) => Promise<Enforcement | undefined> {
-  return async ({ container, preexisting, verdict }) => {
-    const { namespace, uid } = container.pod;
-    const plan = planEnforcement(options.settings, verdict, { namespace, podUid: uid, preexisting });
+/** Acts on a verdict, and says what was done; undefined for one that allows. */
+export type Enforcer = (
+  judgement: Judgement,
+  about: { readonly alreadyRuns: boolean },
+) => Promise<Enforcement | undefined>;
+
+/** The plan says what a verdict calls for, the fuse may forbid it, the stopper does it. */
+export function createEnforcer({ settings, fuse, stopper, census }: EnforcerOptions): Enforcer {
+  return async ({ container, verdict, doubt }, { alreadyRuns }) => {
+    const { namespace, uid: podUid } = container.pod;
+    const plan = planEnforcement(settings, verdict, { namespace, podUid }, { doubt, alreadyRuns });
     if (plan === undefined || plan.action === 'none') return plan;
-    const key = `${uid}/${container.containerName}`;
-    if (!options.fuse.permits({ namespace, key }, options.containersOnNode()))
-      return { action: 'none', outcome: 'fuseOpen' };
-    return { action: 'stop', outcome: await options.stopper.mustNotRun(container.id) };
+    const subject = {
+      namespace,
+      key: `${podUid}/${container.containerName}`,
+      hasStanding: doubt === 'standing',
+    };
+    if (!fuse.permits(subject, census.withStanding())) return { action: 'none', outcome: 'fuseOpen' };
+    return { action: 'stop', outcome: await stopper.mustNotRun(container.id) };
   };
 }

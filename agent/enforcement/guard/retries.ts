@@ -1,4 +1,4 @@
-/** The same delays as for a registry that did not answer (access/backoff.ts). */
+/** The same delays as for a registry that did not answer (access/proof/backoff.ts). */
 const INITIAL_MS = 10_000;
 const MAX_MS = 300_000;
 /** Changes come in bursts (a listing, a folder that is copied); one retry per burst. */
@@ -14,7 +14,7 @@ export type Retries<Subject> = {
   /** Something changed: what waits is tried soon, but each at most once a second however often this is called. */
   now(): void;
   /** Forgets an id and how often it was tried. */
-  settle(id: string): void;
+  forget(id: string): void;
   size(): number;
   close(): void;
 };
@@ -72,7 +72,7 @@ export function createRetries<Subject>(retry: (subject: Subject) => void): Retri
         for (const [id, entry] of [...waiting]) takeSoon(id, entry);
       }, DEBOUNCE_MS);
     },
-    settle(id) {
+    forget(id) {
       clearTimeout(waiting.get(id)?.timer);
       waiting.delete(id);
       lastDelay.delete(id);
@@ -83,7 +83,7 @@ export function createRetries<Subject>(retry: (subject: Subject) => void): Retri
     },
     close() {
       clearTimeout(debounce);
-      for (const id of [...waiting.keys()]) this.settle(id);
+      for (const id of [...waiting.keys()]) this.forget(id);
     },
   };
 }

@@ -11,8 +11,8 @@ const RETRY_MS = [200, 500, 1_000, 2_000, 5_000];
 
 export type Stopper = {
   /**
-   * Sees to it that this container does not run: now, and whenever it is seen started again. Resolves with how the
-   * first try ended; after `failed` it goes on by itself until the container is stopped or gone.
+   * Keeps this container from running: stops it now, and again whenever it is seen running. Resolves with how the first
+   * try ended; after `failed` it goes on trying until the container is stopped or gone.
    */
   mustNotRun(id: string): Promise<StopOutcome>;
   /** The watch saw it start, or still running. */
@@ -50,10 +50,10 @@ export function createStopper({ runtime, onLaterOutcome }: StopperOptions): Stop
     for (;;) {
       try {
         const outcome = await stopOnce(id);
-        // Whoever says `forget` may have said so already; and no id comes back.
+        // `forget` may have been called already; and no id comes back.
         if (outcome === 'gone') mustNotRun.delete(id);
-        const settled = outcome !== 'notStarted' || performance.now() > patience;
-        if (settled || !mustNotRun.has(id) || closing.signal.aborted) return outcome;
+        const isFinal = outcome !== 'notStarted' || performance.now() > patience;
+        if (isFinal || !mustNotRun.has(id) || closing.signal.aborted) return outcome;
       } catch (error) {
         if (error instanceof RuntimeError) return 'failed';
         throw error;

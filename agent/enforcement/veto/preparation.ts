@@ -1,27 +1,16 @@
 import { LRUCache } from 'lru-cache';
 import PQueue from 'p-queue';
-import type { AccessRequest } from '../../access/request.ts';
-import type { Access } from '../../access/verifier.ts';
 import type { ImageVolume, Pod, PodContainer } from '../../pods/pod-source.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
-import { contentNamed } from '../judge-images.ts';
-import type { Judgement } from '../judgement.ts';
+import { type ContentOf, contentNamed } from '../content.ts';
+import type { Finding } from '../finding.ts';
+import type { EnsureAccess } from '../judge-images.ts';
 import { type CreateRequest, containerKey, type PreparedContainer } from './create-request.ts';
-
-/** What was found about a container before it exists. */
-export type Judged = {
-  readonly spec: Judgement['spec'];
-  readonly kind: Judgement['kind'];
-  /** Of the container's own image. */
-  readonly ownImageRef: string;
-  /** Of what the verdict is about. */
-  readonly imageRef: string;
-  readonly access: Access;
-};
 
 export type PreparationOptions = {
   readonly runtime: Pick<Runtime, 'imageStatus'>;
-  readonly ensureAccess: (request: AccessRequest) => Promise<Access>;
+  readonly contentOf: ContentOf;
+  readonly ensureAccess: EnsureAccess;
   /** This container may be created without a question. */
   readonly onPrepared: (container: PreparedContainer) => void;
 };
@@ -29,50 +18,43 @@ export type PreparationOptions = {
 export type Preparation = {
   /** A pod was bound to the node: what it will ask for and is present already is judged before the question comes. */
   prepare(pod: Pod): void;
-  /** What was found about a container that `onPrepared` told of; once. */
-  take(container: Pick<CreateRequest, 'pod' | 'containerName'>): Judged | undefined;
+  /** What was found about a container that was prepared, once; undefined when nothing was, or too long ago. */
+  take(container: Pick<CreateRequest, 'pod' | 'containerName'>): Finding | undefined;
 };
 
 const AT_ONCE = 2;
 const MAX_PREPARED = 10_000;
-/**
- * A tag may be pulled anew while kubelet prepares the sandbox, and a record be revoked: a verdict is good for what
- * that takes, as a rule, and no longer. Later the question is asked, which costs a few ms.
- */
+/** A record may be revoked meanwhile: a verdict is good for about the time that kubelet takes to prepare a sandbox. */
 const GOOD_FOR_MS = 10_000;
 
 /** Judges what pods that were just bound will ask for, in parallel with kubelet's preparation of the sandbox. */
-export function createPreparation({ runtime, ensureAccess, onPrepared }: PreparationOptions): Preparation {
+export function createPreparation(options: PreparationOptions): Preparation {
+  const { runtime, contentOf, ensureAccess, onPrepared } = options;
   const queue = new PQueue({ concurrency: AT_ONCE });
-  // Longer than anybody relies on them: word that a container was created takes a moment.
-  const prepared = new LRUCache<string, Judged>({ max: MAX_PREPARED, ttl: 2 * GOOD_FOR_MS });
+  // Longer than anybody relies on them: the message that a container was created takes a moment.
+  const prepared = new LRUCache<string, Finding>({ max: MAX_PREPARED, ttl: 2 * GOOD_FOR_MS });
 
   async function prepareContainer(pod: Pod, container: PodContainer): Promise<void> {
     const image = await runtime.imageStatus(container.image);
     if (image === undefined) return;
     const access = await ensureAccess({ pod, container, imageRef: image.id, urgent: false });
-    // One that is let run for the time being is to be followed; and of a volume's content nobody tells at creation.
+    // One that is let run for the time being is to be followed; and a volume's content may change until it is mounted.
     if (access.verdict.verdict !== 'allowed' || access.revision || container.imageVolumes.length > 0) return;
-    const about = { pod, containerName: container.name };
+    const { namespace, name, uid } = pod;
+    const about = { pod: { namespace, name, uid }, containerName: container.name };
     prepared.set(containerKey(about), {
       spec: container,
       kind: container.kind,
-      ownImageRef: image.id,
       imageRef: image.id,
+      contents: { own: image.id, volumes: [] },
       access,
     });
-    const { namespace, name, uid } = pod;
     const imageNames = [container.image, ...image.repoTags, ...image.repoDigests];
-    onPrepared({
-      pod: { namespace, name, uid },
-      containerName: container.name,
-      imageNames,
-      forMs: GOOD_FOR_MS,
-    });
+    onPrepared({ ...about, imageNames, forMs: GOOD_FOR_MS });
   }
 
   async function prepareVolume(pod: Pod, volume: ImageVolume): Promise<void> {
-    const imageRef = await contentNamed(runtime, volume.image);
+    const imageRef = await contentNamed(contentOf, volume.image);
     if (typeof imageRef === 'string') await ensureAccess({ pod, container: volume, imageRef, urgent: false });
   }
 
@@ -93,9 +75,9 @@ export function createPreparation({ runtime, ensureAccess, onPrepared }: Prepara
     },
     take(container) {
       const key = containerKey(container);
-      const judged = prepared.get(key);
+      const finding = prepared.get(key);
       prepared.delete(key);
-      return judged;
+      return finding;
     },
   };
 }

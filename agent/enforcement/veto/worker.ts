@@ -1,9 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { keepNriConnection, type NriHold } from '../../nri/nri-connection.ts';
+import { whyNotEnforced } from '../plan.ts';
 import { IN_PROGRESS, refusalText } from '../tenant-message.ts';
 import type { CreateRequest } from './create-request.ts';
 import { type FromVetoWorker, monotonicMs, type ToVetoWorker, type VetoWorkerData } from './messages.ts';
-import { planVeto } from './plan-veto.ts';
 import { createPreparedContainers } from './prepared.ts';
 
 /**
@@ -31,14 +31,14 @@ function tell(message: FromVetoWorker): void {
 }
 
 /** Resolves with the main thread's refusal, or with one of its own when that comes too late. */
-function ask(request: CreateRequest, deadlineMs: number, ownAnswer: string | undefined): Promise<void> {
+function ask(request: CreateRequest, deadlineMs: number): Promise<void> {
   questions += 1;
   const number = questions;
   const patienceMs = Math.max(0, deadlineMs - MARGIN_MS - performance.now());
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      if (ownAnswer !== undefined) tell({ type: 'refusedInProgress' });
-      settle(ownAnswer);
+      tell({ type: 'refusedInProgress' });
+      settle(refusalText(IN_PROGRESS, ''));
     }, patienceMs);
     const settle = (refusal: string | undefined): void => {
       clearTimeout(timer);
@@ -79,13 +79,12 @@ keepNriConnection({
     { id, podSandboxId, name: containerName, image },
     { deadlineMs },
   ) {
-    const plan = planVeto(settings, { namespace, uid });
-    if (plan === 'letBy') return undefined;
+    if (whyNotEnforced(settings, { namespace, podUid: uid })) return undefined;
     const request = { id, podSandboxId, pod: { namespace, name, uid }, containerName, image };
     if (prepared.take(request)) {
       queueMicrotask(() => setTimeout(tell, TELL_AFTER_MS, { type: 'createdAsPrepared', ...request }));
       return undefined;
     }
-    return ask(request, deadlineMs, plan === 'judgeOrRefuse' ? refusalText(IN_PROGRESS, '') : undefined);
+    return ask(request, deadlineMs);
   },
 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createRetries } from '../../../agent/enforcement/guard/retries.ts';
 
-/** What waits again as soon as it was tried, as a verdict does that still cannot be told. */
+/** What waits again as soon as it was tried, as a verdict does that still cannot be found. */
 function retriesThatNeverEnd() {
   const tried: string[] = [];
   const retries = createRetries<string>((subject) => {
@@ -69,11 +69,11 @@ describe('trying again', () => {
     retries.close();
   });
 
-  it('does not come for what was settled', () => {
+  it('does not come for what was forgotten', () => {
     const { retries, tried } = retriesThatNeverEnd();
     retries.later('c1', 'c1');
     retries.now();
-    retries.settle('c1');
+    retries.forget('c1');
     vi.advanceTimersByTime(600_000);
     expect(tried).toEqual([]);
     expect(retries.size()).toBe(0);

@@ -34,14 +34,14 @@ describe('a pod that was bound to the node', () => {
     ]);
   });
 
-  it('has one verdict for the container that was created without a question', async () => {
-    const { veto, prepared, told } = vetoScene();
+  it('has one verdict reported for the container that was created without a question', async () => {
+    const { veto, prepared, reported, whoJudges } = vetoScene();
     veto.prepare(webPod);
     await vi.waitFor(() => expect(prepared).toHaveLength(1));
     veto.createdAsPrepared(request);
-    expect(veto.hasJudged(request.id, CONTENT)).toBe(true);
-    await vi.waitFor(() => expect(told).toHaveLength(1));
-    expect(told).toMatchObject([
+    expect(await whoJudges(request.id)).toBe('judgedByVeto');
+    await vi.waitFor(() => expect(reported).toHaveLength(1));
+    expect(reported).toMatchObject([
       {
         judgement: { container: { id: request.id }, imageRef: CONTENT, verdict: { reason: 'recordMatched' } },
         enforcement: undefined,
@@ -50,35 +50,60 @@ describe('a pod that was bound to the node', () => {
   });
 
   it('leaves its container to the guard when that turns out to use other content', async () => {
-    const { veto, prepared } = vetoScene();
+    const { veto, prepared, whoJudges } = vetoScene();
     veto.prepare(webPod);
     await vi.waitFor(() => expect(prepared).toHaveLength(1));
     veto.createdAsPrepared(request);
-    expect(veto.hasJudged(request.id, OTHER_CONTENT)).toBe(false);
+    expect(await whoJudges(request.id, OTHER_CONTENT)).toBe('guardJudges');
   });
 
-  it('leaves its container to the guard when the guard saw it first, and says nothing more', async () => {
-    const { veto, prepared, told } = vetoScene();
+  it('leaves its container to the guard when the guard saw it first, and reports nothing more', async () => {
+    const { veto, prepared, reported, whoJudges } = vetoScene();
     veto.prepare(webPod);
     await vi.waitFor(() => expect(prepared).toHaveLength(1));
-    expect(veto.hasJudged(request.id, CONTENT)).toBe(false);
+    expect(await whoJudges(request.id)).toBe('guardJudges');
     veto.createdAsPrepared(request);
-    await sleep(150);
-    expect(told).toEqual([]);
+    veto.flush();
+    expect(reported).toEqual([]);
   });
 
-  it('has a word on a container that nothing is known of left to the guard', async () => {
-    const { veto, told } = vetoScene();
+  it('says nothing about a container that nothing was prepared for', async () => {
+    const { veto, reported, whoJudges } = vetoScene();
     veto.createdAsPrepared(request);
-    await sleep(150);
-    expect([veto.hasJudged(request.id, CONTENT), told]).toEqual([false, []]);
+    veto.flush();
+    expect([await whoJudges(request.id), reported]).toEqual(['guardJudges', []]);
+  });
+
+  it('has its question answered by what was prepared, once, while the image still means that content', async () => {
+    const { veto, create, prepared, asked, whoJudges } = vetoScene();
+    veto.prepare(webPod);
+    await vi.waitFor(() => expect(prepared).toHaveLength(1));
+    const { id, refusal } = await create();
+    expect([refusal, await whoJudges(id), asked.length]).toEqual([undefined, 'judgedByVeto', 1]);
+    await create();
+    expect(asked).toHaveLength(2);
+  });
+
+  it('is judged anew when the tag was moved before the container is created', async () => {
+    let content = CONTENT;
+    const { veto, create, prepared, asked } = vetoScene({
+      imageStatus: async () => imageOf(content),
+      judge: ({ imageRef }) =>
+        imageRef === CONTENT ? allowed('recordMatched', '') : denied('imageMismatch', ''),
+    });
+    veto.prepare(webPod);
+    await vi.waitFor(() => expect(prepared).toHaveLength(1));
+    content = OTHER_CONTENT;
+    expect((await create()).refusal).toMatch(/imageMismatch/);
+    expect(asked.map(({ imageRef }) => imageRef)).toEqual([CONTENT, OTHER_CONTENT]);
   });
 
   it('is asked about when it may not, or may only for the time being', async () => {
     for (const answer of [
-      { verdict: denied('registryRefused', '') },
+      { verdict: denied('registryRefused', ''), doubt: 'none' as const },
       {
         verdict: allowed('recordMatched', ''),
+        doubt: 'standing' as const,
         revision: Promise.resolve(denied('registryRefused', '')),
       },
     ]) {
@@ -136,7 +161,7 @@ describe('a pod that was bound to the node', () => {
         most = Math.max(most, now);
         await sleep(1);
         now -= 1;
-        return { verdict: allowed('recordMatched', '') };
+        return allowed('recordMatched', '');
       },
     });
     for (let n = 0; n < 100; n += 1) veto.prepare({ ...webPod, uid: `uid-${n}` });
@@ -149,7 +174,7 @@ describe('a pod that was bound to the node', () => {
       judge: vi
         .fn()
         .mockRejectedValueOnce(new TypeError('a mistake'))
-        .mockResolvedValue({ verdict: allowed('recordMatched', '') }),
+        .mockResolvedValue(allowed('recordMatched', '')),
     });
     veto.prepare(webPod);
     await aMoment();

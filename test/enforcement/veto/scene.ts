@@ -1,10 +1,17 @@
 import type { AccessRequest } from '../../../agent/access/request.ts';
-import { allowed, type Verdict } from '../../../agent/access/verdict.ts';
+import { allowed, type Doubt, type Verdict } from '../../../agent/access/verdict.ts';
 import type { Access } from '../../../agent/access/verifier.ts';
+import type { ContentOf } from '../../../agent/enforcement/content.ts';
 import { createFuse } from '../../../agent/enforcement/fuse.ts';
+import { createHandover } from '../../../agent/enforcement/handover.ts';
 import type { Enforcement, Judgement } from '../../../agent/enforcement/judgement.ts';
+import type { ConfigSource } from '../../../agent/enforcement/owner.ts';
 import type { EnforcementSettings } from '../../../agent/enforcement/plan.ts';
-import { type CreateQuestion, createVeto } from '../../../agent/enforcement/veto/create-container.ts';
+import {
+  type CreateQuestion,
+  createVeto,
+  type TimeBudget,
+} from '../../../agent/enforcement/veto/create-container.ts';
 import type { PreparedContainer } from '../../../agent/enforcement/veto/create-request.ts';
 import type { Pod, PodContainer } from '../../../agent/pods/pod-source.ts';
 import type { RuntimeImage } from '../../../agent/runtime/runtime.ts';
@@ -45,43 +52,57 @@ const enforcing: EnforcementSettings = {
 
 type SceneOptions = {
   readonly settings?: Partial<EnforcementSettings>;
-  /** Default: there is any pod that is asked for, and it is as webPod. */
+  /** Default: every pod that is asked for is known, and it is as webPod. */
   readonly getPod?: () => Promise<Pod | undefined>;
+  readonly configSource?: ConfigSource;
   /** By name; default: IMAGE is CONTENT, and nothing else is there. */
   readonly imageStatus?: (image: string) => Promise<RuntimeImage | undefined>;
+  /** What a name means now; default: what imageStatus says. */
+  readonly contentOf?: ContentOf;
   /** Default: everything is allowed. */
-  readonly judge?: (request: AccessRequest) => Promise<Access> | Verdict;
-  /** The fuse opens beyond so many refusals. */
+  readonly judge?: (request: AccessRequest) => Promise<Access | Verdict> | Verdict;
+  /** For everything that is asked about; default: none. */
+  readonly doubt?: Doubt;
+  /** The fuse opens beyond so many refusals of containers with standing. */
   readonly fuseCount?: number;
+  readonly budget?: TimeBudget;
 };
 
-/** A veto on a node of one pod, with everything that it tells. */
+/** A veto on a node of one pod, with everything that it reports. */
 export function vetoScene(options: SceneOptions = {}) {
-  const told: { judgement: Judgement; enforcement: Enforcement | undefined }[] = [];
+  const reported: { judgement: Judgement; enforcement: Enforcement | undefined }[] = [];
   const asked: AccessRequest[] = [];
   const prepared: PreparedContainer[] = [];
+  const handover = createHandover();
   let inProgress = 0;
   let refusedAgain = 0;
   const fuse = createFuse(
     { count: options.fuseCount ?? 1_000, share: 0, namespaces: 1, windowMs: 60_000 },
-    () => performance.now(),
-    () => undefined,
+    { now: () => performance.now(), onOpen: () => undefined, onClose: () => undefined },
   );
+  const imageStatus =
+    options.imageStatus ?? (async (name) => (name === IMAGE ? imageOf(CONTENT) : undefined));
+  const doubtOf = () => options.doubt ?? 'none';
   const veto = createVeto({
     pods: { getPod: options.getPod ?? (async ({ uid }) => ({ ...webPod, uid })) },
-    runtime: {
-      imageStatus: options.imageStatus ?? (async (name) => (name === IMAGE ? imageOf(CONTENT) : undefined)),
-    },
+    configSourceOf: async () => options.configSource,
+    runtime: { imageStatus },
+    contentOf: options.contentOf ?? (async (image) => (await imageStatus(image))?.id),
     ensureAccess: async (request) => {
       asked.push(request);
-      const answer = await options.judge?.(request);
-      if (answer === undefined) return { verdict: allowed('recordMatched', '') };
-      return 'reason' in answer ? { verdict: answer } : answer;
+      const answer = (await options.judge?.(request)) ?? allowed('recordMatched', '');
+      return 'reason' in answer ? { verdict: answer, doubt: doubtOf() } : answer;
     },
+    doubtOf,
     settings: { ...enforcing, ...options.settings },
     fuse,
-    containersOnNode: () => 10,
-    onJudged: (judgement, enforcement) => told.push({ judgement, enforcement }),
+    census: { withStanding: () => 10 },
+    handover,
+    budget: options.budget ?? { patienceMs: (_namespace, ms) => ms, spent: () => undefined },
+    report: {
+      verdict: () => undefined,
+      enforced: (judgement, enforcement) => reported.push({ judgement, enforcement }),
+    },
     onRefusedAgain: () => {
       refusedAgain += 1;
     },
@@ -115,10 +136,13 @@ export function vetoScene(options: SceneOptions = {}) {
 
   return {
     veto,
-    told,
+    reported,
     asked,
     prepared,
     create,
+    /** Who judges a container that uses this content, once it exists. */
+    whoJudges: (id: string, imageRef: string = CONTENT) =>
+      handover.claimForGuard({ id, imageRef, mountedImages: async () => [] }),
     inProgress: () => inProgress,
     refusedAgain: () => refusedAgain,
     fuse,

@@ -1,0 +1,46 @@
+import { LRUCache } from 'lru-cache';
+import type { Finding } from '../finding.ts';
+import { type CreateRequest, containerKey } from './create-request.ts';
+import type { JudgeRequest } from './judge-request.ts';
+
+export type Inquiries = {
+  /** What is found about the container; a request that comes again while it is being found waits for the same. */
+  inquire(request: CreateRequest): Promise<Finding>;
+  /** A pod has become known: what was found without it counts no longer. */
+  podKnown(container: Pick<CreateRequest, 'pod' | 'containerName'>): void;
+};
+
+const MAX_REMEMBERED = 10_000;
+/** To look for a pod that does not exist takes longer than the runtime waits. */
+const POD_UNKNOWN_MS = 60_000;
+
+/** Kubelet asks again and again for one container; the verdict is looked for once at a time. */
+export function createInquiries(judge: JudgeRequest): Inquiries {
+  const underWay = new Map<string, Promise<Finding>>();
+  const withoutPod = new LRUCache<string, Finding>({ max: MAX_REMEMBERED, ttl: POD_UNKNOWN_MS });
+
+  async function find(key: string, request: CreateRequest): Promise<Finding> {
+    try {
+      const finding = await judge(request);
+      const { reason } = finding.access.verdict;
+      if (reason === 'unmanagedPod' || reason === 'podUnknown') withoutPod.set(key, finding);
+      return finding;
+    } finally {
+      underWay.delete(key);
+    }
+  }
+
+  return {
+    inquire(request) {
+      const key = containerKey(request);
+      const known = withoutPod.get(key);
+      if (known) return Promise.resolve(known);
+      const finding = underWay.get(key) ?? find(key, request);
+      underWay.set(key, finding);
+      return finding;
+    },
+    podKnown(container) {
+      withoutPod.delete(containerKey(container));
+    },
+  };
+}
