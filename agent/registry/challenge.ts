@@ -59,6 +59,7 @@ function readHeader(text: string, challenges: Challenge[]): void {
 /** `Negotiate YII…==`: one value that is no parameter. */
 function skipToken68(cursor: Cursor): void {
   const start = cursor.at();
+  cursor.take(SPACE);
   const value = cursor.take(TOKEN68);
   cursor.take(SPACE);
   const alone = value !== '' && (cursor.atEnd() || cursor.next() === ',');
