@@ -76,7 +76,7 @@ function hostRule(entry: string): Rule | undefined {
 }
 
 function splitPort(entry: string): { host: string; port: string } {
-  const [, bracketed, plain = '', port = ''] = /^(?:\[([^\]]*)\]|([^:[\]]*)):(.*)$/.exec(entry) ?? [];
+  const [, bracketed, plain = '', port = ''] = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*)$/.exec(entry) ?? [];
   if (bracketed !== undefined) return { host: bracketed, port };
   return plain === '' ? { host: entry, port: '' } : { host: plain, port };
 }

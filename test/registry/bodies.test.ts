@@ -1,0 +1,415 @@
+import type { Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import {
+  byDigest,
+  clientFor,
+  digestOf,
+  fake,
+  fakeTcp,
+  grants,
+  manifest,
+  manifestDigest,
+  plainHttp,
+  says,
+  shortLimits,
+} from './scene.ts';
+
+const unavailable = (seen: string, more: object = {}): object => ({ answer: 'unavailable', seen, ...more });
+const granted = { answer: 'granted' };
+
+/** Waits for the request, then writes this; and ends the connection, or does not. */
+function raw(text: string | Buffer, end = true): (socket: Socket) => void {
+  return (socket) => {
+    socket.once('data', () => {
+      if (end) socket.end(text);
+      else socket.write(text);
+    });
+  };
+}
+
+/** Writes this again and again until nobody listens. */
+function endlessly(socket: Socket, piece: string | Buffer): void {
+  const more = (): void => {
+    while (socket.writable && socket.write(piece));
+  };
+  socket.on('drain', more);
+  more();
+}
+
+function everyMs(socket: Socket, ms: number, piece: string): void {
+  const timer = setInterval(() => socket.write(piece), ms);
+  socket.on('close', () => clearInterval(timer));
+}
+
+const ok = 'HTTP/1.1 200 OK\r\n';
+const length = `content-length: ${manifest.length}\r\n`;
+const body = manifest.toString();
+const megabyte = Buffer.alloc(2 ** 20, 'a');
+const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
+
+type Row = {
+  name: string;
+  registry: (socket: Socket) => void;
+  expected: object;
+  /** Of the body; at most. */
+  bytes?: number;
+};
+
+const rows: Row[] = [
+  { name: 'HTTP/1.0', registry: raw(`HTTP/1.0 200 OK\r\n\r\n${body}`), expected: granted },
+  {
+    name: 'no length, ended by the end of the connection',
+    registry: raw(`${ok}connection: close\r\n\r\n${body}`),
+    expected: granted,
+  },
+  {
+    name: 'chunks',
+    registry: raw(
+      `${ok}transfer-encoding: chunked\r\n\r\n${chunk(body.slice(0, 9))}${chunk(body.slice(9))}0\r\n\r\n`,
+    ),
+    expected: granted,
+  },
+  {
+    name: 'chunks with a trailer',
+    registry: raw(`${ok}transfer-encoding: chunked\r\ntrailer: x\r\n\r\n${chunk(body)}0\r\nx: y\r\n\r\n`),
+    expected: granted,
+  },
+  {
+    name: 'an early hint before the answer',
+    registry: raw(`HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n${ok}${length}\r\n${body}`),
+    expected: granted,
+  },
+  {
+    name: 'a length that is too long',
+    registry: raw(`${ok}content-length: 100000\r\n\r\n${body}`),
+    expected: unavailable('disconnected'),
+  },
+  {
+    name: 'a length that is too short',
+    registry: raw(`${ok}content-length: 10\r\n\r\n${body}`),
+    expected: unavailable('digestMismatch'),
+    bytes: 10,
+  },
+  {
+    name: 'a length of nothing',
+    registry: raw(`${ok}content-length: 0\r\n\r\n${body}`),
+    expected: unavailable('digestMismatch'),
+    bytes: 0,
+  },
+  {
+    name: 'a length that is none',
+    registry: raw(`${ok}content-length: many\r\n\r\n${body}`),
+    expected: unavailable('notHttp'),
+  },
+  {
+    name: 'two lengths',
+    registry: raw(`${ok}content-length: 1\r\ncontent-length: 2\r\n\r\n${body}`),
+    expected: unavailable('disconnected'),
+  },
+  {
+    name: 'length and chunks',
+    registry: raw(`${ok}${length}transfer-encoding: chunked\r\n\r\n${chunk(body)}0\r\n\r\n`),
+    expected: unavailable('disconnected'),
+  },
+  {
+    name: 'a length of more than may be',
+    registry: raw(`${ok}content-length: 9999999999\r\n\r\n${body}`, false),
+    expected: unavailable('tooLarge'),
+    bytes: 0,
+  },
+  {
+    name: 'chunks that are none',
+    registry: raw(`${ok}transfer-encoding: chunked\r\n\r\nzz\r\n${body}`),
+    expected: unavailable('notHttp'),
+  },
+  {
+    name: 'chunks that stop',
+    registry: raw(`${ok}transfer-encoding: chunked\r\n\r\n${chunk(body)}`),
+    expected: unavailable('disconnected'),
+  },
+  {
+    name: 'a body without end',
+    registry: (socket) => {
+      socket.write(`${ok}\r\n`);
+      endlessly(socket, megabyte);
+    },
+    expected: unavailable('tooLarge'),
+    bytes: 9 * 2 ** 20,
+  },
+  {
+    name: 'headers without end',
+    registry: (socket) => {
+      socket.write(ok);
+      endlessly(socket, `x: ${'a'.repeat(1_000)}\r\n`);
+    },
+    expected: unavailable('tooLarge'),
+  },
+  {
+    name: 'one header without end',
+    registry: (socket) => {
+      socket.write(`${ok}x: `);
+      endlessly(socket, 'a'.repeat(1_000));
+    },
+    expected: unavailable('tooLarge'),
+  },
+  {
+    name: 'an error without end',
+    registry: (socket) => {
+      socket.write('HTTP/1.1 403 Forbidden\r\n\r\n{"errors":[{"code":"');
+      endlessly(socket, megabyte);
+    },
+    expected: unavailable('notDistribution'),
+    bytes: 0,
+  },
+  {
+    name: 'a body in drops',
+    registry: (socket) => {
+      socket.write(`${ok}${length}\r\n`);
+      everyMs(socket, 100, '{');
+    },
+    expected: unavailable('timeout'),
+    bytes: 100,
+  },
+  {
+    name: 'a body that does not come',
+    registry: raw(`${ok}${length}\r\n`, false),
+    expected: unavailable('timeout'),
+  },
+  {
+    name: 'headers in drops',
+    registry: (socket) => {
+      socket.write(ok);
+      everyMs(socket, 100, 'x: y\r\n');
+    },
+    expected: unavailable('timeout'),
+  },
+  { name: 'no answer', registry: (socket) => void socket.resume(), expected: unavailable('timeout') },
+  {
+    name: 'an error in drops',
+    registry: (socket) => {
+      socket.write('HTTP/1.1 401 Unauthorized\r\n\r\n');
+      everyMs(socket, 100, 'x');
+    },
+    expected: unavailable('notDistribution'),
+  },
+  {
+    name: 'gzip that nobody asked for',
+    registry: raw(
+      Buffer.concat([
+        Buffer.from(`${ok}content-encoding: gzip\r\nconnection: close\r\n\r\n`),
+        gzipSync(manifest),
+      ]),
+    ),
+    expected: unavailable('digestMismatch'),
+  },
+  {
+    name: 'the right bytes under the name of gzip',
+    registry: raw(`${ok}content-encoding: gzip\r\n${length}\r\n${body}`),
+    expected: granted,
+  },
+  {
+    name: 'a connection that ends at once',
+    registry: (socket) => void socket.end(),
+    expected: unavailable('disconnected'),
+  },
+  {
+    name: 'a reset',
+    registry: (socket) => void socket.once('data', () => socket.resetAndDestroy()),
+    expected: unavailable('disconnected'),
+  },
+  {
+    name: 'a reset after the headers',
+    registry: (socket) => {
+      socket.write(`${ok}${length}\r\n{`);
+      socket.once('data', () => setImmediate(() => socket.resetAndDestroy()));
+    },
+    expected: unavailable('disconnected'),
+  },
+  { name: 'noise', registry: raw('\u0000\u0001\u0002 what?\r\n\r\n'), expected: unavailable('notHttp') },
+  {
+    name: 'SSH',
+    registry: (socket) => void socket.write('SSH-2.0-OpenSSH_9.2\r\n'),
+    expected: unavailable('notHttp'),
+  },
+  {
+    name: 'HTTP/2',
+    registry: raw(Buffer.from('000012040000000000000300000064', 'hex')),
+    expected: unavailable('notHttp'),
+  },
+  { name: 'HTTP/0.9', registry: raw(body), expected: unavailable('notHttp') },
+  {
+    name: 'a status that is none',
+    registry: raw('HTTP/1.1 2OO OK\r\n\r\n'),
+    expected: unavailable('notHttp'),
+  },
+  {
+    name: 'a status of four digits',
+    registry: raw('HTTP/1.1 2000 OK\r\n\r\n'),
+    expected: unavailable('notHttp'),
+  },
+  {
+    name: 'a header with a zero byte',
+    registry: raw(`${ok}x: a\u0000b\r\n${length}\r\n${body}`),
+    expected: unavailable('notHttp'),
+  },
+  {
+    name: 'a change of protocols',
+    registry: raw('HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n'),
+    expected: unavailable('disconnected'),
+  },
+];
+
+describe('how a registry sends it', () => {
+  it.each(rows)('$name', async ({ registry, expected, bytes = manifest.length }) => {
+    const host = await fakeTcp(registry);
+    const client = await clientFor(plainHttp(host), { limits: shortLimits });
+    const answer = await client.manifest(byDigest(host));
+    expect(answer).toMatchObject({ ...expected, spent: { requests: 1 } });
+    expect(answer.spent.bytes).toBeLessThanOrEqual(bytes);
+  });
+
+  it('over IPv6', async () => {
+    const { host } = await fake(grants, { address: '::1' });
+    const client = await clientFor(plainHttp(host));
+    expect(await client.manifest(byDigest(host))).toMatchObject(granted);
+  });
+
+  it('and is asked no more when the question is given up', async () => {
+    const asked = Promise.withResolvers<void>();
+    const { host } = await fake(() => asked.resolve());
+    const client = await clientFor(plainHttp(host));
+    const controller = new AbortController();
+    const answer = client.manifest(byDigest(host, { signal: controller.signal }));
+    await asked.promise;
+    controller.abort(new Error('no longer wanted'));
+    expect(await answer).toMatchObject(unavailable('aborted'));
+    expect(await client.manifest(byDigest(host, { signal: controller.signal }))).toMatchObject(
+      unavailable('aborted'),
+    );
+  });
+
+  it('and goes on to answer others after one that was cut off', async () => {
+    let first = true;
+    const { host } = await fake((request, response) => {
+      if (!first) return grants(request, response);
+      first = false;
+      response.writeHead(200, { 'content-length': '5000' }).write('half');
+      return setImmediate(() => response.destroy());
+    });
+    const client = await clientFor(plainHttp(host));
+    expect(await client.manifest(byDigest(host))).toMatchObject(unavailable('disconnected'));
+    expect(await client.manifest(byDigest(host))).toMatchObject(granted);
+  });
+});
+
+describe('a blob', () => {
+  const question = (
+    host: string,
+    digest: string,
+  ): { registry: string; repository: string; digest: string } => ({
+    registry: host,
+    repository: 'team/app',
+    digest,
+  });
+  const ignore = (): void => {};
+
+  it('is streamed, and right only with the right digest', async () => {
+    const { host, heard } = await fake(says(200, megabyte.toString()));
+    const client = await clientFor(plainHttp(host));
+    let size = 0;
+    const right = await client.blob(question(host, digestOf(megabyte)), (piece) => {
+      size += piece.byteLength;
+    });
+    expect(right).toMatchObject({
+      answer: 'granted',
+      size: megabyte.length,
+      spent: { bytes: megabyte.length },
+    });
+    expect(size).toBe(megabyte.length);
+    expect(heard[0]?.path).toBe(`/v2/team/app/blobs/${digestOf(megabyte)}`);
+    expect(await client.blob(question(host, manifestDigest), ignore)).toMatchObject(
+      unavailable('digestMismatch'),
+    );
+  });
+
+  it('by SHA-512 as well', async () => {
+    const { host } = await fake(says(200, 'a'));
+    const client = await clientFor(plainHttp(host));
+    const digest =
+      'sha512:1f40fc92da241694750979ee6cf582f2d5d7d28e18335de05abc54d0560e0f5302860c652bf08d560252aa5e74210546f369fbbbce8c12cfc7957b2652fe9a75';
+    expect(await client.blob(question(host, digest), ignore)).toMatchObject({ answer: 'granted', size: 1 });
+  });
+
+  it('of more bytes than asked for ends there', async () => {
+    const host = await fakeTcp((socket) => {
+      socket.write(`${ok}\r\n`);
+      endlessly(socket, megabyte);
+    });
+    const client = await clientFor(plainHttp(host));
+    let size = 0;
+    const answer = await client.blob(
+      { ...question(host, digestOf(megabyte)), maxBytes: 100_000 },
+      (piece) => {
+        size += piece.byteLength;
+      },
+    );
+    expect(answer).toMatchObject(unavailable('tooLarge'));
+    expect(size).toBeLessThanOrEqual(100_000);
+  });
+
+  it('that is too slow ends in time', async () => {
+    const host = await fakeTcp((socket) => {
+      socket.write(`${ok}\r\n`);
+      everyMs(socket, 50, 'x');
+    });
+    const client = await clientFor(plainHttp(host));
+    const answer = await client.blob({ ...question(host, digestOf(megabyte)), timeoutMs: 300 }, ignore);
+    expect(answer).toMatchObject(unavailable('timeout'));
+  });
+
+  it('waits for its sink', async () => {
+    let sent = 0;
+    const host = await fakeTcp((socket) => {
+      socket.write(`${ok}\r\n`);
+      const more = (): void => {
+        while (socket.writable && sent < 64 * 2 ** 20) {
+          sent += megabyte.length;
+          if (!socket.write(megabyte)) return;
+        }
+        socket.end();
+      };
+      socket.on('drain', more);
+      more();
+    });
+    const client = await clientFor(plainHttp(host));
+    const held = Promise.withResolvers<void>();
+    const first = Promise.withResolvers<void>();
+    const answer = client.blob({ ...question(host, digestOf(megabyte)), maxBytes: 2 ** 30 }, () => {
+      first.resolve();
+      return held.promise;
+    });
+    await first.promise;
+    // Whatever fits into the buffers of both ends is sent; not all of it.
+    let before = -1;
+    while (before !== sent) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    expect(sent).toBeLessThan(64 * 2 ** 20);
+    held.resolve();
+    expect(await answer).toMatchObject(unavailable('digestMismatch'));
+    expect(sent).toBe(64 * 2 ** 20);
+  });
+
+  it('throws what its sink throws, and lets go of the connection', async () => {
+    const { host } = await fake(says(200, megabyte.toString()));
+    const client = await clientFor(plainHttp(host));
+    const broken = new Error('no gzip');
+    const answer = client.blob(question(host, digestOf(megabyte)), () => {
+      throw broken;
+    });
+    await expect(answer).rejects.toBe(broken);
+    expect(await client.blob(question(host, digestOf(megabyte)), ignore)).toMatchObject(granted);
+  });
+});
