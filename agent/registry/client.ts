@@ -11,7 +11,7 @@
 import type { LookupFunction } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { RegistryAnswer } from './answer.ts';
-import { type Authorization, createAuthorization } from './authorization.ts';
+import { createAuthorization } from './authorization.ts';
 import { isDigest, receive, type Sink } from './content.ts';
 import { ConfigurationError, type Endpoint } from './endpoint/endpoint.ts';
 import { createEndpoints, type RuntimeConfiguration } from './endpoint/endpoints.ts';
@@ -85,10 +85,14 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const proxyFor = proxyFromEnvironment(options.environment ?? process.env);
   const { lookup } = options;
   const transport = createTransport({ limits, proxyFor, ...(lookup && { lookup }) });
-  const authorization: Authorization = createAuthorization(now);
   const endpoints = createEndpoints(options.configuration);
-  const asking = createAsking({ transport, authorization, endpoints, limits, now });
+  return clientOver({ transport, authorization: createAuthorization(now), endpoints, limits, now });
+}
 
+/** A client over its parts, for who brings a transport of another kind. */
+export function clientOver(parts: ExchangeParts): RegistryClient {
+  const { limits, transport } = parts;
+  const asking = createAsking(parts);
   return {
     manifest({ reference, ...question }) {
       const digest = isDigest(reference) ? reference : undefined;

@@ -152,8 +152,16 @@ async function tunnel(proxy: URL, target: string, timeoutMs: number, deadline: A
 /** What a proxy's URL logs in with. */
 export function proxyAuthorization(proxy: URL): Record<string, string> {
   if (proxy.username === '' && proxy.password === '') return {};
-  const login = `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
-  return { 'proxy-authorization': `Basic ${Buffer.from(login).toString('base64')}` };
+  // Bytes, as they need not be UTF-8.
+  const login = unescapeBytes(`${proxy.username}:${proxy.password}`);
+  return { 'proxy-authorization': `Basic ${login.toString('base64')}` };
+}
+
+function unescapeBytes(text: string): Buffer {
+  const bytes = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Buffer.from(bytes, 'latin1');
 }
 
 function isSocket(stream: object): stream is Socket {

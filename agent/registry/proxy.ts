@@ -37,7 +37,9 @@ function readProxy(text: string): URL | undefined {
   if (text === '') return undefined;
   const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   const url = URL.canParse(withScheme) ? new URL(withScheme) : undefined;
-  return url === undefined || url.hostname === '' ? undefined : url;
+  const isWhole =
+    url !== undefined && url.hostname !== '' && !/%(?![0-9a-f]{2})/i.test(url.username + url.password);
+  return isWhole ? url : undefined;
 }
 
 function readNoProxy(text: string): readonly Rule[] {

@@ -13,7 +13,7 @@ import { hostileBytes, inPieces, type Random } from './random.ts';
 /** One try at one layer. Throws only what the layer did wrong: an error that is not one of its own. */
 export interface FuzzTarget {
   name: string;
-  run(random: Random): void;
+  run(random: Random): void | Promise<void>;
 }
 
 const captures = join(import.meta.dirname, '../../test/captures');

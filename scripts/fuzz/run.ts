@@ -50,7 +50,7 @@ export async function fuzz(
     const seed = Math.imul(firstSeed + execution, 0x9e3779b1);
     const began = performance.now();
     try {
-      target.run(seededRandom(seed));
+      await target.run(seededRandom(seed));
     } catch (cause) {
       throw new FuzzFailure(`${target.name}, seed ${seed}, execution ${execution}`, { cause });
     }
