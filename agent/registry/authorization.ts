@@ -96,7 +96,7 @@ function sentToken({ value }: Token, fromCache: boolean): Sent {
   return { how: 'token', header: `Bearer ${value}`, fromCache };
 }
 
-export function pullScope(repository: string): string {
+function pullScope(repository: string): string {
   return `repository:${repository}:pull`;
 }
 
