@@ -76,8 +76,12 @@ export type RegistryClientOptions = {
 };
 
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*$/;
+/** The grammar of distribution/reference; what it lets through is a host, and safe as the name of a folder. */
+const REGISTRY =
+  /^(?:[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9][A-Za-z0-9-]*)*|\[[A-Fa-f0-9:]+\])(?::[0-9]+)?$/;
 const TAG = /^\w[\w.-]{0,127}$/;
 const MAX_PATH = 255;
+const MAX_REGISTRY = 255;
 
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {
   const limits = { ...defaultLimits, ...options.limits };
@@ -131,6 +135,13 @@ export function clientOver(parts: ExchangeParts): RegistryClient {
     },
     close: () => transport.close(),
   };
+}
+
+function isWellFormed(registry: string, repository: string): boolean {
+  if (registry.length > MAX_REGISTRY || !REGISTRY.test(registry) || !URL.canParse(`https://${registry}`)) {
+    return false;
+  }
+  return repository.length <= MAX_PATH && REPOSITORY.test(repository);
 }
 
 /** By tag there is no digest to hold the bytes against: a login page is no manifest. */
@@ -195,8 +206,7 @@ function createAsking(
   ): Promise<RegistryAnswer<Content>> => {
     const { registry, repository } = asking.question;
     let trouble = new Outage('invalidName', registry);
-    if (asking.path === undefined || repository.length > MAX_PATH || !REPOSITORY.test(repository))
-      throw trouble;
+    if (asking.path === undefined || !isWellFormed(registry, repository)) throw trouble;
     const all = await parts.endpoints.find(registry, repository);
     let hasFailed = false;
     for (const [n, endpoint] of all.entries()) {

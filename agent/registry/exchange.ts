@@ -59,9 +59,11 @@ export async function exchange(parts: ExchangeParts, ask: Ask): Promise<Offered 
   if (opening !== undefined && 'answer' in opening) return opening;
   let sent = opening ?? sentNothing;
   let heard = await request(parts, ask, sent);
+  let current = known;
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
-    const scheme = await wantedScheme(parts, ask, heard, sent);
+    const scheme = await nextScheme(parts, ask, heard, sent, current);
     if (scheme === undefined) break;
+    current = scheme;
     authorization.remember(endpoint, scheme);
     const next = await prepare(parts, ask, scheme, ask.freshToken || sent.fromCache);
     if (next === undefined || ('how' in next && next.how === 'nothing')) break;
@@ -81,7 +83,7 @@ export async function exchange(parts: ExchangeParts, ask: Ask): Promise<Offered 
   if (answer.status === 401 && sent.how === 'token' && login !== undefined && rejectsItsToken(answer)) {
     throw new Outage('challenge', endpoint.base.host, { status: 401 });
   }
-  return readRefusal(answer, errorBody);
+  return readRefusal(answer, errorBody, sent.how !== 'nothing');
 }
 
 /** A new token that is "invalid" is trouble between the registry and its token server: clocks, keys. */
@@ -91,25 +93,33 @@ function rejectsItsToken(answer: WireAnswer): boolean {
   );
 }
 
+/** What may come of how the question was asked. */
+const ABOUT_LOGINS: ReadonlySet<number> = new Set([400, 401, 403, 404]);
+
 /**
  * How to ask again; undefined when this answer is the last word. A few registries send their challenge only from the
  * root of the API (gcr.io), or hide what is private behind 404: they are asked there once, as Docker and CRI-O do.
  */
-async function wantedScheme(
+async function nextScheme(
   parts: ExchangeParts,
   ask: Ask,
   { answer, elsewhere }: Followed,
   sent: Sent,
+  current: Scheme | undefined,
 ): Promise<Scheme | undefined> {
   const { status } = answer;
-  if (elsewhere || (status !== 401 && status !== 403 && status !== 404)) return undefined;
-  if (status !== 401 && sent.how !== 'nothing') return undefined;
+  if (elsewhere || !ABOUT_LOGINS.has(status)) return undefined;
   const challenges = status === 401 ? parseChallenges(answer.headerValues('www-authenticate')) : [];
-  if (sent.how === 'token' && !sent.fromCache) return undefined;
+  if (sent.how === 'token') {
+    if (!sent.fromCache) return undefined;
+    // No refusal rests on an old token. Not all registries send a challenge then (ECR Public, Docker Hardened Images).
+    return chooseScheme(challenges, ask.endpoint) ?? current;
+  }
   const scheme = chooseScheme(challenges, ask.endpoint);
   if (scheme !== undefined) return sent.how === 'basic' && scheme.scheme === 'basic' ? undefined : scheme;
+  if (status === 400) return undefined;
   const mayHide = sent.how === 'nothing' && ask.login !== undefined;
-  if (!mayHide || parts.authorization.remembered(ask.endpoint)?.scheme === 'none') return undefined;
+  if (!mayHide || current?.scheme === 'none') return undefined;
   return schemeOfRoot(parts, ask);
 }
 

@@ -10,13 +10,22 @@ import type { WireAnswer } from './transport.ts';
  * challenge. A status alone is no word of a registry: portals, firewalls, ingress controllers and object stores
  * answer 403 and 404 all day.
  *
+ * @param withLogin whether the request carried one: ECR answers 400 to a login that it cannot read or that is for
+ * another region, and to a token of its own that has expired.
  * @param answer of the registry itself, not of whom it redirected to, and not 200
  * @throws Outage for everything that is not the registry's word
  */
-export function readRefusal(answer: WireAnswer, errorBody: Buffer): Refusal | PolicyRefusal {
+export function readRefusal(
+  answer: WireAnswer,
+  errorBody: Buffer,
+  withLogin: boolean,
+): Refusal | PolicyRefusal {
   const { status } = answer;
   if (status === 429 || status >= 500) throw serverTrouble(answer);
   if (status === 407) throw new Outage('proxy', answer.url.host, { status });
+  if (status === 400 && withLogin && /^(DENIED|UNAUTHORIZED)$/.test(errorCode(parseJson(errorBody)) ?? '')) {
+    return { answer: 'unauthorized', by: 'registry', status };
+  }
   const kind = REFUSALS.get(status);
   if (kind === undefined) throw new Outage('unexpectedStatus', answer.url.host, { status });
   if (!isDistribution(answer, errorBody)) throw new Outage('notDistribution', answer.url.host, { status });
@@ -35,14 +44,14 @@ function isDistribution(answer: WireAnswer, errorBody: Buffer): boolean {
   if (/^registry\/2/i.test(answer.header('docker-distribution-api-version') ?? '')) return true;
   if (answer.status === 401 && parseChallenges(answer.headerValues('www-authenticate')).length > 0)
     return true;
-  return hasErrors(parseJson(errorBody));
+  return errorCode(parseJson(errorBody)) !== undefined;
 }
 
 /** `{"errors":[{"code":"…"}]}` */
-function hasErrors(body: unknown): boolean {
+function errorCode(body: unknown): string | undefined {
   const errors: unknown = isObject(body) ? body.errors : undefined;
   const [first]: unknown[] = Array.isArray(errors) ? errors : [];
-  return isObject(first) && typeof first.code === 'string';
+  return isObject(first) && typeof first.code === 'string' ? first.code : undefined;
 }
 
 /** 429 and 5xx, of a registry or a token server. */

@@ -324,6 +324,30 @@ const rows: Row[] = [
     requests: 1,
   },
   {
+    name: '400 of ECR to a login that is none',
+    registry: (request, response) =>
+      (request.headers.authorization
+        ? refuses(400, 'DENIED')
+        : refuses(401, 'UNAUTHORIZED', { 'www-authenticate': basic }))(request, response),
+    expected: { ...denied, status: 400 },
+    requests: 2,
+  },
+  {
+    name: '400 with the same words before any login',
+    registry: refuses(400, 'DENIED'),
+    expected: unavailable('unexpectedStatus'),
+    requests: 1,
+  },
+  {
+    name: '400 with other words to a login',
+    registry: (request, response) =>
+      (request.headers.authorization
+        ? refuses(400, 'NAME_INVALID')
+        : refuses(401, 'UNAUTHORIZED', { 'www-authenticate': basic }))(request, response),
+    expected: unavailable('unexpectedStatus'),
+    requests: 2,
+  },
+  {
     name: '405',
     registry: refuses(405, 'UNSUPPORTED'),
     expected: unavailable('unexpectedStatus', { status: 405 }),
@@ -469,6 +493,30 @@ describe('the first request', () => {
       expect(heard).toEqual([]);
     },
   );
+
+  it.each([
+    ...[
+      '',
+      '..',
+      '.',
+      '../etc',
+      'a/b',
+      'a..b',
+      'user@host',
+      'user:word@host',
+      'host:99999',
+      'host:x',
+      '_default',
+    ],
+    ...['[::1', 'a b', 'a%2eb', 'a\u0000b', 'ä.example', 'a'.repeat(300)],
+  ])('is never sent for the registry %j', async (registry) => {
+    const client = await clientFor({ _default: 'server = "http://127.0.0.1:1"' });
+    expect(await client.manifest(byDigest(registry))).toMatchObject({
+      answer: 'unavailable',
+      seen: 'invalidName',
+      spent: { requests: 0 },
+    });
+  });
 
   it.each(['../x', 'a/b', 'a?b', '', 'sha256:abc', `sha256:${'A'.repeat(64)}`])(
     'is never sent for the reference %j',

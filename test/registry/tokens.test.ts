@@ -350,6 +350,36 @@ describe('a token', () => {
     expect(await ask()).toMatchObject({ answer: 'unauthorized', spent: { requests: 2, tokenRequests: 1 } });
   });
 
+  it.each([
+    [400, 'DENIED'],
+    [401, 'UNAUTHORIZED'],
+    [403, 'DENIED'],
+    [404, 'NAME_UNKNOWN'],
+  ])('is renewed also where the registry says %d and sends no challenge', async (status, code) => {
+    let issued = 0;
+    let good = 'token-1';
+    const tokens = await fake((request, response) => {
+      issued += 1;
+      token({ token: `token-${issued}`, expires_in: 300 })(request, response);
+    });
+    const registry = await fake((request, response) => {
+      const { authorization } = request.headers;
+      const challenge = `Bearer realm="http://${tokens.host}/",service="lab"`;
+      const next =
+        authorization === undefined || authorization === `Bearer ${good}`
+          ? wants(`Bearer ${good}`, challenge)
+          : refuses(status, code);
+      next(request, response);
+    });
+    const client = await clientFor(plainHttp(registry.host));
+    const ask = (): Promise<object> => client.manifest(byDigest(registry.host, { login: login() }));
+    await ask();
+    good = 'token-2';
+    expect(await ask()).toMatchObject({ answer: 'granted', spent: { requests: 2, tokenRequests: 1 } });
+    good = 'none';
+    expect(await ask()).toMatchObject({ by: 'registry', status, spent: { requests: 2, tokenRequests: 1 } });
+  });
+
   it('is asked for anew where the question says so', async () => {
     const { registry, tokens } = await tokenRegistry(token({ token: 'good', expires_in: 300 }));
     const client = await clientFor(plainHttp(registry.host));
