@@ -114,12 +114,12 @@ async function secure(
 }
 
 async function ready<S extends Socket>(socket: S, event: string, deadline: AbortSignal): Promise<S> {
+  // Between one listener and the next an error must not go unheard, which would end the process.
+  socket.on('error', ignore);
   try {
     await once(socket, event, { signal: deadline });
     return socket;
   } catch (error) {
-    // Whatever it still has to say is of no interest.
-    socket.on('error', () => {});
     socket.destroy();
     throw error;
   }
@@ -139,8 +139,8 @@ async function tunnel(proxy: URL, target: string, timeoutMs: number, deadline: A
       headers: { host: target, ...proxyAuthorization(proxy) },
       signal: deadline,
     });
+    socket.on('error', ignore);
     if (statusCode >= 200 && statusCode < 300 && isSocket(socket)) return socket;
-    socket.on('error', () => {});
     socket.destroy();
     throw new Outage('proxy', target, { status: statusCode });
   } finally {
@@ -156,6 +156,8 @@ export function proxyAuthorization(proxy: URL): Record<string, string> {
   const login = unescapeBytes(`${proxy.username}:${proxy.password}`);
   return { 'proxy-authorization': `Basic ${login.toString('base64')}` };
 }
+
+function ignore(): void {}
 
 function unescapeBytes(text: string): Buffer {
   const bytes = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>

@@ -227,7 +227,7 @@ describe('through a proxy', () => {
       {},
       { environment: { HTTPS_PROXY: `http://${proxy.host}`, HTTP_PROXY: `http://${proxy.host}` } },
     );
-    for (const registry of ['169.254.169.254', '[fe80::1]', '[::ffff:169.254.169.254]:80']) {
+    for (const registry of ['169.254.169.254', '[fe80::1]', '[::ffff:a9fe:a9fe]:80']) {
       expect(await client.manifest(byDigest(registry))).toMatchObject(unavailable('forbiddenAddress'));
     }
     expect(proxy.connects).toEqual([]);
