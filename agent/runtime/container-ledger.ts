@@ -3,8 +3,16 @@ import type { ContainerState, RuntimeContainer } from './runtime.ts';
 
 export type StateChange = 'started' | 'stopped' | 'deleted';
 
+/** How the agent came to know of a container. */
+export type FirstSight = {
+  /** It was in the first list of this run, and no event told of its creation. */
+  readonly inFirstList: boolean;
+  /** It was there before this run, and an earlier run had seen it: `inFirstList`, and `wasSeen` says so. */
+  readonly preexisting: boolean;
+};
+
 export type LedgerCallbacks = {
-  readonly onContainer: (container: RuntimeContainer, seen: { readonly preexisting: boolean }) => void;
+  readonly onContainer: (container: RuntimeContainer, sight: FirstSight) => void;
   readonly onState: (id: string, change: StateChange) => void;
 };
 
@@ -32,13 +40,17 @@ const rank: Readonly<Record<ContainerState, number>> = { created: 0, unknown: 0,
 
 /**
  * Which containers there are: reports each once while it lives, and each change of its state once, from events and
- * lists that may arrive late, twice and in any order. No I/O. `startedAt`: nanoseconds since the epoch.
+ * lists that may arrive late, twice and in any order. No I/O, and no clock of the machine's: it may be set while the
+ * agent is away. `wasSeen`: had an earlier run of the agent seen this container?
  */
-export function createContainerLedger(callbacks: LedgerCallbacks, startedAt: bigint): ContainerLedger {
+export function createContainerLedger(
+  callbacks: LedgerCallbacks,
+  wasSeen: (id: string) => boolean,
+): ContainerLedger {
   /** `at`: when it was last heard of, on the same clock as a listing's askedAt. */
   const known = new Map<string, { rank: number; at: number }>();
   /** What events said of containers that are still to be looked up. */
-  const announced = new Map<string, number>();
+  const announced = new Map<string, { readonly rank: number; readonly created: boolean }>();
   /** Deleted while a list was under way that may still hold them: id -> when. */
   const deleted = new Map<string, number>();
   const listings = new Set<Listing>();
@@ -54,15 +66,15 @@ export function createContainerLedger(callbacks: LedgerCallbacks, startedAt: big
 
   function meet(container: RuntimeContainer): void {
     const { id } = container;
-    const heard = announced.get(id) ?? 0;
+    const heard = announced.get(id) ?? { rank: rank.created, created: false };
     announced.delete(id);
     const entry = { rank: rank[container.state], at: clock };
     known.set(id, entry);
+    const inFirstList = !synced && !heard.created;
     // What had ended before the agent came can be neither stopped nor refused any more.
-    const overBefore = !synced && container.state === 'exited';
-    if (overBefore) return;
-    callbacks.onContainer(container, { preexisting: !synced && container.createdAt < startedAt });
-    raise(id, entry, heard);
+    if (inFirstList && container.state === 'exited') return;
+    callbacks.onContainer(container, { inFirstList, preexisting: inFirstList && wasSeen(id) });
+    raise(id, entry, heard.rank);
   }
 
   function gone(id: string): void {
@@ -89,9 +101,16 @@ export function createContainerLedger(callbacks: LedgerCallbacks, startedAt: big
       if (deleted.has(id)) return false;
       const to = type === 'created' ? rank.created : type === 'started' ? rank.running : rank.exited;
       const entry = known.get(id);
-      if (entry === undefined) announced.set(id, Math.max(to, announced.get(id) ?? 0));
-      else raise(id, entry, to);
-      return entry === undefined;
+      if (entry !== undefined) {
+        raise(id, entry, to);
+        return false;
+      }
+      const heard = announced.get(id);
+      announced.set(id, {
+        rank: Math.max(to, heard?.rank ?? rank.created),
+        created: type === 'created' || heard?.created === true,
+      });
+      return true;
     },
     listingStarts() {
       clock += 1;

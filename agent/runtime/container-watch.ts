@@ -1,15 +1,17 @@
 import { RuntimeError } from '../errors.ts';
-import { createRetryDelay, type RetryDelays } from '../retry-delay.ts';
+import type { RetryDelays } from '../retry-delay.ts';
 import { createContainerLedger, type LedgerCallbacks } from './container-ledger.ts';
+import { createContainerLookups } from './container-lookups.ts';
 import type { ContainerEventSource } from './cri-client.ts';
 import type { ContainerEvent } from './cri-messages.ts';
 import { keepEventStream } from './event-stream.ts';
+import { createRepeatedTask } from './repeated-task.ts';
 import type { Runtime } from './runtime.ts';
 
 export type ContainerWatchOptions = LedgerCallbacks & {
   readonly client: ContainerEventSource & Pick<Runtime, 'listContainers'>;
-  /** When the agent started, in ns since the epoch: what is older and in the first list is preexisting. */
-  readonly startedAt: bigint;
+  /** Had an earlier run of the agent seen this container? Asked about those of the first list. */
+  readonly wasSeen: (id: string) => boolean;
   /** Milliseconds from one list to the next while there are events; 30 s when left out. */
   readonly relistIntervalMs?: number;
   /** The same where the runtime has no events; 10 s when left out. */
@@ -63,8 +65,6 @@ const defaultTiming: WatchTiming = {
 
 /** More lookups than this at once cost more than a list of everything. */
 const MAX_SINGLE_LOOKUPS = 4;
-/** Beyond this many ids a flood of events is answered by complete lists alone. */
-const MAX_PENDING = 4_096;
 
 /**
  * Tells of every container on the node once, as early as the runtime allows: subscribes to its events first, lists
@@ -74,122 +74,60 @@ const MAX_PENDING = 4_096;
  */
 export function watchContainers(options: ContainerWatchOptions): ContainerWatch {
   const timing = { ...defaultTiming, ...options.timing };
-  const relistIntervalMs = options.relistIntervalMs ?? 30_000;
-  const pollIntervalMs = options.pollIntervalMs ?? 10_000;
-  const ledger = createContainerLedger(options, options.startedAt);
-  const listDelay = createRetryDelay(timing.reconnect);
-  const lookupDelay = createRetryDelay(timing.reconnect);
-  /** Container id -> how often it was looked up in vain, and when (performance.now) it is due again. */
-  const pending = new Map<string, { tries: number; due: number }>();
-  let relistTimer: NodeJS.Timeout | undefined;
-  let settleTimer: NodeJS.Timeout | undefined;
-  let lookupTimer: NodeJS.Timeout | undefined;
-  let relisting = false;
-  let relistAgain = false;
-  let lookingUp = false;
-  let connected = false;
-  let eventsSupported: boolean | undefined;
-  let lastListAt: number | undefined;
-  let stopped = false;
+  const ledger = createContainerLedger(options, options.wasSeen);
+  const stopping = new AbortController();
+  const runtime: RuntimeFacts = { connected: false, eventsSupported: undefined, lastListAt: undefined };
 
   /** False when the runtime did not answer. */
   async function list(id?: string): Promise<boolean> {
     const listing = ledger.listingStarts();
     try {
       const containers = await options.client.listContainers(id === undefined ? undefined : { id });
-      connected = true;
-      if (stopped) return true;
+      runtime.connected = true;
+      if (stopping.signal.aborted) return true;
       ledger.listed(listing, containers, id === undefined);
-      if (id === undefined) lastListAt = Date.now();
+      if (id === undefined) runtime.lastListAt = Date.now();
       return true;
     } catch (error) {
       ledger.listingFailed(listing);
       if (!(error instanceof RuntimeError)) throw error;
-      connected = error.reason !== 'unreachable' && error.reason !== 'deadline';
-      if (!stopped) options.onListFailed?.(error);
+      runtime.connected = error.reason !== 'unreachable' && error.reason !== 'deadline';
+      if (!stopping.signal.aborted) options.onListFailed?.(error);
       return false;
     }
   }
 
-  async function relist(): Promise<void> {
-    if (stopped) return;
-    if (relisting) {
-      relistAgain = true;
-      return;
-    }
-    clearTimeout(relistTimer);
-    relisting = true;
-    relistAgain = false;
-    const answered = await list();
-    relisting = false;
-    if (answered) listDelay.reset();
-    scheduleRelist(answered);
-  }
+  const lists = createRepeatedTask({
+    run: () => list(),
+    intervalMs: () =>
+      runtime.eventsSupported === false
+        ? (options.pollIntervalMs ?? 10_000)
+        : (options.relistIntervalMs ?? 30_000),
+    retry: timing.reconnect,
+  });
 
-  function scheduleRelist(answered: boolean): void {
-    clearTimeout(relistTimer);
-    if (stopped || relisting) return;
-    const interval = eventsSupported === false ? pollIntervalMs : relistIntervalMs;
-    const delay = answered ? (relistAgain ? 0 : interval) : Math.min(listDelay.next(), interval);
-    relistTimer = setTimeout(relist, delay);
-  }
+  const lookups = createContainerLookups({
+    async lookUp(ids) {
+      const answers = ids.length > MAX_SINGLE_LOOKUPS ? [list()] : ids.map(list);
+      return !(await Promise.all(answers)).includes(false);
+    },
+    isKnown: ledger.knows,
+    onGivenUp(id) {
+      ledger.forget(id);
+      options.onGone?.(id);
+    },
+    retries: timing.lookupRetries,
+    reconnect: timing.reconnect,
+  });
 
   function onEvent(event: ContainerEvent): void {
-    connected = true;
+    runtime.connected = true;
     const { containerId: id } = event;
-    const mustLookUp = ledger.event(event);
-    if (!mustLookUp) {
-      if (event.type === 'deleted' && pending.delete(id)) options.onGone?.(id);
-      return;
-    }
-    if (pending.has(id)) return;
-    if (pending.size >= MAX_PENDING) {
+    if (ledger.event(event)) {
+      if (lookups.add(id)) return;
       ledger.forget(id);
-      void relist();
-      return;
-    }
-    pending.set(id, { tries: 0, due: 0 });
-    void lookUp();
-  }
-
-  /** One round at a time; what arrives meanwhile waits for the next, so that a burst becomes a few lists. */
-  async function lookUp(): Promise<void> {
-    if (lookingUp) return;
-    lookingUp = true;
-    clearTimeout(lookupTimer);
-    let waitMs: number | undefined;
-    while (!stopped && waitMs === undefined) {
-      const now = performance.now();
-      const due = [...pending].filter(([, lookup]) => lookup.due <= now).map(([id]) => id);
-      if (due.length === 0) break;
-      const answers =
-        due.length > MAX_SINGLE_LOOKUPS ? [await list()] : await Promise.all(due.map((id) => list(id)));
-      if (answers.includes(false)) waitMs = lookupDelay.next();
-      else {
-        lookupDelay.reset();
-        settleLookups(due);
-      }
-    }
-    lookingUp = false;
-    if (stopped || pending.size === 0) return;
-    const next = Math.min(...[...pending.values()].map(({ due }) => due));
-    lookupTimer = setTimeout(lookUp, waitMs ?? Math.max(0, next - performance.now()));
-  }
-
-  function settleLookups(ids: readonly string[]): void {
-    const now = performance.now();
-    for (const id of ids) {
-      const lookup = pending.get(id);
-      if (lookup === undefined) continue;
-      const delay = timing.lookupRetries[lookup.tries];
-      if (ledger.knows(id)) pending.delete(id);
-      else if (delay !== undefined) pending.set(id, { tries: lookup.tries + 1, due: now + delay });
-      else {
-        pending.delete(id);
-        ledger.forget(id);
-        if (!stopped) options.onGone?.(id);
-      }
-    }
+      lists.soon();
+    } else if (event.type === 'deleted' && lookups.remove(id)) options.onGone?.(id);
   }
 
   const endStream = keepEventStream({
@@ -197,18 +135,15 @@ export function watchContainers(options: ContainerWatchOptions): ContainerWatch 
     onEvent,
     onMalformed: () => options.onMalformedEvent?.(),
     onSubscribed() {
-      void relist();
-      clearTimeout(settleTimer);
-      settleTimer = setTimeout(() => {
-        if (eventsSupported !== false) void relist();
-      }, timing.settleMs);
+      lists.soon();
+      lists.soon(timing.settleMs);
     },
     onSupport(supported) {
-      eventsSupported = supported;
-      scheduleRelist(true);
+      runtime.eventsSupported = supported;
+      lists.replan();
     },
     onBroken() {
-      connected = false;
+      runtime.connected = false;
     },
     reconnect: timing.reconnect,
     unsupported: timing.unsupported,
@@ -217,20 +152,22 @@ export function watchContainers(options: ContainerWatchOptions): ContainerWatch 
 
   return {
     health: () => ({
-      connected,
-      eventsSupported,
-      lastListAt,
+      ...runtime,
       synced: ledger.synced(),
       containers: ledger.size(),
-      pendingLookups: pending.size,
+      pendingLookups: lookups.size(),
     }),
-    relist: () => void relist(),
+    relist: () => lists.soon(),
     stop() {
-      stopped = true;
+      stopping.abort();
       endStream();
-      clearTimeout(relistTimer);
-      clearTimeout(settleTimer);
-      clearTimeout(lookupTimer);
+      lists.stop();
+      lookups.stop();
     },
   };
 }
+
+/** What was last learnt of the runtime itself; see ContainerWatchHealth. */
+type RuntimeFacts = {
+  -readonly [Fact in 'connected' | 'eventsSupported' | 'lastListAt']: ContainerWatchHealth[Fact];
+};

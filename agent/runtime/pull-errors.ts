@@ -23,7 +23,7 @@ const DOCKER = ' error response from daemon: ';
  * What the node itself lacks or forbids; says nothing about the credentials, nor about the registry. errno as Go prints
  * them: ENOSPC, EDQUOT, EROFS, EIO, ENOMEM, EMFILE, ENOBUFS, EPERM and EACCES of socket and file calls.
  */
-export const NODE_TROUBLE: PullErrorRow = {
+const NODE_TROUBLE: PullErrorRow = {
   name: 'nodeTrouble',
   outcome: 'nodeTrouble',
   phrases: [

@@ -6,6 +6,8 @@ const MAX_KEPT = 512;
 const KEPT_FRONT = 120;
 /** Longer than the longest of `secrets`, so that one that begins before the cut is found. */
 const BEYOND_THE_CUT = 16;
+/** Shorter values are words, not tokens. */
+const MIN_TOKEN = 8;
 /** As many characters of a secret are taken for it where the text breaks off behind them. */
 const FEW = 4;
 const MASK = '***';
@@ -69,6 +71,7 @@ function withoutLoginAndQuery(part: string, at: number): string {
 
 /** `before`: the word before it. */
 function withoutToken(word: string, before: string): string {
+  if (word.length < MIN_TOKEN) return word;
   if (/(?:bearer|basic)$/i.test(before)) return word.replace(/^[\w.~+/=-]{8,}/, MASK);
   if (/(?:token|password|secret)["']:$/i.test(before)) return word.replace(/^["']?[^"'&,;]{8,}/, MASK);
   return word.replace(/((?:token|password|secret)(?:=["']?|["']:["']))[^"'&,;]{8,}/gi, '$1***');

@@ -119,7 +119,7 @@ const OWN_WORDS: ReadonlySet<string> = new Set(['i/o', 'input/output', 'username
 
 /** Names never contain white space, and a reference, host or URL has one of these in it. */
 function isName(word: string): boolean {
-  if (OWN_WORDS.has(word)) return false;
+  if (word.length < 3 || OWN_WORDS.has(word)) return false;
   return word.includes('/') || word.includes('@') || /^[\w-]+[.:][\w-]/.test(word);
 }
 

@@ -55,7 +55,6 @@ export type Agent = {
  * that is away, a full disk or a damaged database do not end the agent but show on /readyz
  */
 export async function startAgent(config: Config, log: Log): Promise<Agent> {
-  const startedAt = BigInt(Date.now()) * 1_000_000n;
   const stopping = new AbortController();
   const podSource = openPodSource(config, {
     onProblem: (problem) => log.warn(problem),
@@ -255,7 +254,8 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     if (stopping.signal.aborted) return;
     watch = watchContainers({
       client,
-      startedAt,
+      // Until the agent keeps which containers it has seen, all that were there count.
+      wasSeen: () => true,
       relistIntervalMs: config.relistInterval,
       pollIntervalMs: config.pollInterval,
       onContainer: guard.containerSeen,

@@ -10,11 +10,11 @@ beforeEach(() => {
   told = [];
   ledger = createContainerLedger(
     {
-      onContainer: (container, { preexisting }) =>
-        told.push(`${preexisting ? 'preexisting' : 'new'} ${container.id}`),
+      onContainer: (container, { preexisting, inFirstList }) =>
+        told.push(`${preexisting ? 'preexisting' : inFirstList ? 'unseen' : 'new'} ${container.id}`),
       onState: (id, change) => told.push(`${change} ${id}`),
     },
-    1_000n,
+    (id) => id.startsWith('old'),
   );
 });
 
@@ -43,6 +43,7 @@ describe('a list that was asked for before something happened', () => {
   });
 
   it('does not report a container a second time after its deletion', () => {
+    list();
     list(listed('c1', 'running'));
     const stale = ledger.listingStarts();
     event('c1', 'deleted');
@@ -63,6 +64,7 @@ describe('a list that was asked for before something happened', () => {
   });
 
   it('does not take a state back', () => {
+    list();
     list(listed('c1', 'created'));
     const stale = ledger.listingStarts();
     event('c1', 'started');
@@ -106,13 +108,34 @@ describe('lists alone', () => {
     expect(told).toEqual(['new c1']);
   });
 
-  it('call preexisting only what is in the first one and older than the agent', () => {
-    list(listed('old', 'running', 999n), listed('young', 'running', 1_000n));
-    list(listed('old', 'running', 999n), listed('young', 'running', 1_000n), listed('odd', 'running', 999n));
-    expect(told).toEqual(['preexisting old', 'new young', 'new odd']);
+  it('call preexisting only what is in the first one and was seen by an earlier run', () => {
+    list(listed('old', 'running'), listed('while-away', 'running'));
+    list(listed('old', 'running'), listed('while-away', 'running'), listed('old-2', 'running'));
+    expect(told).toEqual(['preexisting old', 'unseen while-away', 'new old-2']);
+  });
+
+  it('say the same whatever time the runtime gives, in whatever state its clock is', () => {
+    list(listed('old-1', 'running', 0n), listed('old-2', 'running', 9_999_999_999_999_999_999n));
+    expect(told).toEqual(['preexisting old-1', 'preexisting old-2']);
+  });
+
+  it('that are the first know what was created since the agent listens for new, even if it has ended', () => {
+    event('old-1', 'created');
+    event('old-2', 'started');
+    event('c3', 'created');
+    event('c3', 'started');
+    event('c3', 'stopped');
+    list(
+      listed('old-1', 'created'),
+      listed('old-2', 'running'),
+      listed('c3', 'exited'),
+      listed('c4', 'exited'),
+    );
+    expect(told).toEqual(['new old-1', 'preexisting old-2', 'new c3']);
   });
 
   it('that failed change nothing', () => {
+    list();
     list(listed('c1', 'running'));
     ledger.listingFailed(ledger.listingStarts());
     expect(told).toEqual(['new c1']);

@@ -9,7 +9,6 @@ import {
 import { type CriClient, createCriClient } from '../../agent/runtime/cri-client.ts';
 import { capture, createFakeRuntime, type FakeRuntime, podLabels } from './fake-runtime.ts';
 
-const STARTED_AT = 1_000n;
 type Listed = { id: string; state: string; createdAt: string };
 
 let runtime: FakeRuntime;
@@ -36,7 +35,7 @@ beforeEach(async () => {
     };
   };
   await runtime.start();
-  client = createCriClient({ socketPath: runtime.socketPath, callTimeoutMs: 300 });
+  client = createCriClient({ socketPath: runtime.socketPath, callTimeoutMs: 10_000 });
 });
 afterEach(() => {
   watch?.stop();
@@ -44,14 +43,14 @@ afterEach(() => {
   runtime.cleanUp();
 });
 
-function add(id: string, state = 'CREATED', createdAt = 2_000n): void {
-  present.set(id, { id, state: `CONTAINER_${state}`, createdAt: String(createdAt) });
+function add(id: string, state = 'CREATED'): void {
+  present.set(id, { id, state: `CONTAINER_${state}`, createdAt: '2000' });
 }
 
 function start(options: Partial<ContainerWatchOptions> = {}): ContainerWatch {
   watch = watchContainers({
     client,
-    startedAt: STARTED_AT,
+    wasSeen: (id) => id.startsWith('old'),
     relistIntervalMs: 60_000,
     pollIntervalMs: 50,
     onContainer: (container, { preexisting }) =>
@@ -65,7 +64,8 @@ function start(options: Partial<ContainerWatchOptions> = {}): ContainerWatch {
       settleMs: 5_000,
       reconnect: { initialMs: 20, maxMs: 100 },
       unsupported: { initialMs: 60_000, maxMs: 60_000 },
-      minStreamLifeMs: 200,
+      // A stream that ends at once must be seen to, however slow the machine is.
+      minStreamLifeMs: 5_000,
       ...options.timing,
     },
   });
@@ -77,15 +77,15 @@ const event = (containerId: string, type: string, sandbox = 'pod') => ({
   containerEventType: `CONTAINER_${type}_EVENT`,
   podSandboxStatus: { id: sandbox },
 });
-const until = (check: () => void) => vi.waitFor(check, { timeout: 8_000, interval: 10 });
+const until = (check: () => void) => vi.waitFor(check, { timeout: 15_000, interval: 10 });
 const synced = () => until(() => expect(watch?.health()).toMatchObject({ synced: true, connected: true }));
 const subscribed = () => until(() => expect(runtime.streams).toHaveLength(1));
 
 describe('the first list', () => {
-  it('tells what ran before the agent from what is new, and is silent about what has ended', async () => {
-    add('old', 'RUNNING', 900n);
-    add('ended', 'EXITED', 900n);
-    add('fresh', 'RUNNING', 1_100n);
+  it('tells what an earlier run had seen from what it had not, and is silent about what has ended', async () => {
+    add('old', 'RUNNING');
+    add('ended', 'EXITED');
+    add('fresh', 'RUNNING');
     start();
     await synced();
     expect(told).toEqual(['preexisting old', 'new fresh']);
@@ -147,7 +147,7 @@ describe('events', () => {
   });
 
   it('are looked up again when the list does not show the container yet', async () => {
-    start();
+    start({ timing: { lookupRetries: [20, 200, 5_000] } });
     await synced();
     await subscribed();
     runtime.send(event('late', 'CREATED'));
@@ -241,7 +241,7 @@ describe('a runtime without events', () => {
 
   it('is asked for events again after a while', async () => {
     runtime.onSubscribe = (stream) => (runtime.streams.length < 3 ? stream.end() : undefined);
-    start({ timing: { unsupported: { initialMs: 20, maxMs: 100 } } });
+    start({ timing: { unsupported: { initialMs: 20, maxMs: 100 }, minStreamLifeMs: 200 } });
     await until(() => expect(watch?.health().eventsSupported).toBe(true));
     expect(runtime.count('GetContainerEvents')).toBe(3);
   });
@@ -271,7 +271,7 @@ describe('a runtime that goes away', () => {
     runtime.kill();
     start();
     await until(() => expect(watch?.health()).toMatchObject({ connected: false, synced: false }));
-    add('old', 'RUNNING', 900n);
+    add('old', 'RUNNING');
     await runtime.start();
     await until(() => expect(told).toEqual(['preexisting old']));
   });
@@ -291,6 +291,8 @@ describe('a runtime that goes away', () => {
     runtime.answers.ListContainers = () => undefined;
     add('c1');
     const reasons: string[] = [];
+    client.close();
+    client = createCriClient({ socketPath: runtime.socketPath, callTimeoutMs: 300 });
     start({ onListFailed: (error) => reasons.push(error.reason) });
     await until(() => expect(reasons).toContain('deadline'));
     expect(watch?.health()).toMatchObject({ connected: false, synced: false });

@@ -19,8 +19,9 @@ beforeEach(async () => {
   connections.length = 0;
   client = createCriClient({
     socketPath: runtime.socketPath,
-    callTimeoutMs: 500,
-    stopTimeoutMs: 500,
+    // What is not about deadlines must not run into one on a busy machine.
+    callTimeoutMs: 60_000,
+    stopTimeoutMs: 60_000,
     onConnectionChange: (connected) => connections.push(connected),
   });
 });
@@ -127,7 +128,12 @@ describe('every call', () => {
 
   it('ends at its deadline when the runtime hangs', async () => {
     runtime.answers.ListImages = () => undefined;
-    expect((await failureOf(client.listImages())).reason).toBe('deadline');
+    const hurried = createCriClient({ socketPath: runtime.socketPath, callTimeoutMs: 100 });
+    try {
+      expect((await failureOf(hurried.listImages())).reason).toBe('deadline');
+    } finally {
+      hurried.close();
+    }
   });
 
   it.each([
@@ -189,13 +195,90 @@ describe('the image volumes of a container', () => {
   });
 });
 
+/** As containerd 2.1 has it for a pod that kubelet took from the API server. */
+const sandbox = {
+  id: 'eebafcff4cf2755e015f237300e7e617c637e6846fd114d61aaf21490aac4596',
+  metadata: { name: 'many', uid: 'd26c60f7-8053-4942-a10c-2ca32652bfbf', namespace: 'team-a', attempt: 0 },
+  labels: { app: 'many', 'io.kubernetes.pod.namespace': 'team-a' },
+  annotations: { 'lab/note': 'hello', 'kubernetes.io/config.source': 'api' },
+};
+
+describe('the sandbox of a pod', () => {
+  it('is whose it is, with labels and annotations, and from where kubelet has the pod', async () => {
+    runtime.answers.PodSandboxStatus = () => ({ status: { ...sandbox, runtimeHandler: 'kata' } });
+    expect(await client.sandbox(sandbox.id)).toEqual({
+      ...sandbox,
+      runtimeHandler: 'kata',
+      configSource: 'api',
+    });
+    expect(runtime.calls.at(-1)?.request).toEqual({ podSandboxId: sandbox.id });
+  });
+
+  it('says nothing of where the pod is from without the annotation', async () => {
+    runtime.answers.PodSandboxStatus = () => ({ status: { ...sandbox, annotations: {} } });
+    expect(await client.sandbox(sandbox.id)).toMatchObject({ runtimeHandler: '', configSource: undefined });
+  });
+
+  it('is not there when it is gone, when another answers to the beginning of its id, or when it is nobody', async () => {
+    runtime.answers.PodSandboxStatus = () => ({ code: grpc.NOT_FOUND, details: 'not found' });
+    expect(await client.sandbox(sandbox.id)).toBeUndefined();
+    runtime.answers.PodSandboxStatus = () => ({ status: sandbox });
+    expect(await client.sandbox(sandbox.id.slice(0, 12))).toBeUndefined();
+    runtime.answers.PodSandboxStatus = () => ({ status: { id: sandbox.id } });
+    expect(await client.sandbox(sandbox.id)).toBeUndefined();
+  });
+});
+
+describe('the pieces of an image', () => {
+  it.each(['1.6', '1.7', '2.1', 'crio'])('are the config and the layers, as %s tells them', async (name) => {
+    const recorded: { info: object; status: { id: string } } = JSON.parse(
+      capture(`cri-image-status-verbose-${name}.json`),
+    );
+    runtime.answers.ImageStatus = () => ({
+      image: recorded.status,
+      info: { info: JSON.stringify(recorded.info) },
+    });
+    expect(await client.imagePieces(recorded.status.id)).toEqual({
+      pieces: {
+        config: 'sha256:94ab409516ff60b278a71eb0767dfacd75edc76c8e591363b62ac6fb75a36401',
+        layers: [
+          'sha256:c6c42342a8ed5cb1b18a12adaf0587e53e6fbc0c4449e6d527357c39d5b275a2',
+          'sha256:10860a8466f8a721f7fd36119fa54ce5f26b9f32b62fd327f690a45d6536c2d4',
+        ],
+      },
+    });
+    expect(runtime.calls.at(-1)?.request).toMatchObject({ verbose: true });
+  });
+
+  it.each([
+    ['imageAbsent', null, undefined],
+    ['imageAbsent', { id: `sha256:${'b'.repeat(64)}` }, undefined],
+    ['infoMissing', { id: ID }, undefined],
+    ['infoMalformed', { id: ID }, 'no json'],
+    ['infoMalformed', { id: ID }, '{"imageSpec":{"rootfs":{"diff_ids":null}}}'],
+    ['infoMalformed', { id: ID }, '{"imageSpec":{"rootfs":{"diff_ids":["sha256:ab"]}}}'],
+    ['infoTooLarge', { id: ID }, `"${'x'.repeat(512 * 1024)}"`],
+  ])('are not known: %s', async (reason, image, info) => {
+    runtime.answers.ImageStatus = () => ({ image, ...(info !== undefined && { info: { info } }) });
+    expect(await client.imagePieces(ID)).toEqual({ pieces: undefined, reason });
+  });
+
+  it('are none where the image has no layers', async () => {
+    runtime.answers.ImageStatus = () => ({
+      image: { id: ID },
+      info: { info: '{"imageSpec":{"rootfs":{"type":"layers","diff_ids":[]}}}' },
+    });
+    expect(await client.imagePieces(ID)).toEqual({ pieces: { config: `sha256:${ID}`, layers: [] } });
+  });
+});
+
 describe('pulling', () => {
   const image = 'r.example/a:1';
   const auth = { username: 'alice', password: 'correct horse' };
 
   it("hands over the pod's credential and gives back the image id", async () => {
     runtime.answers.PullImage = () => ({ imageRef: ID });
-    expect(await client.pullImage({ image, auth, timeoutMs: 1_000 })).toEqual({
+    expect(await client.pullImage({ image, auth, timeoutMs: 60_000 })).toEqual({
       outcome: 'pulled',
       imageRef: ID,
     });
@@ -204,8 +287,58 @@ describe('pulling', () => {
 
   it('sends no credential at all for an anonymous pull', async () => {
     runtime.answers.PullImage = () => ({ imageRef: ID });
-    await client.pullImage({ image, timeoutMs: 1_000 });
-    expect(runtime.calls[0]?.request).toMatchObject({ auth: null });
+    await client.pullImage({ image, timeoutMs: 60_000 });
+    expect(runtime.calls[0]?.request).toMatchObject({ auth: null, sandboxConfig: null });
+  });
+
+  it('says for which pod it is, with what annotations and by which handler, as kubelet does', async () => {
+    runtime.answers.PullImage = () => ({ imageRef: ID });
+    runtime.answers.PodSandboxStatus = () => ({ status: { ...sandbox, runtimeHandler: 'kata' } });
+    const found = await client.sandbox(sandbox.id);
+    await client.pullImage({ image, sandbox: found, runtimeHandler: 'kata', timeoutMs: 60_000 });
+    const { metadata, labels, annotations } = sandbox;
+    expect(runtime.calls.at(-1)?.request).toEqual({
+      image: { image, annotations, runtimeHandler: 'kata', userSpecifiedImage: '' },
+      auth: null,
+      sandboxConfig: { metadata, labels, annotations },
+    });
+    await client.pullImage({ image, sandbox: found, annotations: { mine: 'yes' }, timeoutMs: 60_000 });
+    expect(runtime.calls.at(-1)?.request).toMatchObject({
+      image: { annotations: { mine: 'yes' }, runtimeHandler: '' },
+      sandboxConfig: { annotations },
+    });
+  });
+
+  it.each([
+    ['r.example/a:1', 'r.example', 'refused registry'],
+    ['docker.io/library/a:1', 'registry-1.docker.io', 'refused registry'],
+    ['a/b:1', 'registry-1.docker.io', 'refused registry'],
+    ['a', 'registry-1.docker.io', 'refused registry'],
+    ['localhost/a', 'localhost', 'refused registry'],
+    ['r.example/a:1', 'mirror.example', 'refused other'],
+  ])('%s: tells that %s refused it: %s', async (name, host, word) => {
+    runtime.answers.PullImage = () => ({
+      code: grpc.UNKNOWN,
+      details: `unexpected status from HEAD request to https://${host}/v2/a/manifests/1: 401 Unauthorized`,
+    });
+    const outcome = await client.pullImage({ image: name, timeoutMs: 60_000 });
+    expect(outcome).toMatchObject({ outcome: word.split(' ')[0], speaker: word.split(' ')[1] });
+  });
+
+  it("asks which hosts are a registry itself by the image's registry", async () => {
+    const asked: string[] = [];
+    const mapped = createCriClient({
+      socketPath: runtime.socketPath,
+      isRegistryItself: (registry, host) => asked.push(`${registry} ${host}`) > 0,
+    });
+    runtime.answers.PullImage = () => ({
+      code: grpc.UNKNOWN,
+      details:
+        'unexpected status from HEAD request to https://10.0.0.1:5000/v2/a/manifests/1: 401 Unauthorized',
+    });
+    expect(await mapped.pullImage({ image, timeoutMs: 10_000 })).toMatchObject({ speaker: 'registry' });
+    expect(asked).toEqual(['r.example 10.0.0.1:5000']);
+    mapped.close();
   });
 
   it('classifies a refusal, without the credential in its message', async () => {
@@ -213,7 +346,7 @@ describe('pulling', () => {
       code: grpc.UNKNOWN,
       details: 'x: denied: alice may not, with correct horse',
     });
-    const outcome = await client.pullImage({ image, auth, timeoutMs: 1_000 });
+    const outcome = await client.pullImage({ image, auth, timeoutMs: 60_000 });
     expect(outcome).toMatchObject({ outcome: 'refused' });
     expect(JSON.stringify(outcome)).not.toContain('correct horse');
   });
@@ -240,7 +373,7 @@ describe('pulling', () => {
     runtime.answers.PullImage = () => undefined;
     expect(await client.pullImage({ image, auth, timeoutMs: 100 })).toMatchObject({ outcome: 'unavailable' });
     runtime.kill();
-    expect(await client.pullImage({ image, auth, timeoutMs: 1_000 })).toMatchObject({
+    expect(await client.pullImage({ image, auth, timeoutMs: 60_000 })).toMatchObject({
       outcome: 'runtimeUnavailable',
     });
   });
