@@ -108,12 +108,11 @@ export type RuntimeError = InstanceType<typeof RuntimeError>;
  *
  * `unreachable`: nobody listens at the socket. `closed`: the runtime ended the connection. `shutdown`: it did after
  * saying so. `socket`: the socket failed. `registrationRefused`, `registrationTimeout`: the runtime does not take the
- * plugin, or did not get as far as Synchronize in time. `deadline`: a call of ours was not answered in time.
- * `frameTooLarge`, `messageTooLarge`: beyond what the protocol allows. `unknownConnection`, `unexpectedMessage`,
- * `streamId`: what no correct peer sends. `truncated`: the end came within a frame or message. `malformed`: bytes that
- * are not such a protobuf message. `tooManyRequests`, `writeBacklog`: the runtime asks without reading the answers.
- * `tooMuchState`: Synchronize told of more than a node can hold. `podsUnknown`, `podsTerminating`: the plugin has not
- * registered yet, because that would hold up the node's containers, or may. `internal`: a defect of the agent.
+ * plugin, or did not get as far as Synchronize in time. `deadline`: a call was not answered in time, one of ours or one
+ * of the runtime's. `frameTooLarge`, `messageTooLarge`: beyond what the protocol allows. `unknownConnection`,
+ * `unexpectedMessage`, `streamId`: what no correct peer sends. `truncated`: the end came within a frame or message.
+ * `malformed`: bytes that are not such a protobuf message. `tooManyRequests`, `writeBacklog`: the runtime asks without
+ * reading the answers. `internal`: a defect of the agent.
  */
 export const NriError = errorClass('NriError', [
   'unreachable',
@@ -132,9 +131,6 @@ export const NriError = errorClass('NriError', [
   'malformed',
   'tooManyRequests',
   'writeBacklog',
-  'tooMuchState',
-  'podsUnknown',
-  'podsTerminating',
   'internal',
 ]);
 export type NriError = InstanceType<typeof NriError>;

@@ -1,32 +1,40 @@
-import protobuf from 'protobufjs';
 import { NriError } from '../errors.ts';
-import { decode, encode, type Int64, messageType, toNumber } from './proto.ts';
-import { readFields, tagOf, valueInMap } from './proto-fields.ts';
+import {
+  type Bytes,
+  boundedReader,
+  decode,
+  encode,
+  type Int64,
+  messageType,
+  toBytes,
+  toNumber,
+} from './proto.ts';
 
-/** NRI `PodSandbox`, as far as it says whose container it is. */
-export type NriPod = {
-  readonly id: string;
-  readonly name: string;
-  readonly uid: string;
-  readonly namespace: string;
-};
+/**
+ * What the runtime and the plugin tell each other, decoded by protobufjs from proto/nri.proto, which names only the
+ * fields that are used. A container's mounts, environment and arguments are a hundred times as much: the decoder steps
+ * over them without making objects or text of them.
+ *
+ * Measured on Node 24 with the image's flags (--jitless, one core of an AMD EPYC with other work): a CreateContainer of
+ * 4.8 KB takes 0.09 ms, one with 1 MiB of environment in one variable 0.07 ms, in 52,000 variables 46 ms. A decoder
+ * written by hand took 0.07, 0.08 and 57 ms.
+ */
 
-/** NRI `ContainerState`; at CreateContainer it is `unknown`. */
-export type NriContainerState = 'unknown' | 'created' | 'paused' | 'running' | 'stopped';
-
-/** NRI `Container`. */
-export type NriContainer = {
+/** A container that the runtime is about to create. */
+export type CreateContainerRequest = {
   readonly id: string;
   readonly podSandboxId: string;
-  /** As kubelet labels it, so as the pod's spec has it; the runtime's own name for it where there is no such label. */
-  readonly name: string;
-  readonly state: NriContainerState;
+  readonly pod: PodOfContainer;
+  /** As kubelet labels it, so as the pod's spec has it; where there is no such label, the runtime's own name for it. */
+  readonly containerName: string;
   /**
-   * Which image the runtime says it is; empty when it does not say. May be another name of the same content than
-   * the pod's own, so no verdict may rest on it.
+   * Which image the runtime says it is; empty where it does not say. It may be another name of the same content than
+   * the pod's own: good to find the content, not to judge by.
    */
   readonly image: string;
 };
+
+export type PodOfContainer = { readonly namespace: string; readonly name: string; readonly uid: string };
 
 /** What the runtime says of itself when it configures the plugin. */
 export type NriConfiguration = {
@@ -34,17 +42,18 @@ export type NriConfiguration = {
   readonly runtimeVersion: string;
   /** Milliseconds; 0 when an older runtime does not say. */
   readonly registrationTimeoutMs: number;
-  /** Milliseconds within which every request is to be answered, or the plugin is dropped; 0 as above. */
+  /** Milliseconds within which every request must be answered, or the plugin is dropped; 0 as above. */
   readonly requestTimeoutMs: number;
 };
 
 const PACKAGE = 'nri.pkg.api.v1alpha1';
-const type = (name: string): protobuf.Type => messageType(`${PACKAGE}.${name}`);
-const registerPluginRequest = type('RegisterPluginRequest');
-const configureRequest = type('ConfigureRequest');
-const configureResponse = type('ConfigureResponse');
-const synchronizeResponse = type('SynchronizeResponse');
-const createContainerRequest = type('CreateContainerRequest');
+const registerPluginRequest = messageType(`${PACKAGE}.RegisterPluginRequest`);
+const configureRequest = messageType(`${PACKAGE}.ConfigureRequest`);
+const configureResponse = messageType(`${PACKAGE}.ConfigureResponse`);
+const synchronizeRequest = messageType(`${PACKAGE}.SynchronizeRequest`);
+const synchronizeResponse = messageType(`${PACKAGE}.SynchronizeResponse`);
+const createContainerRequest = messageType(`${PACKAGE}.CreateContainerRequest`);
+const containerType = messageType(`${PACKAGE}.Container`);
 
 export const runtimeService = `${PACKAGE}.Runtime`;
 export const pluginService = `${PACKAGE}.Plugin`;
@@ -53,38 +62,12 @@ export const CREATE_CONTAINER_MASK = 1 << (4 - 1);
 /** Also of CreateContainerResponse without adjustments: a message without fields has no bytes. */
 export const EMPTY = new Uint8Array(0);
 
-const states: readonly NriContainerState[] = ['unknown', 'created', 'paused', 'running', 'stopped'];
-const requestTags = {
-  pod: tagOf(createContainerRequest, 'pod'),
-  container: tagOf(createContainerRequest, 'container'),
-};
-const podTags = {
-  id: tagOf(type('PodSandbox'), 'id'),
-  name: tagOf(type('PodSandbox'), 'name'),
-  uid: tagOf(type('PodSandbox'), 'uid'),
-  namespace: tagOf(type('PodSandbox'), 'namespace'),
-};
-const containerTags = {
-  id: tagOf(type('Container'), 'id'),
-  podSandboxId: tagOf(type('Container'), 'podSandboxId'),
-  name: tagOf(type('Container'), 'name'),
-  state: tagOf(type('Container'), 'state'),
-  labels: tagOf(type('Container'), 'labels'),
-  annotations: tagOf(type('Container'), 'annotations'),
-  image: tagOf(type('Container'), 'image'),
-};
-const imageNameTag = tagOf(type('Image'), 'name');
-const synchronizeTags = {
-  pods: tagOf(type('SynchronizeRequest'), 'pods'),
-  containers: tagOf(type('SynchronizeRequest'), 'containers'),
-  more: tagOf(type('SynchronizeRequest'), 'more'),
-};
-const PREPARING_RUNS = 200;
-const nameLabel = Buffer.from('io.kubernetes.container.name');
-/** Of containerd and of CRI-O. */
-const imageAnnotations = ['io.kubernetes.cri.image-name', 'io.kubernetes.cri-o.ImageName'].map((key) =>
-  Buffer.from(key),
-);
+const NAME_LABEL = 'io.kubernetes.container.name';
+const CONTAINERD_IMAGE = 'io.kubernetes.cri.image-name';
+const CRIO_IMAGE = 'io.kubernetes.cri-o.ImageName';
+/** Of a container; a common one has some hundred. */
+const MAX_FIELDS = 20_000;
+const PREPARING_RUNS = 100;
 
 type ConfigureFields = {
   readonly runtimeName: string;
@@ -92,79 +75,33 @@ type ConfigureFields = {
   readonly registrationTimeout: Int64;
   readonly requestTimeout: Int64;
 };
+type Texts = Readonly<Record<string, string | undefined>>;
+type CreateContainerFields = {
+  readonly pod: Readonly<Record<'id' | 'name' | 'uid' | 'namespace', string>> | null;
+  readonly container: Bytes;
+};
+type ContainerFields = {
+  readonly id: string;
+  readonly podSandboxId: string;
+  readonly name: string;
+  readonly labels: Texts;
+  readonly annotations: Texts;
+  readonly image: { readonly name: string } | null;
+};
 
-function readPod(reader: protobuf.Reader): NriPod {
-  const pod = { id: '', name: '', uid: '', namespace: '' };
-  readFields(reader, reader.uint32(), (tag) => {
-    if (tag === podTags.id) pod.id = reader.string();
-    else if (tag === podTags.name) pod.name = reader.string();
-    else if (tag === podTags.uid) pod.uid = reader.string();
-    else if (tag === podTags.namespace) pod.namespace = reader.string();
-    else return false;
-    return true;
-  });
-  if (pod.id === '') throw new NriError('malformed', 'a pod without an id');
-  return pod;
-}
-
-function readContainer(reader: protobuf.Reader): NriContainer {
-  const read = { id: '', podSandboxId: '', name: '', state: 0, image: '' };
-  let labelled = '';
-  let annotated = '';
-  readFields(reader, reader.uint32(), (tag) => {
-    if (tag === containerTags.id) read.id = reader.string();
-    else if (tag === containerTags.podSandboxId) read.podSandboxId = reader.string();
-    else if (tag === containerTags.name) read.name = reader.string();
-    else if (tag === containerTags.state) read.state = reader.int32();
-    else if (tag === containerTags.labels) labelled = valueInMap(reader, nameLabel) ?? labelled;
-    else if (tag === containerTags.annotations)
-      annotated = valueInMap(reader, ...imageAnnotations) || annotated;
-    else if (tag === containerTags.image) read.image = readImageName(reader);
-    else return false;
-    return true;
-  });
-  if (read.id === '') throw new NriError('malformed', 'a container without an id');
-  const { id, podSandboxId } = read;
-  const state = states[read.state] ?? 'unknown';
-  return { id, podSandboxId, name: labelled || read.name, state, image: read.image || annotated };
-}
-
-function readImageName(reader: protobuf.Reader): string {
-  let name = '';
-  readFields(reader, reader.uint32(), (tag) => {
-    if (tag !== imageNameTag) return false;
-    name = reader.string();
-    return true;
-  });
-  return name;
-}
-
-/** Runs `read` on untrusted bytes: whatever goes wrong in it is the sender's mistake. */
-function reading<Result>(
-  payload: Uint8Array,
-  what: string,
-  read: (reader: protobuf.Reader) => Result,
-): Result {
-  try {
-    return read(protobuf.Reader.create(payload));
-  } catch (cause) {
-    if (cause instanceof NriError) throw cause;
-    throw new NriError('malformed', `${payload.length} bytes are no ${what}`, { cause });
-  }
-}
-
+/** `pluginIdx`: two digits. */
 export function encodeRegisterPlugin(pluginName: string, pluginIdx: string): Uint8Array {
   return encode(registerPluginRequest, { pluginName, pluginIdx });
 }
 
 /** @throws NriError `malformed` */
 export function decodeConfigure(payload: Uint8Array): NriConfiguration {
-  const told = decode<ConfigureFields>(configureRequest, payload);
+  const fields = decode<ConfigureFields>(configureRequest, payload);
   return {
-    runtimeName: told.runtimeName,
-    runtimeVersion: told.runtimeVersion,
-    registrationTimeoutMs: toNumber(told.registrationTimeout),
-    requestTimeoutMs: toNumber(told.requestTimeout),
+    runtimeName: fields.runtimeName,
+    runtimeVersion: fields.runtimeVersion,
+    registrationTimeoutMs: toNumber(fields.registrationTimeout),
+    requestTimeoutMs: toNumber(fields.requestTimeout),
   };
 }
 
@@ -174,73 +111,65 @@ export function encodeConfigured(events: number): Uint8Array {
 }
 
 /**
- * Reads only the fields that are used: every container waits for this, and the rest of it (mounts, environment,
- * annotations) is a hundred times as much.
- * @throws NriError `malformed`: also when the pod or the container is missing or has no id.
+ * Whether further parts of what exists follow this one. Of the pods and containers in it nothing is looked at.
+ * @throws NriError `malformed`
  */
-export function decodeCreateContainer(payload: Uint8Array): { pod: NriPod; container: NriContainer } {
-  return reading(payload, 'CreateContainerRequest', (reader) => {
-    let pod: NriPod | undefined;
-    let container: NriContainer | undefined;
-    readFields(reader, reader.len, (tag) => {
-      if (tag === requestTags.pod) pod = readPod(reader);
-      else if (tag === requestTags.container) container = readContainer(reader);
-      else return false;
-      return true;
-    });
-    if (!pod || !container) throw new NriError('malformed', 'a container without a pod, or none at all');
-    return { pod, container };
-  });
+export function decodeSynchronize(payload: Uint8Array): { readonly more: boolean } {
+  const { more } = decode<{ readonly more: boolean }>(synchronizeRequest, payload);
+  return { more };
 }
 
-/**
- * Code that never ran is compiled at its first run, and interpreted for the next hundreds: some ms that the first
- * containers need not wait for.
- */
-export function prepareDecoders(): void {
-  const labels = { 'io.kubernetes.container.name': 'name' };
-  const annotations = { 'io.kubernetes.cri.image-name': 'image' };
-  const pod = { id: 'pod', name: 'name', uid: 'uid', namespace: 'namespace' };
-  const container = { id: 'container', name: 'name', labels, annotations, image: { name: 'image' } };
-  const request = encode(createContainerRequest, { pod, container });
-  for (let run = 0; run < PREPARING_RUNS; run += 1) decodeCreateContainer(request);
-}
-
-/** One part of what exists; `more` says that further parts follow. */
-export type SynchronizePart = {
-  readonly pods: readonly NriPod[];
-  readonly containers: readonly NriContainer[];
-  readonly more: boolean;
-};
-
-/**
- * Reads the fields of SynchronizeRequest one by one, because a list of empty messages takes two bytes each and
- * would grow to a hundred times its size before anybody could count it.
- * @param maxObjects pods and containers together
- * @throws NriError `malformed`, `tooMuchState`
- */
-export function decodeSynchronize(payload: Uint8Array, maxObjects: number): SynchronizePart {
-  return reading(payload, 'SynchronizeRequest', (reader) => {
-    const pods: NriPod[] = [];
-    const containers: NriContainer[] = [];
-    let more = false;
-    readFields(reader, reader.len, (tag) => {
-      if (tag === synchronizeTags.pods) pods.push(readPod(reader));
-      else if (tag === synchronizeTags.containers) containers.push(readContainer(reader));
-      else if (tag === synchronizeTags.more) more = reader.bool();
-      else return false;
-      if (pods.length + containers.length > maxObjects) {
-        throw new NriError(
-          'tooMuchState',
-          `Synchronize tells of more than ${maxObjects} pods and containers`,
-        );
-      }
-      return true;
-    });
-    return { pods, containers, more };
-  });
-}
-
+/** `more` has to be what the request said. */
 export function encodeSynchronized(more: boolean): Uint8Array {
   return more ? encode(synchronizeResponse, { more }) : EMPTY;
+}
+
+/**
+ * The pod, and its container as bytes for {@link decodeContainer}.
+ * @throws NriError `malformed`: also when there is no pod, or it has no id.
+ */
+export function decodeCreateContainer(payload: Uint8Array): {
+  readonly pod: PodOfContainer;
+  readonly container: Uint8Array;
+} {
+  const { pod, container } = decode<CreateContainerFields>(createContainerRequest, payload);
+  if (!pod?.id) throw new NriError('malformed', 'a container without a pod that has an id');
+  const { namespace, name, uid } = pod;
+  return { pod: { namespace, name, uid }, container: toBytes(container) };
+}
+
+/**
+ * An image may have any number of labels, and a pod any number of variables: what has too many of them is refused
+ * rather than read, since the runtime drops a plugin that reads for longer than its patience.
+ * @throws NriError `malformed`: also when there is no container, it has no id or more than 20,000 fields.
+ */
+export function decodeContainer(pod: PodOfContainer, bytes: Uint8Array): CreateContainerRequest {
+  const fields = decode<ContainerFields>(containerType, boundedReader(bytes, MAX_FIELDS));
+  const { id, podSandboxId, name, labels, annotations, image } = fields;
+  if (!id) throw new NriError('malformed', 'a container without an id');
+  return {
+    id,
+    podSandboxId,
+    pod,
+    containerName: labels[NAME_LABEL] || name,
+    image: image?.name || annotations[CONTAINERD_IMAGE] || annotations[CRIO_IMAGE] || '',
+  };
+}
+
+/**
+ * Runs the decoders of CreateContainer until Node has compiled them. Their first run takes 25 ms, for which the first
+ * container need not wait.
+ */
+export function prepareDecoders(): void {
+  const labels = { [NAME_LABEL]: 'name' };
+  const annotations = { [CONTAINERD_IMAGE]: 'image' };
+  const container = { id: 'container', name: 'name', labels, annotations, image: { name: 'image' } };
+  const request = encode(createContainerRequest, {
+    pod: { id: 'pod', name: 'name', uid: 'uid', namespace: 'namespace' },
+    container: encode(containerType, container),
+  });
+  for (let run = 0; run < PREPARING_RUNS; run += 1) {
+    const read = decodeCreateContainer(request);
+    decodeContainer(read.pod, read.container);
+  }
 }

@@ -1,4 +1,4 @@
-import { decode, encode, type Int64, messageType, toNumber } from './proto.ts';
+import { type Bytes, decode, encode, type Int64, messageType, toBytes, toNumber } from './proto.ts';
 
 /** The codes of google.rpc.Status that the client makes or looks at (google/rpc/code.proto). */
 export const code = {
@@ -35,19 +35,12 @@ type ResponseFields = {
   readonly status: { readonly code: number; readonly message: string } | null;
   readonly payload: Bytes;
 };
-/** protobufjs gives an empty list for bytes that are not there. */
-type Bytes = Uint8Array | readonly [];
-
 export type TtrpcRequest = {
   readonly service: string;
   readonly method: string;
   readonly payload: Uint8Array;
   readonly timeoutNano: number;
 };
-
-function toBytes(value: Bytes): Uint8Array {
-  return value instanceof Uint8Array ? value : new Uint8Array(0);
-}
 
 /** @throws NriError `malformed` */
 export function decodeRequest(data: Uint8Array): TtrpcRequest {

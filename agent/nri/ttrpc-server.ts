@@ -16,19 +16,20 @@ const MAX_REQUEST_BYTES = 16 * 1024 * 1024;
 /** setTimeout takes no more. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 const NANOS_PER_MS = 1_000_000;
-
-export type Call = {
-  /** When the caller stops waiting, in ms of `performance.now()`; undefined when it set no timeout. */
-  readonly deadlineMs: number | undefined;
-  /** Aborts when the caller stops waiting and when the connection ends. */
-  readonly signal: AbortSignal;
-};
+/** Two clocks and two event loops lie between the caller's patience and what is seen of it here. */
+const OVERDUE_MARGIN_MS = 100;
+/** So soon after a missed deadline, the end of a connection is its consequence. */
+const OVERDUE_FOR_MS = 1_000;
 
 /**
  * Answers one call with the bytes of its response. The payload is valid until the handler returns or first awaits.
- * What it throws becomes the caller's error: a TtrpcStatus as it is, anything else as Unknown with its message.
+ * `deadlineMs`: when the caller stops waiting, in ms of `performance.now()`; undefined when it set no timeout. What the
+ * handler throws becomes the caller's error: a TtrpcStatus as it is, anything else as Unknown with its message.
  */
-export type UnaryHandler = (payload: Uint8Array, call: Call) => Promise<Uint8Array> | Uint8Array;
+export type UnaryHandler = (
+  payload: Uint8Array,
+  deadlineMs: number | undefined,
+) => Promise<Uint8Array> | Uint8Array;
 
 export type TtrpcServerOptions = {
   /** Service name to method name to handler. */
@@ -48,18 +49,18 @@ export type TtrpcServer = {
   receive(bytes: Uint8Array): void;
   /** The connection ended. @throws NriError `truncated` */
   end(): void;
-  /** Aborts what is being handled; nothing is written any more. */
+  /** Nothing is written any more; answers that come later are dropped. */
   close(): void;
   /** Requests that are not answered yet. */
   pending(): number;
+  /** The method of a call whose deadline passed just now, or is about to: the caller may have gone away for it. */
+  overdue(): string | undefined;
 };
 
 type Pending = {
   readonly bytes: number;
-  /** Made when a handler looks at the signal: most answer without. */
-  abort: AbortController | undefined;
-  /** Why nobody waits for the answer any more. */
-  over: Error | undefined;
+  method: string;
+  deadlineMs: number | undefined;
   timer: NodeJS.Timeout | undefined;
 };
 
@@ -70,6 +71,7 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
   let pendingBytes = 0;
   let lastStreamId = 0;
   let closed = false;
+  let expired: { readonly method: string; readonly atMs: number } | undefined;
   const reader = createMessageReader(onMessage);
 
   function onMessage(message: TtrpcMessage): void {
@@ -91,23 +93,17 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
   }
 
   function begin({ streamId, data }: TtrpcMessage): void {
-    const entry: Pending = { bytes: data.length, abort: undefined, over: undefined, timer: undefined };
+    const entry: Pending = { bytes: data.length, method: '', deadlineMs: undefined, timer: undefined };
     pending.set(streamId, entry);
     pendingBytes += entry.bytes;
     try {
       const { service, method, payload, timeoutNano } = decodeRequest(data);
       const handler = findHandler(service, method);
-      const timeoutMs = timeoutNano / NANOS_PER_MS;
-      const deadlineMs = timeoutNano === 0 ? undefined : performance.now() + timeoutMs;
       if (timeoutNano < 0) throw deadlineExceeded();
-      const answer = handler(payload, {
-        deadlineMs,
-        get signal() {
-          entry.abort ??= new AbortController();
-          if (entry.over) entry.abort.abort(entry.over);
-          return entry.abort.signal;
-        },
-      });
+      const timeoutMs = timeoutNano / NANOS_PER_MS;
+      entry.method = method;
+      if (timeoutNano > 0) entry.deadlineMs = performance.now() + timeoutMs;
+      const answer = handler(payload, entry.deadlineMs);
       if (answer instanceof Uint8Array) {
         settle(streamId, answer);
         return;
@@ -116,11 +112,11 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
         (response) => settle(streamId, response),
         (error: unknown) => settle(streamId, toStatus(error)),
       );
-      if (deadlineMs === undefined) return;
+      if (timeoutNano === 0) return;
       // An answer of its own at the deadline, so that a handler that never ends holds no place for ever.
       const expire = () => {
+        expired = { method, atMs: performance.now() };
         settle(streamId, deadlineExceeded());
-        abandon(entry, deadlineExceeded());
       };
       entry.timer = setTimeout(expire, Math.min(timeoutMs, MAX_TIMER_MS));
     } catch (error) {
@@ -150,22 +146,19 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
     end: () => reader.end(),
     close() {
       closed = true;
-      const reason = new NriError('closed', 'the connection to the runtime ended');
-      const unanswered = [...pending.values()];
+      for (const { timer } of pending.values()) clearTimeout(timer);
       pending.clear();
       pendingBytes = 0;
-      for (const entry of unanswered) {
-        clearTimeout(entry.timer);
-        abandon(entry, reason);
-      }
     },
     pending: () => pending.size,
+    overdue() {
+      const now = performance.now();
+      if (expired !== undefined && now - expired.atMs < OVERDUE_FOR_MS) return expired.method;
+      const isOver = ({ deadlineMs = Number.POSITIVE_INFINITY }: Pending) =>
+        now > deadlineMs - OVERDUE_MARGIN_MS;
+      return [...pending.values()].find(isOver)?.method;
+    },
   };
-}
-
-function abandon(entry: Pending, reason: Error): void {
-  entry.over = reason;
-  entry.abort?.abort(reason);
 }
 
 /** Most answers are this one: encoded once. */

@@ -1,5 +1,5 @@
 import type { CheckResult } from '../access/request.ts';
-import { RecordStoreError } from '../errors.ts';
+import { NriError, RecordStoreError } from '../errors.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 
@@ -26,9 +26,27 @@ const pullOutcomes: Record<PullOutcome['outcome'], true> = {
   runtimeUnavailable: true,
 };
 
+const pullWords: Record<PullWord['said'], true> = { granted: true, refused: true, nothing: true };
+const registryWords: Record<RegistryWord['answer'], true> = {
+  granted: true,
+  refused: true,
+  unverifiable: true,
+};
+const shownOutcomes: Record<Shown['outcome'], true> = {
+  shown: true,
+  lacks: true,
+  tooLarge: true,
+  unavailable: true,
+};
+
+export const PULL_WORDS = Object.keys(pullWords);
+export const REGISTRY_WORDS = Object.keys(registryWords);
+export const SHOWN_OUTCOMES = Object.keys(shownOutcomes);
 export const CHECK_RESULTS = Object.keys(checkResults);
 export const PULL_OUTCOMES = Object.keys(pullOutcomes);
 export const RECORD_STORE_FAILURES = RecordStoreError.reasons;
+/** A socket where nobody listens ends no connection. */
+export const NRI_DISCONNECT_REASONS = NriError.reasons.filter((reason) => reason !== 'unreachable');
 
 /** Kubelet writes pull policies in lower case (image_manager's ensure_image_requests_total). */
 export const PULL_POLICY_LABELS: Record<PullPolicy, string> = {

@@ -8,11 +8,12 @@ import {
   type StopOutcome,
   type VetoOutcome,
 } from '../enforcement/plan.ts';
-import type { RecordStoreError } from '../errors.ts';
+import type { NriError, RecordStoreError } from '../errors.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 import {
   CHECK_RESULTS,
+  NRI_DISCONNECT_REASONS,
   PULL_OUTCOMES,
   PULL_POLICY_LABELS,
   RECORD_STORE_FAILURES,
@@ -58,6 +59,13 @@ export type Metrics = {
   malformedEvent(): void;
   refusedAgain(): void;
   recordStoreError(reason: RecordStoreError['reason']): void;
+  /** Runtime and registry were both asked: what each of them said. */
+  secondOpinion(pull: PullWord['said'], registry: RegistryWord['answer']): void;
+  /** A registry was asked to show content that it grants. */
+  bytesShown(outcome: Shown['outcome'], bytes: number): void;
+  /** Adds what is read at each scrape. Call it once, when all of it is there. */
+  observe(observed: Observed): void;
+  nriDisconnected(reason: NriError['reason']): void;
   readonly contentType: string;
   /** Everything in Prometheus' text format. */
   render(): Promise<string>;
@@ -184,6 +192,43 @@ export function createMetrics(options: { readonly build: Build; readonly observe
   });
   for (const reason of RECORD_STORE_FAILURES) recordStoreErrors.inc({ reason }, 0);
 
+  const secondOpinions = new Counter({
+    name: `${PREFIX}second_opinions_total`,
+    help: 'Questions that both the runtime, by a pull, and the registry itself were asked, by what each said.',
+    labelNames: ['pull', 'registry'],
+    registers,
+  });
+  for (const pull of PULL_WORDS) {
+    for (const answer of REGISTRY_WORDS) secondOpinions.inc({ pull, registry: answer }, 0);
+  }
+
+  const showings = new Counter({
+    name: `${PREFIX}bytes_showings_total`,
+    help: 'Times that a registry was asked to show content that it grants, by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of SHOWN_OUTCOMES) showings.inc({ outcome }, 0);
+
+  const bytesFetched = new Counter({
+    name: `${PREFIX}bytes_fetched_total`,
+    help: 'Bytes fetched from registries only to be hashed and thrown away.',
+    registers,
+  });
+
+  const bytesNotShown = new Counter({
+    name: `${PREFIX}bytes_not_shown_total`,
+    help: 'Times that a registry granted an image whose content it could not show: somebody may be claiming an image of another tenant.',
+    registers,
+  });
+  const nriDisconnects = new Counter({
+    name: `${PREFIX}nri_disconnects_total`,
+    help: 'Ends of the connection on which the runtime asks before it creates a container, by what ended it.',
+    labelNames: ['reason'],
+    registers,
+  });
+  for (const reason of NRI_DISCONNECT_REASONS) nriDisconnects.inc({ reason }, 0);
+
   return {
     mustPullCheck: (result) => mustPullChecks.inc({ result }),
     imageEnsured(pullPolicy, presentLocally, pullRequired) {
@@ -204,6 +249,17 @@ export function createMetrics(options: { readonly build: Build; readonly observe
     refusedAgain: () => repeatedRefusals.inc(),
     containerGone: () => containersGone.inc(),
     recordStoreError: (reason) => recordStoreErrors.inc({ reason }),
+    secondOpinion: (pull, answer) => secondOpinions.inc({ pull, registry: answer }),
+    bytesShown(outcome, bytes) {
+      showings.inc({ outcome });
+      bytesFetched.inc(bytes);
+      if (outcome === 'lacks') bytesNotShown.inc();
+    },
+    observe(observed) {
+      observeGauges(registry, observed);
+      observeEvents(registry, observed.events);
+    },
+    nriDisconnected: (reason) => nriDisconnects.inc({ reason }),
     contentType: registry.contentType,
     render: () => registry.metrics(),
   };

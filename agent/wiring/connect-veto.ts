@@ -2,8 +2,9 @@ import { statSync } from 'node:fs';
 import type { Config } from '../config/resolve.ts';
 import type { EnforcementSettings } from '../enforcement/plan.ts';
 import type { Veto } from '../enforcement/veto/create-container.ts';
-import { type RegistrationHold, whyNotRegister } from '../enforcement/veto/registration.ts';
+import { type RegistrationHold, registrationHold } from '../enforcement/veto/registration.ts';
 import { startVetoThread } from '../enforcement/veto/thread.ts';
+import type { NriError } from '../errors.ts';
 import type { PodSource } from '../pods/pod-source.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -23,6 +24,8 @@ export type NriParts = {
   readonly veto: Veto;
   readonly log: Log;
   readonly onInProgress: () => void;
+  /** The connection ended, and for this reason; not told of for tries in vain to make one. */
+  readonly onDisconnected: (reason: NriError['reason']) => void;
   /** What existed before, and what was created while the plugin was away, is the guard's: lets it look at once. */
   readonly relist: () => void;
 };
@@ -30,13 +33,15 @@ export type NriParts = {
 /** Puts the veto behind the runtime's NRI socket. */
 export function connectNri(
   config: Pick<Config, 'enforcement' | 'nriSocket' | 'nriIndex'>,
-  { pods, settings, veto, log, onInProgress, relist }: NriParts,
+  { pods, settings, veto, log, onInProgress, onDisconnected, relist }: NriParts,
 ): Nri {
-  /** What was told since the runtime asked last. */
-  const told = new Set<'away' | 'waits'>();
+  /** Reasons that were logged since the runtime asked last. */
+  const logged = new Set<NriError['reason'] | RegistrationHold['reason']>();
   const line = 'no NRI: containers are stopped after they were created';
-  /** Why the plugin did not register when the thread asked last. */
+  /** Why the plugin was not to register when the thread asked last. */
   let hold: RegistrationHold | undefined;
+  /** Why the last connection ended, or the last try failed. */
+  let problem: string | undefined;
   let runtimeIsAway = false;
   /** Epoch ms; undefined as long as it did not go away. */
   let runtimeBackAtMs: number | undefined;
@@ -46,45 +51,47 @@ export function connectNri(
     settings,
     createContainer: veto.createContainer,
     createdAsPrepared: veto.createdAsPrepared,
-    whyNotRegister(waitedMs) {
+    mayRegister(waitedMs) {
       const nowMs = Date.now();
       hold = isThere(config.nriSocket)
-        ? whyNotRegister({
+        ? registrationHold({
             terminating: pods.terminating(),
             nowMs,
             stoppedAgainSinceMs: runtimeIsAway ? nowMs : runtimeBackAtMs,
             waitedMs,
           })
         : undefined;
-      return hold;
+      if (hold) logHold(hold);
+      return hold === undefined;
     },
     onInProgress,
     onInternalError: (error) => log.error({ err: error }, 'a container about to be created was not judged'),
     onConfigure: ({ runtimeName, runtimeVersion, requestTimeoutMs }) =>
       log.info({ runtimeName, runtimeVersion, requestTimeoutMs }, 'registered with NRI'),
     onConnected: () => {
-      told.clear();
+      logged.clear();
+      problem = undefined;
       log.info('the runtime asks before it creates a container');
       relist();
     },
-    onDisconnected: (reason, problem) => {
-      // The source of the pods says so itself.
-      if (reason === 'podsUnknown') return;
-      if (reason === 'podsTerminating') return tellOfWait();
-      if (told.has('away')) return;
-      told.add('away');
-      if (isThere(config.nriSocket) || config.enforcement === 'veto') log.warn({ reason, problem }, line);
-      else log.info({ reason }, line);
+    onDisconnected: (reason, message) => {
+      problem = `${reason}: ${message}`;
+      if (reason !== 'unreachable') onDisconnected(reason);
+      if (logged.has(reason)) return;
+      logged.add(reason);
+      const level = isThere(config.nriSocket) || config.enforcement === 'veto' ? 'warn' : 'info';
+      log[level]({ reason, problem: message }, line);
     },
   });
-  veto.onPrepared(connection.letBy);
+  veto.onPrepared(connection.allowPrepared);
 
-  function tellOfWait(): void {
-    if (hold?.reason !== 'podsTerminating' || told.has('waits')) return;
-    told.add('waits');
-    const { reason, message: problem, last, remainingMs } = hold;
-    const { namespace, name: pod } = last;
-    log.warn({ reason, problem, namespace, pod, remainingSeconds: Math.ceil(remainingMs / 1_000) }, line);
+  function logHold({ reason, message, last }: RegistrationHold): void {
+    // Pods that are not known yet are reported by where they come from.
+    if (last === undefined || logged.has(reason)) return;
+    logged.add(reason);
+    const { namespace, name: pod, remainingMs } = last;
+    const remainingSeconds = Math.ceil(remainingMs / 1_000);
+    log.warn({ reason, problem: message, namespace, pod, remainingSeconds }, line);
   }
 
   return {
@@ -96,8 +103,8 @@ export function connectNri(
     problem() {
       if (connection.connected()) return undefined;
       if (config.enforcement === 'auto' && !isThere(config.nriSocket)) return undefined;
-      const problem = 'nriDisconnected: containers are stopped after they were created, not before';
-      return hold ? `${problem}; the veto ${hold.message}` : problem;
+      const why = hold ? `; the veto ${hold.message}` : problem && ` (${problem})`;
+      return `nriDisconnected: containers are stopped after they were created, not before${why ?? ''}`;
     },
     close: connection.close,
   };

@@ -206,7 +206,15 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const nri =
     config.enforcement === 'stop'
       ? undefined
-      : connectNri(config, { pods, settings, veto, log, onInProgress, relist: () => watch?.relist() });
+      : connectNri(config, {
+          pods,
+          settings,
+          veto,
+          log,
+          onInProgress,
+          onDisconnected: metrics.nriDisconnected,
+          relist: () => watch?.relist(),
+        });
   const housekeeping = createHousekeeping({
     store,
     listImages: () => client.listImages(),

@@ -2,9 +2,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NriError } from '../../agent/errors.ts';
 import { asNriError } from '../../agent/nri/as-nri-error.ts';
-import { decodeConfigure, decodeCreateContainer, decodeSynchronize } from '../../agent/nri/messages.ts';
+import {
+  decodeConfigure,
+  decodeContainer,
+  decodeCreateContainer,
+  decodeSynchronize,
+} from '../../agent/nri/messages.ts';
 import { createMux } from '../../agent/nri/mux.ts';
-import { createPluginSession } from '../../agent/nri/plugin-session.ts';
+import { createSession } from '../../agent/nri/session.ts';
 import { createTtrpcClient } from '../../agent/nri/ttrpc-client.ts';
 import { decodeRequest, decodeResponse, TtrpcStatus } from '../../agent/nri/ttrpc-envelope.ts';
 import { createTtrpcServer } from '../../agent/nri/ttrpc-server.ts';
@@ -108,21 +113,19 @@ export function nriTargets(): FuzzTarget[] {
     {
       name: 'plugin',
       run(random) {
-        const session = createPluginSession({
-          name: 'pullwarden',
-          index: '90',
-          write: ignore,
-          onSynchronize: ignore,
-          onCreateContainer: () => refused,
-        });
+        const plugin = { createContainer: () => refused };
+        const session = createSession({ name: 'pullwarden', index: '90', plugin, write: ignore });
         expectOwnError(() => feed(random, pairs, session.receive));
-        session.close(session.end());
+        session.close(session.whyEnded());
       },
     },
     decoder('request', envelopes, decodeRequest),
     decoder('response', envelopes, decodeResponse),
     decoder('Configure', payloads, decodeConfigure),
-    decoder('CreateContainer', payloads, decodeCreateContainer),
-    decoder('Synchronize', payloads, (bytes) => decodeSynchronize(bytes, 1_000)),
+    decoder('CreateContainer', payloads, (bytes) => {
+      const { pod, container } = decodeCreateContainer(bytes);
+      return decodeContainer(pod, container);
+    }),
+    decoder('Synchronize', payloads, decodeSynchronize),
   ];
 }

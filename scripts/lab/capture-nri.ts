@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { connectPlugin, type Plugin } from '../../agent/nri/plugin.ts';
+import { type Connection, connectPlugin } from '../../agent/nri/connect.ts';
+import type { NriPlugin } from '../../agent/nri/plugin.ts';
 import { LabError, PackageUnavailable } from './errors.ts';
 import { ContainerNotStarted } from './kubelet.ts';
 import { type LabNode, startNode } from './node.ts';
@@ -12,16 +13,15 @@ import { pushImage } from './push.ts';
 const captures = join(import.meta.dirname, '../../test/captures');
 
 /** Connects the agent's own plugin through the tap; resolves when the runtime has synchronized it. */
-function connected({ socketPath }: NriTap): Promise<Plugin> {
+function connected({ socketPath }: NriTap): Promise<Connection> {
   return new Promise((resolve, reject) => {
-    const plugin = connectPlugin({
-      socketPath,
-      onSynchronize: () => resolve(plugin),
-      async onCreateContainer(pod) {
+    const plugin: NriPlugin = {
+      synchronize: () => resolve(connection),
+      async createContainer({ pod }) {
         if (pod.name.startsWith('refused')) throw new Error('pullwarden: registryRefused');
       },
-      onClose: reject,
-    });
+    };
+    const connection = connectPlugin(plugin, { socketPath }, reject);
   });
 }
 

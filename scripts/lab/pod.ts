@@ -8,6 +8,7 @@ export interface ContainerSpec {
   imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
   /** Replaces the image's entry point. */
   command?: string[];
+  env?: Record<string, string>;
   /** Image volumes, with the imageRef that is there already; containerd 2.1 and later. */
   imageVolumes?: { path: string; image: string; imageRef: string }[];
 }
@@ -66,6 +67,7 @@ export function containerConfig(
     metadata: { name: container.name, attempt },
     image: { image: imageRef, user_specified_image: container.image },
     command: container.command ?? [],
+    envs: Object.entries(container.env ?? {}).map(([key, value]) => ({ key, value })),
     mounts: (container.imageVolumes ?? []).map(({ path, image, imageRef: ref }) => ({
       container_path: path,
       readonly: true,

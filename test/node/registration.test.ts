@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { connectPlugin } from '../../agent/nri/plugin.ts';
+import { connectPlugin } from '../../agent/nri/connect.ts';
 import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
 import { type LabNode, startNode } from '../../scripts/lab/node.ts';
 import type { PodSpec } from '../../scripts/lab/pod.ts';
@@ -99,19 +99,21 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
       order.push('a pod began');
 
       const configured = Promise.withResolvers<void>();
-      const plugin = connectPlugin({
-        socketPath: node.nriSocket ?? '',
-        onConfigure: () => configured.resolve(),
-        onSynchronize: () => order.push('the plugin is asked'),
-        onCreateContainer: () => undefined,
-        onClose: configured.reject,
-      });
+      const connection = connectPlugin(
+        {
+          configure: () => configured.resolve(),
+          synchronize: () => order.push('the plugin is asked'),
+          createContainer: () => undefined,
+        },
+        { socketPath: node.nriSocket ?? '' },
+        configured.reject,
+      );
       await configured.promise;
       await sleep(300);
       await node.kubelet.runSandbox(podOf('team-b', stubborn));
       order.push('another pod began');
       await stopped;
-      plugin.close();
+      connection.close();
       // Word of the stop's end and of the plugin's beginning come on two sockets.
       expect(order).toEqual([
         'a pod began',

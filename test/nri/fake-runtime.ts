@@ -30,6 +30,8 @@ export type FakeRuntime = {
   receive(bytes: Uint8Array): void;
   /** Calls the plugin; resolves with the answer's payload as an object. */
   call(method: string, request: object, timeoutMs?: number): Promise<Record<string, unknown>>;
+  /** The same with a payload as it is; resolves with the answer's. */
+  send(method: string, payload: Uint8Array, timeoutMs?: number): Promise<Uint8Array>;
   /** Plugins that registered, as `index-name`. */
   readonly registered: string[];
   end(): void;
@@ -66,12 +68,14 @@ export function fakeRuntime(
       [2, server.receive],
     ]),
   });
+  const send = (method: string, payload: Uint8Array, timeoutMs = 2_000) =>
+    client.call('nri.pkg.api.v1alpha1.Plugin', method, payload, timeoutMs);
   return {
     receive: mux.receive,
-    async call(method, request, timeoutMs = 2_000) {
+    send,
+    async call(method, request, timeoutMs) {
       const [requestName, responseName] = requests[method] ?? ['Empty', 'Empty'];
-      const payload = message(requestName, request);
-      const answer = await client.call('nri.pkg.api.v1alpha1.Plugin', method, payload, timeoutMs);
+      const answer = await send(method, message(requestName, request), timeoutMs);
       return completeType(responseName).decode(answer).toJSON();
     },
     registered,
@@ -86,7 +90,7 @@ export type RecordedFrame = { readonly connection: number; readonly from: string
 
 /** The frames of a session with a real containerd, as scripts/lab/capture-nri.ts wrote them. */
 export function recordedSession(version: string): readonly RecordedFrame[] {
-  const file = join(import.meta.dirname, `../../captures/nri-session-${version}.jsonl`);
+  const file = join(import.meta.dirname, `../captures/nri-session-${version}.jsonl`);
   const lines = readFileSync(file, 'utf8').trim().split('\n');
   return lines.map((line) => {
     const { frame, ...rest }: { connection: number; from: string; frame: string } = JSON.parse(line);

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
   CREATE_CONTAINER_MASK,
+  type CreateContainerRequest,
   decodeConfigure,
+  decodeContainer,
   decodeCreateContainer,
   decodeSynchronize,
   encodeConfigured,
@@ -24,10 +26,14 @@ const container = {
   annotations: { 'io.kubernetes.cri.image-name': 'registry.example/team-a/app:1' },
 };
 
+/** What the agent makes of a request's bytes. */
+function read(request: Uint8Array): CreateContainerRequest {
+  const unread = decodeCreateContainer(request);
+  return decodeContainer(unread.pod, unread.container);
+}
+
 function imageOf(more: object): string {
-  return decodeCreateContainer(
-    message('CreateContainerRequest', { pod, container: { ...container, ...more } }),
-  ).container.image;
+  return read(message('CreateContainerRequest', { pod, container: { ...container, ...more } })).image;
 }
 
 describe('NRI messages', () => {
@@ -44,22 +50,18 @@ describe('NRI messages', () => {
       pod: { ...pod, labels: { app: 'web' }, annotations: { note: 'hello' }, runtimeHandler: 'runc' },
       container: whole,
     });
-    expect(decodeCreateContainer(request)).toEqual({
-      pod,
-      container: {
-        id: 'container-1',
-        podSandboxId: 'sandbox-1',
-        name: 'main',
-        state: 'unknown',
-        image: 'registry.example/team-a/app:1',
-      },
+    expect(read(request)).toEqual({
+      id: 'container-1',
+      podSandboxId: 'sandbox-1',
+      pod: { namespace: 'team-a', name: 'web', uid: 'uid-1' },
+      containerName: 'main',
+      image: 'registry.example/team-a/app:1',
     });
   });
 
   it('name the container as kubelet labels it, else as the runtime does', () => {
     const nameOf = (more: object) =>
-      decodeCreateContainer(message('CreateContainerRequest', { pod, container: { ...container, ...more } }))
-        .container.name;
+      read(message('CreateContainerRequest', { pod, container: { ...container, ...more } })).containerName;
     expect(nameOf({ name: 'k8s_main_web_team-a_uid-1_0' })).toBe('main');
     expect(nameOf({ name: 'other', labels: {} })).toBe('other');
     expect(nameOf({ name: 'other', labels: { 'io.kubernetes.container.name': '' } })).toBe('other');
@@ -84,16 +86,14 @@ describe('NRI messages', () => {
       { pod, container: {} },
     ];
     for (const request of incomplete) {
-      expect(failureOf(() => decodeCreateContainer(message('CreateContainerRequest', request)))).toBe(
-        'malformed',
-      );
+      expect(failureOf(() => read(message('CreateContainerRequest', request)))).toBe('malformed');
     }
   });
 
   it('are refused when cut short, wherever', () => {
     const request = message('CreateContainerRequest', { pod, container });
     for (let at = 0; at < request.length; at += 1) {
-      expect(failureOf(() => decodeCreateContainer(request.subarray(0, at)))).toBe('malformed');
+      expect(failureOf(() => read(request.subarray(0, at)))).toBe('malformed');
     }
   });
 
@@ -106,7 +106,7 @@ describe('NRI messages', () => {
     };
     const request = message('CreateContainerRequest', { pod, container: { ...container, labels } });
     const evil = Buffer.from(request).toString('latin1').replace('protoname', '__proto__');
-    expect(decodeCreateContainer(Buffer.from(evil, 'latin1')).container.name).toBe('main');
+    expect(read(Buffer.from(evil, 'latin1')).containerName).toBe('main');
   });
 
   it('may hold the fields of a label in any order, twice, or not at all, as protobuf has it', () => {
@@ -118,8 +118,7 @@ describe('NRI messages', () => {
     const nameWith = (...entries: Buffer[]) => {
       const labels = entries.map((entry) => field(0x2a, entry));
       const bytes = field(0x12, Buffer.concat([id, name, ...labels]));
-      return decodeCreateContainer(Buffer.concat([message('CreateContainerRequest', { pod }), bytes]))
-        .container.name;
+      return read(Buffer.concat([message('CreateContainerRequest', { pod }), bytes])).containerName;
     };
     expect(nameWith(Buffer.concat([value('first'), key]))).toBe('first');
     expect(nameWith(Buffer.concat([key, value('first'), value('last')]))).toBe('last');
@@ -140,9 +139,7 @@ describe('NRI messages', () => {
       '0a7f 0a027031',
     ];
     for (const hex of reach)
-      expect(failureOf(() => decodeCreateContainer(Buffer.from(hex.replaceAll(' ', ''), 'hex')))).toBe(
-        'malformed',
-      );
+      expect(failureOf(() => read(Buffer.from(hex.replaceAll(' ', ''), 'hex')))).toBe('malformed');
   });
 
   it('say what the runtime is and how long it waits; older ones do not say', () => {
@@ -174,26 +171,30 @@ describe('NRI messages', () => {
     expect(encodeSynchronized(false)).toHaveLength(0);
   });
 
-  it('tell of what exists, with the state of every container', () => {
-    const states = ['unknown', 'created', 'paused', 'running', 'stopped', 'unknown'];
-    const containers = states.map((_, state) => ({ ...container, id: `c${state}`, state }));
-    const part = decodeSynchronize(
-      message('SynchronizeRequest', { pods: [pod], containers, more: true }),
-      10,
-    );
-    expect(part.pods).toEqual([pod]);
-    expect(part.containers.map(({ state }) => state)).toEqual(states);
-    expect(part.more).toBe(true);
-    expect(decodeSynchronize(new Uint8Array(0), 10)).toEqual({ pods: [], containers: [], more: false });
+  it('are refused when a container has more fields than any has, however short they are', () => {
+    const withVariables = (count: number) =>
+      message('CreateContainerRequest', { pod, container: { ...container, env: Array(count).fill('A=') } });
+    const labels = Object.fromEntries(Array.from({ length: 10_000 }, (_, nth) => [`l${nth}`, '']));
+    expect(read(withVariables(15_000)).containerName).toBe('main');
+    for (const request of [
+      withVariables(25_000),
+      message('CreateContainerRequest', { pod, container: { ...container, labels } }),
+    ]) {
+      expect(failureOf(() => read(request))).toBe('malformed');
+      expect(decodeCreateContainer(request).pod).toEqual({ namespace: 'team-a', name: 'web', uid: 'uid-1' });
+    }
   });
 
-  it('are refused when they tell of more than was agreed to', () => {
-    const pods = Array.from({ length: 11 }, () => pod);
-    expect(failureOf(() => decodeSynchronize(message('SynchronizeRequest', { pods }), 10))).toBe(
-      'tooMuchState',
-    );
-    // 2 million empty containers in 4 MiB.
-    const flood = Buffer.alloc(4 * 1024 * 1024, Buffer.from([0x12, 0x00]));
-    expect(failureOf(() => decodeSynchronize(flood, 50_000))).toBe('malformed');
+  it('that tell of what exists are passed over, whatever is in them, but for whether more follows', () => {
+    const containers = Array.from({ length: 3 }, () => ({
+      ...container,
+      env: [`A=${'x'.repeat(1024 * 1024)}`],
+    }));
+    for (const more of [true, false]) {
+      const part = message('SynchronizeRequest', { pods: [pod], containers, more });
+      expect(decodeSynchronize(part)).toEqual({ more });
+      expect(failureOf(() => decodeSynchronize(part.subarray(0, 3 * 1024 * 1024)))).toBe('malformed');
+    }
+    expect(decodeSynchronize(new Uint8Array(0))).toEqual({ more: false });
   });
 });

@@ -11,7 +11,6 @@ import {
   RESPONSE,
 } from '../../agent/nri/ttrpc-message.ts';
 import {
-  type Call,
   createTtrpcServer,
   type TtrpcServerOptions,
   type UnaryHandler,
@@ -48,10 +47,10 @@ function serve(methods: Record<string, UnaryHandler>, limits: Partial<TtrpcServe
 
 /** A handler whose answers are given by hand, in any order. */
 function heldHandler() {
-  const calls: { answer: (text: string) => void; signal: AbortSignal; deadlineMs: number | undefined }[] = [];
-  const handler: UnaryHandler = (_payload, { signal, deadlineMs }) =>
+  const calls: { answer: (text: string) => void; deadlineMs: number | undefined }[] = [];
+  const handler: UnaryHandler = (_payload, deadlineMs) =>
     new Promise((resolve) => {
-      calls.push({ answer: (text) => resolve(Buffer.from(text)), signal, deadlineMs });
+      calls.push({ answer: (text) => resolve(Buffer.from(text)), deadlineMs });
     });
   return { handler, calls };
 }
@@ -121,44 +120,23 @@ describe('a ttrpc server', () => {
     const [call] = calls;
     const left = (call?.deadlineMs ?? 0) - performance.now();
     expect(left > 0 && left <= 30).toBe(true);
-    await new Promise((resolve) => call?.signal.addEventListener('abort', resolve));
-    expect(answers.get(1)).toBe('4: context deadline exceeded');
-    expect(server.pending()).toBe(0);
+    await expect.poll(() => answers.get(1)).toBe('4: context deadline exceeded');
+    expect([server.pending(), server.overdue()]).toEqual([0, 'Slow']);
     call?.answer('too late');
     await sleep(0);
     expect(answers.get(1)).toBe('4: context deadline exceeded');
   });
 
-  it('tells it also to a handler that only looks when it is too late', async () => {
-    const calls: Call[] = [];
-    const { server } = serve({
-      Slow(_payload, call) {
-        calls.push(call);
-        return new Promise(() => {});
-      },
-    });
-    server.receive(request(1, 'Slow', { timeoutNano: 5_000_000 }));
+  it('knows a call whose caller is about to give up, and none that has time', () => {
+    const { handler } = heldHandler();
+    const { server } = serve({ Slow: handler, Fast: (bytes) => bytes });
+    server.receive(request(1, 'Slow', { timeoutNano: 60e9 }));
     server.receive(request(3, 'Slow'));
-    await sleep(20);
+    server.receive(request(5, 'Fast', { timeoutNano: 1e6 }));
+    expect(server.overdue()).toBeUndefined();
+    server.receive(request(7, 'Slow', { timeoutNano: 50e6 }));
+    expect(server.overdue()).toBe('Slow');
     server.close();
-    expect(calls.map(({ signal }) => [signal.aborted, signal.reason.name])).toEqual([
-      [true, 'TtrpcStatus'],
-      [true, 'NriError'],
-    ]);
-  });
-
-  it('does not abort what a handler may go on with after it refused', async () => {
-    const signals: AbortSignal[] = [];
-    const { server, answers } = serve({
-      async Refuse(_payload, { signal }) {
-        signals.push(signal);
-        throw new Error('verification in progress');
-      },
-    });
-    server.receive(request(1, 'Refuse', { timeoutNano: 5_000_000 }));
-    await sleep(20);
-    expect(answers.get(1)).toBe('2: verification in progress');
-    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
 
   it('takes a timeout of the past, and one longer than any timer, for what they are', async () => {
@@ -208,12 +186,11 @@ describe('a ttrpc server', () => {
     expect(failureOf(() => other.receive(request(3, 'Slow')))).toBe('tooManyRequests');
   });
 
-  it('aborts what it handles when it is closed, and is silent from then on', async () => {
+  it('is silent once it is closed, whatever is answered or asked', async () => {
     const { handler, calls } = heldHandler();
     const { server, answers } = serve({ Slow: handler });
     server.receive(request(1, 'Slow', { timeoutNano: 1_000_000 }));
     server.close();
-    expect(calls[0]?.signal.aborted).toBe(true);
     calls[0]?.answer('late');
     await sleep(5);
     server.receive(request(3, 'Slow'));

@@ -1,4 +1,5 @@
 import { imageIdKey } from '../../image/image-id.ts';
+import type { CreateContainerRequest } from '../../nri/messages.ts';
 import type { Pod } from '../../pods/pod-source.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import type { Census } from '../census.ts';
@@ -10,17 +11,11 @@ import type { Report } from '../judgement.ts';
 import { endsWithin } from '../patience.ts';
 import { type EnforcementSettings, planEnforcement, whyNotEnforced } from '../plan.ts';
 import { IN_PROGRESS, refusalText } from '../tenant-message.ts';
-import type { CreateRequest, PreparedContainer } from './create-request.ts';
+import type { PreparedContainer } from './create-request.ts';
 import { createInquiries } from './inquiries.ts';
 import { createJudgeRequest, type JudgeRequestOptions } from './judge-request.ts';
 import { createPreparation } from './preparation.ts';
 import { createVetoReports } from './veto-reports.ts';
-
-/** What the runtime asks before it creates a container. */
-export type CreateQuestion = CreateRequest & {
-  /** Whoever asks answers by itself then, and what comes later is not heard; in ms of `performance.now()`. */
-  readonly deadlineMs: number;
-};
 
 /**
  * The time that the runtime waits for the veto. It asks one thing at a time and creates no other container meanwhile,
@@ -53,10 +48,15 @@ export class ContainerRefused extends Error {
 }
 
 export type Veto = {
-  /** Resolves to allow the container, in time. @throws ContainerRefused */
-  createContainer(question: CreateQuestion): Promise<void>;
+  /**
+   * Resolves to allow the container, in time. Whoever asks answers by itself at `deadlineMs` (in ms of
+   * `performance.now()`), and what comes later is not heard.
+   *
+   * @throws ContainerRefused
+   */
+  createContainer(request: CreateContainerRequest, deadlineMs: number): Promise<void>;
   /** A container that `onPrepared` was called with is being created without a question. */
-  createdAsPrepared(request: CreateRequest): void;
+  createdAsPrepared(request: CreateContainerRequest): void;
   /** A pod was bound to the node: what it will ask for and is present already is judged before the question comes. */
   prepare(pod: Pod): void;
   /** At the end: reports at once what is still to be reported. */
@@ -81,33 +81,36 @@ export function createVeto(options: VetoOptions): Veto {
   let onPrepared: (container: PreparedContainer) => void = () => undefined;
   const preparation = createPreparation({ ...options, onPrepared: (container) => onPrepared(container) });
 
-  async function answer(question: CreateQuestion): Promise<Answer> {
+  async function answer(question: CreateContainerRequest, deadlineMs: number): Promise<Answer> {
     const { namespace, uid: podUid } = question.pod;
     if (whyNotEnforced(settings, { namespace, podUid })) return 'allow';
     const started = performance.now();
-    const untilDeadlineMs = Math.max(0, question.deadlineMs - MARGIN_MS - started);
+    const untilDeadlineMs = Math.max(0, deadlineMs - MARGIN_MS - started);
     const patienceMs = Math.min(budget.patienceMs(namespace, untilDeadlineMs), untilDeadlineMs);
     const finding = find(question);
     const isFound = await endsWithin(patienceMs, finding);
     const answered = performance.now();
     budget.spent(namespace, answered - started);
     // Somebody else has answered by now.
-    if (answered >= question.deadlineMs) return 'allow';
+    if (answered >= deadlineMs) return 'allow';
     return isFound ? conclude(question, await finding, answered - started) : late(question);
   }
 
-  async function find(question: CreateQuestion): Promise<Finding> {
+  async function find(question: CreateContainerRequest): Promise<Finding> {
     const prepared = preparation.take(question);
     return prepared && (await isStillMeant(question, prepared)) ? prepared : inquiries.inquire(question);
   }
 
   /** Does the image's name still mean what was judged? A tag may have been pulled anew meanwhile. */
-  async function isStillMeant({ image }: CreateQuestion, { spec, contents }: Finding): Promise<boolean> {
+  async function isStillMeant(
+    { image }: CreateContainerRequest,
+    { spec, contents }: Finding,
+  ): Promise<boolean> {
     const content = await contentNamed(options.contentOf, image || (spec?.image ?? ''));
     return typeof content === 'string' && imageIdKey(content) === imageIdKey(contents.own);
   }
 
-  function conclude(request: CreateRequest, finding: Finding, durationMs: number): Answer {
+  function conclude(request: CreateContainerRequest, finding: Finding, durationMs: number): Answer {
     const { verdict, doubt } = finding.access;
     if (verdict.verdict === 'allowed') {
       concludeAllowed(request, finding, durationMs);
@@ -124,7 +127,7 @@ export function createVeto(options: VetoOptions): Veto {
     return { refuse: finding };
   }
 
-  function concludeAllowed(request: CreateRequest, finding: Finding, durationMs: number): void {
+  function concludeAllowed(request: CreateContainerRequest, finding: Finding, durationMs: number): void {
     // One that is let run only for the time being is for the guard to follow.
     if (finding.access.revision) return;
     if (!options.handover.judgedByVeto(request.id, finding.contents)) return;
@@ -132,7 +135,7 @@ export function createVeto(options: VetoOptions): Veto {
   }
 
   /** Nobody waits any longer for the verdict. Kubelet asks again, unless the container gets the benefit of the doubt. */
-  async function late({ pod, image }: CreateQuestion): Promise<Answer> {
+  async function late({ pod, image }: CreateContainerRequest): Promise<Answer> {
     const isLenient = settings.onUnverifiable === 'allow' || fuse.isOpen();
     if (!isLenient || image === '') return 'inProgress';
     const content = contentNamed(options.contentOf, image);
@@ -148,8 +151,8 @@ export function createVeto(options: VetoOptions): Veto {
   }
 
   return {
-    async createContainer(question) {
-      const given = await answer(question);
+    async createContainer(request, deadlineMs) {
+      const given = await answer(request, deadlineMs);
       if (given === 'allow') return;
       if (given === 'inProgress') {
         options.onInProgress();

@@ -1,13 +1,14 @@
 import { LRUCache } from 'lru-cache';
+import type { CreateContainerRequest } from '../../nri/messages.ts';
 import type { Finding } from '../finding.ts';
-import { type CreateRequest, containerKey } from './create-request.ts';
+import { type ContainerOfPod, containerKey } from './create-request.ts';
 import type { JudgeRequest } from './judge-request.ts';
 
 export type Inquiries = {
   /** What is found about the container; a request that comes again while it is being found waits for the same. */
-  inquire(request: CreateRequest): Promise<Finding>;
+  inquire(request: CreateContainerRequest): Promise<Finding>;
   /** A pod has become known: what was found without it counts no longer. */
-  podKnown(container: Pick<CreateRequest, 'pod' | 'containerName'>): void;
+  podKnown(container: ContainerOfPod): void;
 };
 
 const MAX_REMEMBERED = 10_000;
@@ -19,7 +20,7 @@ export function createInquiries(judge: JudgeRequest): Inquiries {
   const underWay = new Map<string, Promise<Finding>>();
   const withoutPod = new LRUCache<string, Finding>({ max: MAX_REMEMBERED, ttl: POD_UNKNOWN_MS });
 
-  async function find(key: string, request: CreateRequest): Promise<Finding> {
+  async function find(key: string, request: CreateContainerRequest): Promise<Finding> {
     try {
       const finding = await judge(request);
       const { reason } = finding.access.verdict;

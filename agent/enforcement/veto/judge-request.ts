@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unverifiable, type Verdict } from '../../access/verdict.ts';
 import { imageIdKey } from '../../image/image-id.ts';
+import type { CreateContainerRequest } from '../../nri/messages.ts';
 import type { PodSource } from '../../pods/pod-source.ts';
 import { type ContentOf, contentNamed } from '../content.ts';
 import { type Finding, findingWithoutPod } from '../finding.ts';
@@ -8,7 +9,6 @@ import { type DoubtOf, type EnsureAccess, judgeImages } from '../judge-images.ts
 import { type ConfigSourceOf, findOwner, type Owner } from '../owner.ts';
 import { endsWithin } from '../patience.ts';
 import { IN_PROGRESS, isNamedById } from '../tenant-message.ts';
-import type { CreateRequest } from './create-request.ts';
 
 export type JudgeRequestOptions = {
   readonly pods: Pick<PodSource, 'getPod'>;
@@ -25,12 +25,12 @@ export type JudgeRequestOptions = {
 const REFUSED_BY_ID_AFTER_MS = 50;
 
 /** Finds the verdict on a container that does not exist yet. Never rejects. */
-export type JudgeRequest = (request: CreateRequest) => Promise<Finding>;
+export type JudgeRequest = (request: CreateContainerRequest) => Promise<Finding>;
 
 export function createJudgeRequest(options: JudgeRequestOptions): JudgeRequest {
   const { contentOf, doubtOf, ensureAccess } = options;
 
-  async function judge(request: CreateRequest): Promise<Finding> {
+  async function judge(request: CreateContainerRequest): Promise<Finding> {
     const owner = await findOwner(options.pods, options.configSourceOf, request);
     if ('verdict' in owner) return withoutPod(request, owner);
     const { image } = owner.spec;
@@ -72,7 +72,7 @@ export function createJudgeRequest(options: JudgeRequestOptions): JudgeRequest {
     return { ...findingWithoutPod(IN_PROGRESS, doubt, imageRef), spec, kind: spec.kind };
   }
 
-  async function withoutPod({ pod, image }: CreateRequest, verdict: Verdict): Promise<Finding> {
+  async function withoutPod({ pod, image }: CreateContainerRequest, verdict: Verdict): Promise<Finding> {
     const imageRef = image === '' ? undefined : await contentNamed(contentOf, image);
     if (typeof imageRef !== 'string') return findingWithoutPod(verdict, 'none', '');
     const doubt = doubtOf({ namespace: pod.namespace, imageRef, image: undefined });

@@ -1,8 +1,9 @@
 import type { NriError } from '../../errors.ts';
-import type { NriConfiguration } from '../../nri/messages.ts';
-import type { NriHold } from '../../nri/nri-connection.ts';
+import type { CreateContainerRequest, NriConfiguration } from '../../nri/messages.ts';
 import type { EnforcementSettings } from '../plan.ts';
-import type { CreateRequest, PreparedContainer } from './create-request.ts';
+import type { PreparedContainer } from './create-request.ts';
+
+/** What the main thread and the NRI thread say to each other. Everything in it is plain data. */
 
 /** What the NRI thread is started with. */
 export type VetoWorkerData = {
@@ -11,33 +12,23 @@ export type VetoWorkerData = {
   readonly settings: EnforcementSettings;
 };
 
-/** What the main thread is asked. */
-export type VetoQuestion = CreateRequest & {
-  readonly type: 'question';
-  readonly number: number;
-  /** When the thread answers by itself, in ms of {@link monotonicMs}. */
-  readonly answerByMs: number;
-};
-
-/** The answer to a question; undefined lets the container be created. */
-export type VetoAnswer = {
-  readonly type: 'answer';
-  readonly number: number;
-  readonly refusal: string | undefined;
-};
-
-/** The answer to `mayRegister`, of which there is one at a time; undefined lets the plugin register. */
-export type RegistrationAnswer = { readonly type: 'registration'; readonly hold: NriHold | undefined };
-
 export type ToVetoWorker =
-  | VetoAnswer
-  | RegistrationAnswer
-  | (PreparedContainer & { readonly type: 'prepared' });
+  /** To the `createContainer` of this number; without a refusal the container may be created. */
+  | { readonly type: 'created'; readonly number: number; readonly refusal: string | undefined }
+  /** To the last `mayRegister`: there is one at a time. */
+  | { readonly type: 'registration'; readonly mayRegister: boolean }
+  | { readonly type: 'prepared'; readonly container: PreparedContainer };
 
 export type FromVetoWorker =
-  | VetoQuestion
-  /** Let by without a question. */
-  | (CreateRequest & { readonly type: 'createdAsPrepared' })
+  | {
+      readonly type: 'createContainer';
+      readonly number: number;
+      readonly request: CreateContainerRequest;
+      /** When the thread answers by itself, in ms of {@link monotonicMs}. */
+      readonly answerByMs: number;
+    }
+  /** Allowed without a question. */
+  | { readonly type: 'createdAsPrepared'; readonly request: CreateContainerRequest }
   | { readonly type: 'refusedInProgress' }
   | { readonly type: 'mayRegister'; readonly waitedMs: number }
   | { readonly type: 'configured'; readonly configuration: NriConfiguration }

@@ -5,7 +5,7 @@ import type { Runtime } from '../../runtime/runtime.ts';
 import { type ContentOf, contentNamed } from '../content.ts';
 import type { Finding } from '../finding.ts';
 import type { EnsureAccess } from '../judge-images.ts';
-import { type CreateRequest, containerKey, type PreparedContainer } from './create-request.ts';
+import { type ContainerOfPod, containerKey, type PreparedContainer } from './create-request.ts';
 
 export type PreparationOptions = {
   readonly runtime: Pick<Runtime, 'imageStatus'>;
@@ -19,7 +19,7 @@ export type Preparation = {
   /** A pod was bound to the node: what it will ask for and is present already is judged before the question comes. */
   prepare(pod: Pod): void;
   /** What was found about a container that was prepared, once; undefined when nothing was, or too long ago. */
-  take(container: Pick<CreateRequest, 'pod' | 'containerName'>): Finding | undefined;
+  take(container: ContainerOfPod): Finding | undefined;
 };
 
 const AT_ONCE = 2;

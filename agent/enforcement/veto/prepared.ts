@@ -1,4 +1,5 @@
-import { type CreateRequest, containerKey, type PreparedContainer } from './create-request.ts';
+import type { CreateContainerRequest } from '../../nri/messages.ts';
+import { type ContainerOfPod, containerKey, type PreparedContainer } from './create-request.ts';
 
 /** Far more than start on one node at once. */
 const MAX_PREPARED = 2_000;
@@ -6,7 +7,7 @@ const MAX_PREPARED = 2_000;
 export type PreparedContainers = {
   add(container: PreparedContainer): void;
   /** May it be created without a question? Good for one container: the next of that name is asked about. */
-  take(container: Pick<CreateRequest, 'pod' | 'containerName' | 'image'>): boolean;
+  take(container: ContainerOfPod & Pick<CreateContainerRequest, 'image'>): boolean;
 };
 
 /** What was judged ahead and is waited for. `now` gives milliseconds. */

@@ -34,22 +34,19 @@ export type RegistrationQuestion = {
 };
 
 /** Why not yet. */
-export type RegistrationHold =
-  | { readonly reason: 'podsUnknown'; readonly message: string }
-  | {
-      readonly reason: 'podsTerminating';
-      readonly message: string;
-      /** The pod that may take longest. */
-      readonly last: Pick<TerminatingPod, 'namespace' | 'name'>;
-      readonly remainingMs: number;
-    };
+export type RegistrationHold = {
+  readonly reason: 'podsUnknown' | 'podsTerminating';
+  readonly message: string;
+  /** The pod that may take longest. */
+  readonly last?: { readonly namespace: string; readonly name: string; readonly remainingMs: number };
+};
 
 /**
  * Undefined when the plugin may register. Pods with more than {@link USUAL_MS} left are waited for without limit: a
  * tenant with a long grace can hold off the veto by this, but not the guard behind it; registering would let him hold
  * up the node. A pod whose grace is over does not count: kubelet has killed it, or nobody knows when it will end.
  */
-export function whyNotRegister(question: RegistrationQuestion): RegistrationHold | undefined {
+export function registrationHold(question: RegistrationQuestion): RegistrationHold | undefined {
   const { terminating, nowMs, stoppedAgainSinceMs = Number.NEGATIVE_INFINITY, waitedMs } = question;
   if (terminating === undefined) {
     if (waitedMs >= PATIENCE_FOR_PODS_MS) return undefined;
@@ -71,7 +68,6 @@ export function whyNotRegister(question: RegistrationQuestion): RegistrationHold
     message:
       `waits for ${who} being terminated: registering would hold up every container of the node until ` +
       `${ended} ended (containerd issue 14083)`,
-    last: { namespace: last.namespace, name: last.name },
-    remainingMs: last.remainingMs,
+    last,
   };
 }

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
+import type { CreateContainerRequest } from '../../nri/messages.ts';
 import type { Finding } from '../finding.ts';
 import type { Enforcement, Judgement, Report } from '../judgement.ts';
-import { type CreateRequest, containerKey } from './create-request.ts';
+import { containerKey } from './create-request.ts';
 
 export type VetoReportsOptions = {
   readonly report: Report;
@@ -10,8 +11,8 @@ export type VetoReportsOptions = {
 };
 
 export type VetoReports = {
-  allowed(request: CreateRequest, finding: Finding, durationMs: number): void;
-  refused(request: CreateRequest, finding: Finding, durationMs: number): void;
+  allowed(request: CreateContainerRequest, finding: Finding, durationMs: number): void;
+  refused(request: CreateContainerRequest, finding: Finding, durationMs: number): void;
   /** Reports at once what is still to be reported. */
   flush(): void;
 };
@@ -67,7 +68,7 @@ export function createVetoReports({ report, onRefusedAgain }: VetoReportsOptions
   };
 }
 
-function judgementOf(request: CreateRequest, finding: Finding, durationMs: number): Judgement {
+function judgementOf(request: CreateContainerRequest, finding: Finding, durationMs: number): Judgement {
   const { id, podSandboxId, pod, containerName } = request;
   const { spec, kind, imageRef, contents, access } = finding;
   const { verdict, doubt } = access;

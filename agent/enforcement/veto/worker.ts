@@ -1,8 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { keepNriConnection, type NriHold } from '../../nri/nri-connection.ts';
+import type { CreateContainerRequest } from '../../nri/messages.ts';
+import type { NriPlugin } from '../../nri/plugin.ts';
+import { stayConnected } from '../../nri/stay-connected.ts';
 import { whyNotEnforced } from '../plan.ts';
 import { IN_PROGRESS, refusalText } from '../tenant-message.ts';
-import type { CreateRequest } from './create-request.ts';
 import { type FromVetoWorker, monotonicMs, type ToVetoWorker, type VetoWorkerData } from './messages.ts';
 import { createPreparedContainers } from './prepared.ts';
 
@@ -24,35 +25,35 @@ const { socketPath, index, settings } = workerData as VetoWorkerData;
 const asked = new Map<number, (refusal: string | undefined) => void>();
 const prepared = createPreparedContainers(() => performance.now());
 let questions = 0;
-let answerRegistration: (hold: NriHold | undefined) => void = () => undefined;
+let answerRegistration: (mayRegister: boolean) => void = () => undefined;
 
 function tell(message: FromVetoWorker): void {
   main.postMessage(message);
 }
 
 /** Resolves with the main thread's refusal, or with one of its own when that comes too late. */
-function ask(request: CreateRequest, deadlineMs: number): Promise<void> {
+function ask(request: CreateContainerRequest, deadlineMs: number): Promise<void> {
   questions += 1;
   const number = questions;
   const patienceMs = Math.max(0, deadlineMs - MARGIN_MS - performance.now());
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       tell({ type: 'refusedInProgress' });
-      settle(refusalText(IN_PROGRESS, ''));
+      answer(refusalText(IN_PROGRESS, ''));
     }, patienceMs);
-    const settle = (refusal: string | undefined): void => {
+    const answer = (refusal: string | undefined): void => {
       clearTimeout(timer);
       asked.delete(number);
       if (refusal === undefined) resolve();
       else reject(new Error(refusal));
     };
-    asked.set(number, settle);
-    tell({ type: 'question', number, ...request, answerByMs: monotonicMs() + patienceMs });
+    asked.set(number, answer);
+    tell({ type: 'createContainer', number, request, answerByMs: monotonicMs() + patienceMs });
   });
 }
 
 /** There is nobody else who knows: a main thread that is busy is waited for. */
-function whyNotRegister(waitedMs: number): Promise<NriHold | undefined> {
+function mayRegister(waitedMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     answerRegistration = resolve;
     tell({ type: 'mayRegister', waitedMs });
@@ -60,31 +61,28 @@ function whyNotRegister(waitedMs: number): Promise<NriHold | undefined> {
 }
 
 main.on('message', (message: ToVetoWorker) => {
-  if (message.type === 'prepared') prepared.add(message);
-  else if (message.type === 'registration') answerRegistration(message.hold);
+  if (message.type === 'prepared') prepared.add(message.container);
+  else if (message.type === 'registration') answerRegistration(message.mayRegister);
   else asked.get(message.number)?.(message.refusal);
 });
 
-keepNriConnection({
-  socketPath,
-  index,
-  whyNotNow: whyNotRegister,
-  onConfigure: (configuration) => tell({ type: 'configured', configuration }),
+const plugin: NriPlugin = {
+  configure: (configuration) => tell({ type: 'configured', configuration }),
   // What exists is the guard's, which lists it by itself.
-  onSynchronize: () => undefined,
-  onConnected: () => tell({ type: 'connected' }),
-  onDisconnected: ({ reason, message }) => tell({ type: 'disconnected', reason, message }),
-  onCreateContainer(
-    { namespace, name, uid },
-    { id, podSandboxId, name: containerName, image },
-    { deadlineMs },
-  ) {
-    if (whyNotEnforced(settings, { namespace, podUid: uid })) return undefined;
-    const request = { id, podSandboxId, pod: { namespace, name, uid }, containerName, image };
+  synchronize: () => tell({ type: 'connected' }),
+  isAsked: ({ namespace, uid }) => whyNotEnforced(settings, { namespace, podUid: uid }) === undefined,
+  createContainer(request, deadlineMs) {
     if (prepared.take(request)) {
-      queueMicrotask(() => setTimeout(tell, TELL_AFTER_MS, { type: 'createdAsPrepared', ...request }));
+      queueMicrotask(() => setTimeout(tell, TELL_AFTER_MS, { type: 'createdAsPrepared', request }));
       return undefined;
     }
     return ask(request, deadlineMs);
   },
+};
+
+stayConnected(plugin, {
+  socketPath,
+  index,
+  mayRegister,
+  onDisconnected: ({ reason, message }) => tell({ type: 'disconnected', reason, message }),
 });

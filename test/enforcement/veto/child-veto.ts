@@ -5,7 +5,7 @@ import { startVetoThread } from '../../../agent/enforcement/veto/thread.ts';
 
 /**
  * An agent's main thread that does nothing but refuse the containers of team-b, and that can be made busy:
- * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ letBy }`, `{ crash: true }`,
+ * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ prepared }`, `{ crash: true }`,
  * `{ terminating }`. Tells what happens.
  */
 const [socketPath = '', mode, onUnverifiable] = process.argv.slice(2);
@@ -38,9 +38,9 @@ const thread = startVetoThread({
     if (pod.namespace === 'team-b') throw new ContainerRefused('pullwarden: not this one');
   },
   createdAsPrepared: ({ pod }) => tell({ told: 'createdAsPrepared', namespace: pod.namespace }),
-  whyNotRegister(waitedMs) {
+  mayRegister(waitedMs) {
     tell({ told: 'mayRegister', waitedMs });
-    return isTerminating ? { reason: 'podsTerminating', message: 'waits for 1 pod' } : undefined;
+    return !isTerminating;
   },
   onConfigure: () => undefined,
   onConnected: () => tell({ told: 'connected' }),
@@ -53,16 +53,16 @@ const thread = startVetoThread({
 
 export type ChildOrder = {
   readonly busyMs?: number;
-  readonly letBy?: PreparedContainer;
+  readonly prepared?: PreparedContainer;
   /** Whether a pod of the node takes long to end. */
   readonly terminating?: boolean;
   readonly crash?: true;
   readonly close?: true;
 };
 
-process.on('message', ({ busyMs, letBy, terminating, crash, close }: ChildOrder) => {
+process.on('message', ({ busyMs, prepared, terminating, crash, close }: ChildOrder) => {
   isTerminating = terminating ?? isTerminating;
-  if (letBy) thread.letBy(letBy);
+  if (prepared) thread.allowPrepared(prepared);
   // What no answer looks like: the thread's own code throws.
   if (crash) workers.at(-1)?.postMessage(null);
   if (close) void thread.close().then(() => process.disconnect());

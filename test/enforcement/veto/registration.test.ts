@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type RegistrationQuestion, whyNotRegister } from '../../../agent/enforcement/veto/registration.ts';
+import { type RegistrationQuestion, registrationHold } from '../../../agent/enforcement/veto/registration.ts';
 
 const NOW = Date.parse('2026-06-01T12:00:00Z');
 
@@ -10,7 +10,7 @@ function terminating(name: string, remainingSeconds: number, graceSeconds = 30) 
 }
 
 function ask(question: Partial<RegistrationQuestion>) {
-  return whyNotRegister({
+  return registrationHold({
     terminating: [],
     nowMs: NOW,
     stoppedAgainSinceMs: undefined,
@@ -68,8 +68,7 @@ describe('why it does not', () => {
       message:
         'waits for 2 pods that are being terminated: registering would hold up every container of the node until ' +
         'they have ended (containerd issue 14083)',
-      last: { namespace: 'team-a', name: 'batch' },
-      remainingMs: 3_000_000,
+      last: { namespace: 'team-a', name: 'batch', remainingMs: 3_000_000 },
     });
   });
 

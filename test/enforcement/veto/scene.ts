@@ -1,3 +1,4 @@
+import type { CreateContainerRequest } from '../../../agent/nri/messages.ts';
 import type { AccessRequest } from '../../../agent/access/request.ts';
 import { allowed, type Doubt, type Verdict } from '../../../agent/access/verdict.ts';
 import type { Access } from '../../../agent/access/verifier.ts';
@@ -8,7 +9,6 @@ import type { Enforcement, Judgement } from '../../../agent/enforcement/judgemen
 import type { ConfigSource } from '../../../agent/enforcement/owner.ts';
 import type { EnforcementSettings } from '../../../agent/enforcement/plan.ts';
 import {
-  type CreateQuestion,
   createVeto,
   type TimeBudget,
 } from '../../../agent/enforcement/veto/create-container.ts';
@@ -114,21 +114,23 @@ export function vetoScene(options: SceneOptions = {}) {
   let containers = 0;
 
   /** Asks as the runtime does; gives the container's id, and why it was refused. */
-  async function create(question: Partial<CreateQuestion> & { patienceMs?: number } = {}) {
+  async function create(question: Partial<CreateContainerRequest> & { patienceMs?: number } = {}) {
     containers += 1;
     const { patienceMs = 5_000, ...more } = question;
     const { namespace, name, uid } = webPod;
     const id = `container-${containers}`;
     const refusal = await veto
-      .createContainer({
-        id,
-        podSandboxId: 'sandbox-1',
-        pod: { namespace, name, uid },
-        containerName: 'app',
-        image: IMAGE,
-        deadlineMs: performance.now() + patienceMs,
-        ...more,
-      })
+      .createContainer(
+        {
+          id,
+          podSandboxId: 'sandbox-1',
+          pod: { namespace, name, uid },
+          containerName: 'app',
+          image: IMAGE,
+          ...more,
+        },
+        performance.now() + patienceMs,
+      )
       .then(() => undefined)
       .catch((error: Error) => `${error.name}: ${error.message}`);
     return { id, refusal };

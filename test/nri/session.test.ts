@@ -1,34 +1,35 @@
 import { describe, expect, it } from 'vitest';
-import { NriError } from '../../agent/errors.ts';
-import type { NriConfiguration, NriContainer, NriPod } from '../../agent/nri/messages.ts';
-import {
-  type CreateContainerCall,
-  createPluginSession,
-  type PluginSession,
-} from '../../agent/nri/plugin-session.ts';
+import type { NriConfiguration, PodOfContainer } from '../../agent/nri/messages.ts';
+import type { NriPlugin } from '../../agent/nri/plugin.ts';
+import { createSession, type Session } from '../../agent/nri/session.ts';
 import { TtrpcStatus } from '../../agent/nri/ttrpc-envelope.ts';
-import { failureOf, fakeRuntime } from './fake-runtime.ts';
+import { fakeRuntime } from './fake-runtime.ts';
 
 const pod = { id: 'sandbox-1', name: 'web', uid: 'uid-1', namespace: 'team-a' };
 const container = { id: 'container-1', podSandboxId: 'sandbox-1', name: 'main' };
 
 /** A plugin and a runtime, wired to each other without a socket. */
 function wired(
-  onCreateContainer: (pod: NriPod, container: NriContainer, call: CreateContainerCall) => Promise<void>,
+  createContainer: NriPlugin['createContainer'],
+  isAsked: (asked: PodOfContainer) => boolean = () => true,
 ) {
   const configurations: NriConfiguration[] = [];
-  const synchronized: { pods: number; containers: string[] }[] = [];
-  const session: PluginSession = createPluginSession({
+  let synchronized = 0;
+  const session: Session = createSession({
     name: 'pullwarden',
     index: '90',
     write: (bytes) => runtime.receive(bytes),
-    onConfigure: (configuration) => configurations.push(configuration),
-    onSynchronize: (pods, containers) =>
-      synchronized.push({ pods: pods.length, containers: containers.map(({ id }) => id) }),
-    onCreateContainer,
+    plugin: {
+      configure: (configuration) => configurations.push(configuration),
+      synchronize: () => {
+        synchronized += 1;
+      },
+      isAsked,
+      createContainer,
+    },
   });
   const runtime = fakeRuntime(session.receive);
-  return { session, runtime, configurations, synchronized };
+  return { session, runtime, configurations, synchronized: () => synchronized };
 }
 
 const allow = async () => {};
@@ -44,12 +45,11 @@ describe('a plugin on one connection', () => {
   });
 
   it('says that the runtime refuses it', async () => {
-    const session = createPluginSession({
+    const session = createSession({
       name: 'pullwarden',
       index: '90',
       write: (bytes) => runtime.receive(bytes),
-      onSynchronize() {},
-      onCreateContainer: allow,
+      plugin: { createContainer: allow },
     });
     const runtime = fakeRuntime(session.receive, () =>
       Promise.reject(new TtrpcStatus(2, 'invalid plugin name')),
@@ -60,20 +60,28 @@ describe('a plugin on one connection', () => {
     });
   });
 
-  it('collects what exists over several parts, answers `more` to each, and tells of it once', async () => {
+  it('is asked from the last part of what exists on, and answers `more` to each part before', async () => {
     const { session, runtime, synchronized } = wired(allow);
-    const part = (id: string, more: boolean) => ({ pods: [pod], containers: [{ ...container, id }], more });
-    expect(await runtime.call('Synchronize', part('c1', true))).toEqual({ more: true });
-    expect(await runtime.call('Synchronize', part('c2', true))).toEqual({ more: true });
-    expect([synchronized, session.synchronized()]).toEqual([[], false]);
-    expect(await runtime.call('Synchronize', part('c3', false))).toEqual({});
-    expect(synchronized).toEqual([{ pods: 3, containers: ['c1', 'c2', 'c3'] }]);
+    const part = (more: boolean) => ({ pods: [pod], containers: [container], more });
+    expect(await runtime.call('Synchronize', part(true))).toEqual({ more: true });
+    expect(await runtime.call('Synchronize', part(true))).toEqual({ more: true });
+    expect([synchronized(), session.synchronized()]).toEqual([0, false]);
+    expect(await runtime.call('Synchronize', part(false))).toEqual({});
+    expect([synchronized(), session.synchronized()]).toEqual([1, true]);
+  });
+
+  it('takes any amount of what exists: 128 parts with 1 MiB of environment in each', async () => {
+    const { session, runtime } = wired(allow);
+    const env = [`A=${'x'.repeat(1024 * 1024)}`];
+    for (let left = 127; left >= 0; left -= 1) {
+      await runtime.call('Synchronize', { containers: [{ ...container, env }], more: left > 0 });
+    }
     expect(session.synchronized()).toBe(true);
   });
 
   it('allows a container by answering, and refuses it by the message that kubelet will show', async () => {
-    const { runtime } = wired(async (asked) => {
-      if (asked.namespace !== 'team-a') throw new Error('image pull credentials were not verified');
+    const { runtime } = wired(async ({ pod: { namespace } }) => {
+      if (namespace !== 'team-a') throw new Error('image pull credentials were not verified');
     });
     expect(await runtime.call('CreateContainer', { pod, container })).toEqual({});
     const other = { ...pod, namespace: 'team-b' };
@@ -111,9 +119,23 @@ describe('a plugin on one connection', () => {
     await expect(runtime.call('CreateContainer', { pod })).rejects.toMatchObject({ code: 3 });
   });
 
+  it('refuses nothing of a pod that it need not be asked about, and looks at nothing else of it', async () => {
+    let asked = 0;
+    const { runtime } = wired(
+      async () => {
+        asked += 1;
+      },
+      ({ namespace }) => namespace !== 'kube-system',
+    );
+    const system = { ...pod, namespace: 'kube-system' };
+    expect(await runtime.call('CreateContainer', { pod: system })).toEqual({});
+    expect(await runtime.call('CreateContainer', { pod: system, container })).toEqual({});
+    expect(asked).toBe(0);
+  });
+
   it('tells how long the runtime waits: by the call, else by Configure, else 2 s', async () => {
     const left: number[] = [];
-    const { runtime } = wired(async (_pod, _container, { deadlineMs }) => {
+    const { runtime } = wired(async (_request, deadlineMs) => {
       left.push(Math.round((deadlineMs - performance.now()) / 100) * 100);
     });
     await runtime.call('CreateContainer', { pod, container }, 700);
@@ -130,36 +152,36 @@ describe('a plugin on one connection', () => {
 
   it('tells a runtime that shuts down from one that goes away', async () => {
     const { session, runtime } = wired(allow);
-    expect(session.end().reason).toBe('closed');
+    expect(session.whyEnded().reason).toBe('closed');
     await runtime.call('Shutdown', {});
-    expect(session.end().reason).toBe('shutdown');
+    expect(session.whyEnded().reason).toBe('shutdown');
     session.receive(Buffer.from([0, 0]));
-    expect(session.end().reason).toBe('truncated');
+    expect(session.whyEnded().reason).toBe('truncated');
   });
 
-  it('refuses a Synchronize that never ends, and keeps no more of it', () => {
-    const { session, runtime } = wired(allow);
-    const pods = Array.from({ length: 10_000 }, () => pod);
-    const flood = () => {
-      for (let parts = 0; parts < 5; parts += 1)
-        runtime.call('Synchronize', { pods, more: true }).catch(() => {});
-    };
-    expect(failureOf(flood)).toBeUndefined();
-    const answer = runtime.call('Synchronize', { pods: [pod], more: true });
-    expect(session.synchronized()).toBe(false);
-    return expect(answer).rejects.toMatchObject({ message: expect.stringContaining('more than 0 pods') });
-  });
+  it.each(['Configure', 'Synchronize'])(
+    'names its own fault when it answered %s with an error',
+    async (method) => {
+      const { session, runtime } = wired(allow);
+      await expect(runtime.send(method, Buffer.from([0xff]))).rejects.toMatchObject({ code: 3 });
+      expect(session.whyEnded()).toMatchObject({
+        reason: 'malformed',
+        message: `${method} was answered with an error: these bytes are no ${method}Request`,
+      });
+    },
+  );
 
-  it('aborts a question that nobody waits for any more', async () => {
-    const signals: AbortSignal[] = [];
-    const { session, runtime } = wired((_pod, _container, { signal }) => {
-      signals.push(signal);
-      return new Promise(() => {});
+  it('names the call that was not answered in time, and none that was', async () => {
+    const late = wired(() => new Promise(() => {}));
+    const answer = late.runtime.call('CreateContainer', { pod, container }, 5);
+    await expect(answer).rejects.toThrow();
+    expect(late.session.ownFault()).toMatchObject({
+      reason: 'deadline',
+      message: 'CreateContainer was not answered in time',
     });
-    const answer = runtime.call('CreateContainer', { pod, container });
-    session.close(new NriError('closed', 'gone'));
-    runtime.end();
-    await expect(answer).rejects.toMatchObject({ reason: 'closed' });
-    expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+    const inTime = wired(allow);
+    await inTime.runtime.call('CreateContainer', { pod, container });
+    void inTime.runtime.call('CreateContainer', { pod, container }, 60_000);
+    expect(inTime.session.ownFault()).toBeUndefined();
   });
 });

@@ -4,22 +4,21 @@ import { asNriError } from './as-nri-error.ts';
 import {
   CREATE_CONTAINER_MASK,
   decodeConfigure,
+  decodeContainer,
   decodeCreateContainer,
   decodeSynchronize,
   EMPTY,
   encodeConfigured,
   encodeRegisterPlugin,
   encodeSynchronized,
-  type NriConfiguration,
-  type NriContainer,
-  type NriPod,
   pluginService,
   runtimeService,
 } from './messages.ts';
 import { createMux } from './mux.ts';
+import type { NriPlugin } from './plugin.ts';
 import { createTtrpcClient } from './ttrpc-client.ts';
 import { code, TtrpcStatus } from './ttrpc-envelope.ts';
-import { type Call, createTtrpcServer, type UnaryHandler } from './ttrpc-server.ts';
+import { createTtrpcServer, type UnaryHandler } from './ttrpc-server.ts';
 
 /** Which logical connection carries what (containerd/nri, pkg/net/multiplex): named after who serves there. */
 const PLUGIN_CONNECTION = 1;
@@ -28,103 +27,64 @@ const RUNTIME_CONNECTION = 2;
 const REGISTER_TIMEOUT_MS = 5_000;
 /** The runtime's own default, for runtimes that do not tell theirs and calls that carry none. */
 const DEFAULT_REQUEST_TIMEOUT_MS = 2_000;
-/** Of all parts of one Synchronize: a node of 500 pods stays below a hundredth of the objects. */
-const MAX_OBJECTS = 50_000;
-const MAX_SYNCHRONIZE_BYTES = 64 * 1024 * 1024;
 /** Of a refusal, in characters: kubelet repeats it in events and in the pod's status. */
 const MAX_REFUSAL = 1_024;
 
-export type CreateContainerCall = {
-  /** When the runtime drops the plugin, in ms of `performance.now()`: answer before. */
-  readonly deadlineMs: number;
-  /** Aborts at the deadline and when the connection ends: nobody waits for the answer any more. */
-  readonly signal: AbortSignal;
-};
-
-export type PluginCallbacks = {
-  /** The runtime tells who it is and how fast it wants answers. */
-  readonly onConfigure?: (configuration: NriConfiguration) => void;
-  /** Everything that exists, once a connection; from now on every new container is asked about. Must not throw. */
-  readonly onSynchronize: (pods: readonly NriPod[], containers: readonly NriContainer[]) => void;
-  /**
-   * A container is about to be created. Return or resolve to let it be, throw or reject to refuse it: kubelet shows
-   * the error's message (cut at 1,024 characters, on one line) as CreateContainerError and tries again. Not answered by
-   * the deadline, the runtime drops the plugin and creates the container.
-   */
-  readonly onCreateContainer: (
-    pod: NriPod,
-    container: NriContainer,
-    call: CreateContainerCall,
-  ) => Promise<void> | undefined;
-};
-
-export type PluginSessionOptions = PluginCallbacks & {
+export type SessionOptions = {
   readonly name: string;
   /** Two digits; the runtime calls its plugins in this order. */
   readonly index: string;
+  readonly plugin: NriPlugin;
   /** Writes to the socket; must not throw. */
   readonly write: (bytes: Uint8Array) => void;
 };
 
-export type PluginSession = {
+export type Session = {
   /** Registers with the runtime. @throws NriError `registrationRefused`, `registrationTimeout`, or why it ended */
   register(): Promise<void>;
   /** @throws NriError the connection is over */
   receive(bytes: Uint8Array): void;
-  /** The socket ended in order. @returns `closed`, `shutdown` or `truncated` */
-  end(): NriError;
+  /** Why the runtime ended the connection: the agent's own fault, else `shutdown`, `truncated` or `closed`. */
+  whyEnded(): NriError;
+  /** What the agent did wrong, for which a runtime drops a plugin; undefined where it did nothing. */
+  ownFault(): NriError | undefined;
   /** Stops everything; nothing is written any more. */
   close(error: NriError): void;
-  /** Has Synchronize been answered? Only then does the runtime ask about new containers. */
+  /** Has Synchronize been answered to its end? Only then does the runtime ask about new containers. */
   synchronized(): boolean;
 };
 
 /** What a plugin says and hears on one connection to the runtime, on plain bytes. */
-export function createPluginSession(options: PluginSessionOptions): PluginSession {
-  const { name, index, write, onConfigure, onSynchronize, onCreateContainer } = options;
+export function createSession({ name, index, plugin, write }: SessionOptions): Session {
   let requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS;
-  let pods: NriPod[] = [];
-  let containers: NriContainer[] = [];
-  let synchronizeBytes = 0;
   let isSynchronized = false;
   let isShutDown = false;
+  let fault: NriError | undefined;
 
   function configure(payload: Uint8Array): Uint8Array {
     const configuration = decodeConfigure(payload);
     if (configuration.requestTimeoutMs > 0) requestTimeoutMs = configuration.requestTimeoutMs;
-    onConfigure?.(configuration);
+    plugin.configure?.(configuration);
     return encodeConfigured(CREATE_CONTAINER_MASK);
   }
 
+  /** Each part is answered and forgotten, so that no number or size of containers is too much. */
   function synchronize(payload: Uint8Array): Uint8Array {
-    synchronizeBytes += payload.length;
-    if (synchronizeBytes > MAX_SYNCHRONIZE_BYTES) {
-      throw new NriError('tooMuchState', `Synchronize is longer than ${MAX_SYNCHRONIZE_BYTES} bytes`);
+    const { more } = decodeSynchronize(payload);
+    if (!more) {
+      isSynchronized = true;
+      plugin.synchronize?.();
     }
-    const part = decodeSynchronize(payload, MAX_OBJECTS - pods.length - containers.length);
-    pods = pods.concat(part.pods);
-    containers = containers.concat(part.containers);
-    if (part.more) return encodeSynchronized(true);
-    const everything = { pods, containers };
-    pods = [];
-    containers = [];
-    synchronizeBytes = 0;
-    isSynchronized = true;
-    onSynchronize(everything.pods, everything.containers);
-    return encodeSynchronized(false);
+    return encodeSynchronized(more);
   }
 
-  function createContainer(payload: Uint8Array, call: Call): Uint8Array | Promise<Uint8Array> {
+  function createContainer(payload: Uint8Array, callDeadlineMs?: number): Uint8Array | Promise<Uint8Array> {
     const { pod, container } = decodeCreateContainer(payload);
-    const deadlineMs = call.deadlineMs ?? performance.now() + requestTimeoutMs;
-    const about: CreateContainerCall = {
-      deadlineMs,
-      get signal() {
-        return call.signal;
-      },
-    };
+    if (plugin.isAsked?.(pod) === false) return EMPTY;
+    const request = decodeContainer(pod, container);
+    const deadlineMs = callDeadlineMs ?? performance.now() + requestTimeoutMs;
     try {
-      return onCreateContainer(pod, container, about)?.then(allow, refuse) ?? EMPTY;
+      return plugin.createContainer(request, deadlineMs)?.then(allow, refuse) ?? EMPTY;
     } catch (error) {
       return refuse(error);
     }
@@ -135,9 +95,28 @@ export function createPluginSession(options: PluginSessionOptions): PluginSessio
     return EMPTY;
   }
 
+  /** The runtime drops a plugin that answers this call with an error, and says nothing of why. */
+  function orDropped(method: string, handler: UnaryHandler): UnaryHandler {
+    return (payload, deadlineMs) => {
+      try {
+        return handler(payload, deadlineMs);
+      } catch (error) {
+        const { reason, message } = asNriError(error);
+        fault = new NriError(reason, `${method} was answered with an error: ${message}`, { cause: error });
+        throw error;
+      }
+    };
+  }
+
+  function ownFault(): NriError | undefined {
+    const late = server.overdue();
+    if (fault !== undefined || late === undefined) return fault;
+    return new NriError('deadline', `${late} was not answered in time`);
+  }
+
   const methods = new Map<string, UnaryHandler>([
-    ['Configure', configure],
-    ['Synchronize', synchronize],
+    ['Configure', orDropped('Configure', configure)],
+    ['Synchronize', orDropped('Synchronize', synchronize)],
     ['CreateContainer', createContainer],
     ['Shutdown', shutDown],
   ]);
@@ -164,7 +143,9 @@ export function createPluginSession(options: PluginSessionOptions): PluginSessio
       }
     },
     receive: (bytes) => mux.receive(bytes),
-    end() {
+    whyEnded() {
+      const own = ownFault();
+      if (own !== undefined) return own;
       try {
         mux.end();
         server.end();
@@ -176,10 +157,9 @@ export function createPluginSession(options: PluginSessionOptions): PluginSessio
         ? new NriError('shutdown', 'the runtime shut its plugins down')
         : new NriError('closed', 'the runtime ended the connection');
     },
+    ownFault,
     close(error) {
       isSynchronized = false;
-      pods = [];
-      containers = [];
       server.close();
       client.close(error);
     },
@@ -191,6 +171,7 @@ function allow(): Uint8Array {
   return EMPTY;
 }
 
+/** @throws TtrpcStatus */
 function refuse(error: unknown): never {
   const refusal = error instanceof Error && error.message !== '' ? error.message : 'refused';
   // Always Unknown: kubelet shows the code, and other codes mean other things to the runtime. Half of a character,
