@@ -1,0 +1,86 @@
+import { LRUCache } from 'lru-cache';
+
+/**
+ * The time that the runtime waits for the veto. It asks one thing at a time and creates no other container of the node
+ * meanwhile, so every wait is paid for by whoever comes next. What is left of an allowance grows with time, by 1 % of it:
+ * as long as no more than 1 % of the time is spent waiting, 99 of 100 creations meet no wait of somebody else's.
+ */
+export type TimeBudget = {
+  /**
+   * How long the answer to a question about a container of this namespace may take, in ms: at most until its deadline, and
+   * at least as long as looking up what is on record takes, or nobody would get an answer any more.
+   */
+  patienceMs(namespace: string, untilDeadlineMs: number): number;
+  /** The runtime waited so long (ms) for an answer about this namespace, whether it was settled by then or not. */
+  spent(namespace: string, ms: number): void;
+};
+
+export type TimeBudgetLimits = {
+  /** Of one namespace, at once; ms. */
+  readonly namespaceMs: number;
+  /** Of all together, at once; ms. */
+  readonly nodeMs: number;
+};
+
+export const DEFAULT_LIMITS: TimeBudgetLimits = { namespaceMs: 1_000, nodeMs: 2_000 };
+
+/** Of the time that passes, this share is added to every allowance. */
+const REFILL = 0.01;
+/** What a verdict that is on record takes, on a busy node. */
+const LOOKUP_MS = 50;
+/** Of every wait, this much is not counted: a namespace is not to pay for verdicts that are on record. */
+const FREE_MS = 10;
+/**
+ * A namespace that has not waited lately may wait this long even if others have used up what the node has, so that they
+ * do not use up what it has.
+ */
+const FIRST_MS = 200;
+const MAX_NAMESPACES = 1_000;
+
+/** `now` gives milliseconds of a clock that never goes back. */
+export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = DEFAULT_LIMITS): TimeBudget {
+  const { namespaceMs, nodeMs } = limits;
+  const node = allowance(nodeMs, now);
+  const namespaces = new LRUCache<string, Allowance>({ max: MAX_NAMESPACES });
+
+  return {
+    patienceMs(namespace, untilDeadlineMs) {
+      const own = namespaces.get(namespace)?.left() ?? namespaceMs;
+      const shared = Math.max(node.left(), own === namespaceMs ? FIRST_MS : 0);
+      const allowed = Math.max(Math.min(own, shared), LOOKUP_MS);
+      return Math.max(0, Math.min(untilDeadlineMs, allowed));
+    },
+    spent(namespace, ms) {
+      const counted = Math.max(0, ms - FREE_MS);
+      if (counted === 0) return;
+      const own = namespaces.get(namespace) ?? allowance(namespaceMs, now);
+      namespaces.set(namespace, own);
+      own.take(counted);
+      node.take(counted);
+    },
+  };
+}
+
+type Allowance = {
+  /** In ms; never more than the most. */
+  left(): number;
+  /** May take more than is left, but a debt is never larger than the most. */
+  take(ms: number): void;
+};
+
+function allowance(mostMs: number, now: () => number): Allowance {
+  let leftMs = mostMs;
+  let countedAt = now();
+  const left = (): number => {
+    const at = now();
+    leftMs = Math.min(mostMs, leftMs + (at - countedAt) * REFILL);
+    countedAt = at;
+    return leftMs;
+  };
+  return {
+    left,
+    take(ms) {
+      leftMs = Math.max(-mostMs, left() - ms);
+    },
+  };
+}

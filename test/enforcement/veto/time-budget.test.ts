@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { createTimeBudget } from '../../../agent/enforcement/veto/time-budget.ts';
+
+const UNTIL_DEADLINE_MS = 1_800;
+/** Enough to look up what is on record: nobody gets less. */
+const LOOKUP_MS = 50;
+
+function budget(limits = { namespaceMs: 1_000, nodeMs: 2_000 }) {
+  const clock = { now: 1_000_000 };
+  const { patienceMs, spent } = createTimeBudget(() => clock.now, limits);
+  /** The runtime asks, and the answer comes `takesMs` later or when patience is over; gives how long it waited. */
+  const wait = (namespace: string, takesMs = Number.POSITIVE_INFINITY): number => {
+    const waitedMs = Math.min(patienceMs(namespace, UNTIL_DEADLINE_MS), takesMs);
+    clock.now += waitedMs;
+    spent(namespace, waitedMs);
+    return waitedMs;
+  };
+  return { clock, patienceMs, spent, wait };
+}
+
+describe('the time that the runtime waits for the veto', () => {
+  it('is at first what a namespace may take at once, and never more than is left until the deadline', () => {
+    const { patienceMs } = budget();
+    expect(patienceMs('team-a', UNTIL_DEADLINE_MS)).toBe(1_000);
+    expect(patienceMs('team-a', 300)).toBe(300);
+    expect(patienceMs('team-a', -5)).toBe(0);
+  });
+
+  it('is used up by a namespace whose registry never answers, and comes back by 1 % of the time', () => {
+    const { clock, patienceMs, wait } = budget();
+    expect(wait('team-b')).toBe(1_000);
+    expect(wait('team-b')).toBe(LOOKUP_MS);
+    clock.now += 50_000;
+    const back = patienceMs('team-b', UNTIL_DEADLINE_MS);
+    expect(back).toBeGreaterThan(400);
+    expect(back).toBeLessThan(500);
+    clock.now += 600_000;
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(1_000);
+  });
+
+  it('is used up alike by a registry that answers, but slowly', () => {
+    const { wait } = budget();
+    const waits = [900, 900, 900].map((takesMs) => wait('team-b', takesMs));
+    expect(waits[0]).toBe(900);
+    expect(waits[1]).toBeLessThan(150);
+    expect(waits[2]).toBe(LOOKUP_MS);
+  });
+
+  it('of one namespace is not another`s', () => {
+    const { wait, patienceMs } = budget();
+    wait('team-b');
+    expect(patienceMs('team-a', UNTIL_DEADLINE_MS)).toBeGreaterThan(900);
+  });
+
+  it('is bounded for the node, however many namespaces wait, but leaves a first wait to each', () => {
+    const { wait } = budget();
+    const waits = Array.from({ length: 6 }, (_, nth) => wait(`team-${nth}`));
+    expect(waits.slice(0, 2)).toEqual([1_000, 1_000]);
+    expect(waits.slice(3)).toEqual([200, 200, 200]);
+    // The second time round nobody is new.
+    expect(Array.from({ length: 6 }, (_, nth) => wait(`team-${nth}`))).toEqual(Array(6).fill(LOOKUP_MS));
+  });
+
+  it('is not used up by verdicts that are on record', () => {
+    const { wait } = budget();
+    for (let times = 0; times < 10_000; times += 1) wait('team-a', 8);
+    expect(wait('team-a')).toBe(1_000);
+  });
+
+  it('leaves a lookup to everybody, so that what is on record is still answered', () => {
+    const { wait, patienceMs } = budget();
+    for (let times = 0; times < 20; times += 1) wait('team-b');
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(LOOKUP_MS);
+    expect(patienceMs('team-b', 20)).toBe(20);
+  });
+
+  it('is owed for a limited time only, however long one wait was', () => {
+    const { clock, patienceMs, spent } = budget();
+    spent('team-b', 3_600_000);
+    clock.now += 401_000;
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(1_000);
+  });
+
+  it('that one tenant takes from the others by asking for ten minutes is 1 %, after its first second', () => {
+    const { clock, wait } = budget();
+    const TEN_MINUTES_MS = 600_000;
+    const until = clock.now + TEN_MINUTES_MS;
+    let waitedMs = 0;
+    while (clock.now < until) {
+      // What a lookup takes is not refused to anybody; the caller asks for none where it knows that nothing is settled.
+      waitedMs += wait('team-b') - LOOKUP_MS;
+      clock.now += 30_000;
+    }
+    expect(waitedMs).toBeLessThan(1_000 + TEN_MINUTES_MS * 0.01);
+  });
+});
