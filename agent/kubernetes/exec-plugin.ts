@@ -18,7 +18,11 @@ export type ExecConfig = {
 };
 
 export type ExecPlugin = {
-  /** The one that is in force, or a new one. Throws ApiError identityUnusable. */
+  /**
+   * The one that is in force, or a new one.
+   *
+   * @throws ApiError identityUnusable
+   */
   credential(config: ExecConfig): Promise<ExecCredential>;
   /** The API server refused it: the next is a new one. */
   forget(): void;
@@ -29,7 +33,7 @@ export type ExecPlugin = {
 export type ExecPluginOptions = {
   /** How long a plugin may take, ms. */
   readonly timeoutMs: number;
-  /** After a failure, or a credential that was refused at once, the plugin is not run again for so long, ms. */
+  /** After a failure, or a credential that was refused or had expired at once, the plugin is left alone for so long, ms. */
   readonly pauseMs: number;
 };
 
@@ -45,17 +49,17 @@ const execCredential = z.object({
   }),
 });
 
+/** Times are of the monotonic clock, ms. */
 type Run = {
   readonly config: string;
-  readonly at: number;
+  readonly beganAt: number;
   readonly outcome: Promise<ExecCredential>;
-  ended: 'well' | 'badly' | undefined;
+  state: 'running' | 'failed' | { readonly validUntil: number };
 };
 
 /**
- * Runs the exec plugin of a kubeconfig (KEP-541) and keeps what it says until that expires. The official client's
- * ExecAuth sets no limit to its time and output, leaves a plugin that hangs running, and repeats what it printed in
- * errors; a plugin's words may hold a credential, so none of them leave this file.
+ * Runs the exec plugin of a kubeconfig (KEP-541) and keeps what it says until that expires. Its time and output are
+ * bounded, and it ends with all that it started. What it prints may hold a credential, so none of it leaves this file.
  */
 export function createExecPlugin({ timeoutMs, pauseMs }: ExecPluginOptions): ExecPlugin {
   const closing = new AbortController();
@@ -64,13 +68,13 @@ export function createExecPlugin({ timeoutMs, pauseMs }: ExecPluginOptions): Exe
 
   function start(config: ExecConfig, key: string): Promise<ExecCredential> {
     const outcome = run(config, AbortSignal.any([closing.signal, AbortSignal.timeout(timeoutMs)]));
-    const started: Run = { config: key, at: performance.now(), outcome, ended: undefined };
+    const started: Run = { config: key, beganAt: performance.now(), outcome, state: 'running' };
     outcome.then(
-      () => {
-        started.ended = 'well';
+      (credential) => {
+        started.state = { validUntil: performance.now() + lifetimeOf(credential) };
       },
       () => {
-        started.ended = 'badly';
+        started.state = 'failed';
       },
     );
     last = started;
@@ -78,15 +82,17 @@ export function createExecPlugin({ timeoutMs, pauseMs }: ExecPluginOptions): Exe
     return outcome;
   }
 
+  function isUsable({ state }: Run): boolean {
+    return typeof state === 'object' && !refused && performance.now() < state.validUntil;
+  }
+
   return {
     async credential(config) {
       const key = JSON.stringify(config);
       if (last?.config !== key) return start(config, key);
-      if (last.ended === undefined) return last.outcome;
-      const recent = performance.now() - last.at < pauseMs;
-      if (recent && (refused || last.ended === 'badly')) return last.outcome;
-      if (refused || last.ended === 'badly') return start(config, key);
-      return isExpired(await last.outcome) ? start(config, key) : last.outcome;
+      if (last.state === 'running' || isUsable(last)) return last.outcome;
+      const recent = performance.now() - last.beganAt < pauseMs;
+      return recent ? last.outcome : start(config, key);
     },
     forget() {
       refused = true;
@@ -95,8 +101,13 @@ export function createExecPlugin({ timeoutMs, pauseMs }: ExecPluginOptions): Exe
   };
 }
 
-function isExpired({ expirationTimestamp }: ExecCredential): boolean {
-  return expirationTimestamp ? Date.parse(expirationTimestamp) <= Date.now() : false;
+/**
+ * Ms from now. The plugin's date is compared with this node's clock once; should that be wrong, the API server refuses
+ * the credential in time, and `forget` asks for another.
+ */
+function lifetimeOf({ expirationTimestamp }: ExecCredential): number {
+  const until = expirationTimestamp ? Date.parse(expirationTimestamp) : Number.NaN;
+  return Number.isNaN(until) ? Number.POSITIVE_INFINITY : until - Date.now();
 }
 
 async function run({ command, args, env }: ExecConfig, signal: AbortSignal): Promise<ExecCredential> {
@@ -107,12 +118,12 @@ async function run({ command, args, env }: ExecConfig, signal: AbortSignal): Pro
   try {
     credential = execCredential.safeParse(JSON.parse(output)).data;
   } catch {
-    throw fail('what it printed is no JSON');
+    throw fail('it did not print JSON');
   }
-  if (!credential) throw fail('what it printed is no ExecCredential');
+  if (!credential) throw fail('it did not print an ExecCredential');
   const { status } = credential;
   if (!status.token && !(status.clientCertificateData && status.clientKeyData)) {
-    throw fail('it gave neither token nor certificate and key');
+    throw fail('it gave neither a token nor a certificate with its key');
   }
   return status;
 }

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Agent } from 'node:https';
 import { createSecureContext } from 'node:tls';
-import { FileAuth } from '@kubernetes/client-node/dist/file_auth.js';
 import { ApiError } from '../errors.ts';
+import type { ClusterAccess, Pem } from './cluster-access.ts';
 import { errorCode } from './error-code.ts';
 import { createExecPlugin, type ExecCredential } from './exec-plugin.ts';
-import { type AccessPlaces, type ClusterAccess, loadClusterAccess, tokenFileOf } from './kubeconfig.ts';
+import { type AccessPlaces, loadClusterAccess } from './load-cluster-access.ts';
 
 /** What one request needs: where to, over which connections, with which headers. Must never be logged. */
 export type Connection = {
@@ -16,7 +16,11 @@ export type Connection = {
 };
 
 export type Identity = {
-  /** As the files say now, or said a few seconds ago. Throws ApiError identityUnusable. */
+  /**
+   * As the files say now, or said a few seconds ago.
+   *
+   * @throws ApiError identityUnusable
+   */
   connection(): Promise<Connection>;
   /** The API server refused what `connection` gave: read it all again, and run the exec plugin again. */
   renew(): void;
@@ -30,8 +34,8 @@ export type IdentityOptions = AccessPlaces & {
   readonly execTimeoutMs?: number;
 };
 
-/** Ends a peer that is gone without a word after about 40 s (Node asks ten times, a second apart); as client-go. */
-const TCP_KEEPALIVE_MS = 30_000;
+/** A peer that is gone without a word is noticed after about 20 s: Node probes ten times, a second apart. */
+const TCP_KEEPALIVE_MS = 10_000;
 const MAX_SOCKETS = 16;
 
 type Material = {
@@ -59,9 +63,10 @@ export function createIdentity(options: IdentityOptions = {}): Identity {
   async function read(): Promise<Connection> {
     try {
       const access = await loadClusterAccess(options);
-      const given = access.exec ? await plugin.credential(access.exec) : {};
+      const { exec } = access.user;
+      const given = exec ? await plugin.credential(exec) : {};
       const material = await materialOf(access, given);
-      current = connectionOf(access, material, await bearerOf(access, given), current);
+      current = connectionOf(access, material, await bearerOf(access.user, given), current);
       readAt = performance.now();
       renewing = false;
       return current;
@@ -91,29 +96,26 @@ export function createIdentity(options: IdentityOptions = {}): Identity {
   };
 }
 
-/** A token in a file goes before one in the kubeconfig, as in client-go. Undefined where there is none. */
-async function bearerOf({ user }: ClusterAccess, given: ExecCredential): Promise<string | undefined> {
-  const path = tokenFileOf(user);
-  if (path === undefined) return user.token || given.token || undefined;
-  const request: { headers: Record<string, string> } = { headers: {} };
-  // A new one each time: it would keep what it read for a minute of the wall clock.
-  await new FileAuth().applyAuthentication(user, request).catch((error: unknown) => {
-    throw new ApiError('identityUnusable', `token file ${path}: ${errorCode(error)}`);
+/** Undefined where the user has none. */
+async function bearerOf(
+  { token }: ClusterAccess['user'],
+  given: ExecCredential,
+): Promise<string | undefined> {
+  if (token === undefined) return given.token?.trim() || undefined;
+  if ('text' in token) return token.text.trim();
+  const text = await readFile(token.file, 'utf8').catch((error: unknown) => {
+    throw new ApiError('identityUnusable', `token file ${token.file}: ${errorCode(error)}`);
   });
   // A file usually ends in a newline, which no header may hold.
-  const token = request.headers.Authorization?.replace(/^Bearer /, '').trim();
-  if (!token || /[^\x21-\x7e]/.test(token)) {
-    throw new ApiError('identityUnusable', `token file ${path}: holds no token`);
+  const bearer = text.trim();
+  if (!/^[\x21-\x7e]+$/.test(bearer)) {
+    throw new ApiError('identityUnusable', `token file ${token.file}: does not hold a token`);
   }
-  return token;
+  return bearer;
 }
 
 async function materialOf({ cluster, user }: ClusterAccess, given: ExecCredential): Promise<Material> {
-  const [ca, cert, key] = await Promise.all([
-    fileOrData(cluster.caFile, cluster.caData),
-    fileOrData(user.certFile, user.certData),
-    fileOrData(user.keyFile, user.keyData),
-  ]);
+  const [ca, cert, key] = await Promise.all([cluster.ca, user.certificate, user.key].map(readPem));
   return {
     ca,
     cert: given.clientCertificateData ?? cert,
@@ -129,8 +131,8 @@ function connectionOf(
   previous: Established | undefined,
 ): Established {
   const headers = {
-    ...(bearer && { Authorization: `Bearer ${bearer.trim()}` }),
-    ...(user.impersonateUser && { 'Impersonate-User': user.impersonateUser }),
+    ...(bearer && { Authorization: `Bearer ${bearer}` }),
+    ...(user.impersonated && { 'Impersonate-User': user.impersonated }),
   };
   const fingerprint = fingerprintOf(cluster.server, material);
   if (previous?.fingerprint === fingerprint) return { ...previous, headers };
@@ -171,9 +173,9 @@ function fingerprintOf(server: string, { ca, cert, key, servername }: Material):
   return hash.digest('hex');
 }
 
-async function fileOrData(path: string | undefined, data: string | undefined): Promise<Buffer | undefined> {
-  if (!path) return data ? Buffer.from(data, 'base64') : undefined;
-  return readFile(path).catch((error: unknown) => {
-    throw new ApiError('identityUnusable', `${path}: ${errorCode(error)}`);
+async function readPem(pem: Pem | undefined): Promise<Buffer | undefined> {
+  if (pem === undefined || 'text' in pem) return pem?.text;
+  return readFile(pem.file).catch((error: unknown) => {
+    throw new ApiError('identityUnusable', `${pem.file}: ${errorCode(error)}`);
   });
 }

@@ -1,127 +1,76 @@
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { delimiter, dirname, isAbsolute, join } from 'node:path';
-// Not the package's main file, nor its KubeConfig: these load every model of the API, about 75 MiB. See docs.
-import {
-  type Cluster,
-  newClusters,
-  newContexts,
-  newUsers,
-  type User,
-} from '@kubernetes/client-node/dist/config_types.js';
+import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { ApiError } from '../errors.ts';
+import type { Cluster, ClusterAccess, Pem, User } from './cluster-access.ts';
 import { errorCode } from './error-code.ts';
 import type { ExecConfig } from './exec-plugin.ts';
 
-/** Which API server, and as whom; as a kubeconfig's current context says. Must never be logged. */
-export type ClusterAccess = {
-  readonly cluster: Cluster;
-  readonly user: User;
-  /** Where a plugin says who the user is; files that it names are named absolutely. */
-  readonly exec?: ExecConfig;
-};
-
 const MAX_KUBECONFIG_BYTES = 1_048_576;
-const SERVICE_ACCOUNT_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 const text = z.string().nullish();
 
-/** What the official client's own reading takes for granted, and the fields that it does not know. */
+const clusterEntry = z.object({
+  server: z.string().min(1),
+  'certificate-authority': text,
+  'certificate-authority-data': text,
+  'tls-server-name': text,
+  'proxy-url': text,
+  'insecure-skip-tls-verify': z.boolean().nullish(),
+});
+
+const userEntry = z.object({
+  token: text,
+  tokenFile: text,
+  'client-certificate': text,
+  'client-certificate-data': text,
+  'client-key': text,
+  'client-key-data': text,
+  username: text,
+  as: text,
+  'as-uid': text,
+  'as-groups': z.array(z.string()).nullish(),
+  'as-user-extra': z.unknown().optional(),
+  'auth-provider': z.unknown().optional(),
+  exec: z.unknown().optional(),
+});
+
+/** The fields of a kubeconfig (client-go tools/clientcmd/api/v1) that the agent uses, or must refuse to ignore. */
 const kubeconfigFile = z.object({
-  clusters: z.array(
-    z.object({
-      name: z.string().min(1),
-      cluster: z.looseObject({
-        server: z.string().min(1),
-        'certificate-authority': text,
-        'certificate-authority-data': text,
-        'tls-server-name': text,
-        'proxy-url': text,
-      }),
-    }),
-  ),
-  users: z.array(
-    z.object({
-      name: z.string().min(1),
-      user: z
-        .looseObject({
-          token: text,
-          tokenFile: text,
-          as: text,
-          'client-certificate': text,
-          'client-certificate-data': text,
-          'client-key': text,
-          'client-key-data': text,
-        })
-        .nullish(),
-    }),
-  ),
+  clusters: z.array(z.object({ name: z.string().min(1), cluster: clusterEntry })),
+  users: z.array(z.object({ name: z.string().min(1), user: userEntry.nullish() })),
   contexts: z.array(
-    z.object({ name: z.string().min(1), context: z.looseObject({ cluster: z.string().min(1), user: text }) }),
+    z.object({ name: z.string().min(1), context: z.object({ cluster: z.string().min(1), user: text }) }),
   ),
   'current-context': z.string(),
 });
 
-export type AccessPlaces = {
-  /** A kubeconfig, kubelet's for example; without it the pod's ServiceAccount, then KUBECONFIG and ~/.kube/config. */
-  readonly kubeconfig?: string | undefined;
-  /** Where the ServiceAccount's token and the CA are, if not at their usual place. */
-  readonly serviceAccountDirectory?: string | undefined;
-  readonly environment?: NodeJS.ProcessEnv | undefined;
-};
+const execEntry = z.object({
+  apiVersion: z.string().default('client.authentication.k8s.io/v1'),
+  command: z.string().min(1),
+  args: z.array(z.string()).nullish(),
+  env: z.array(z.object({ name: z.string(), value: z.string() })).nullish(),
+});
 
 /**
- * Reads what a kubeconfig, or the ServiceAccount of the pod that this runs in, says now; files that it names are named
- * absolutely.
+ * The cluster and user of a kubeconfig's current context. Relative paths are taken from the kubeconfig's folder, and
+ * data goes before a file, as in client-go. What the agent cannot honour is refused rather than ignored.
  *
- * @throws ApiError identityUnusable
+ * @throws ApiError identityUnusable; the message never quotes the file
  */
-export async function loadClusterAccess(places: AccessPlaces): Promise<ClusterAccess> {
-  const environment = places.environment ?? process.env;
-  if (places.kubeconfig !== undefined) return loadKubeconfig(places.kubeconfig);
-  if (environment.KUBERNETES_SERVICE_HOST) return inCluster(environment, places.serviceAccountDirectory);
-  const [fromEnvironment] = (environment.KUBECONFIG ?? '').split(delimiter).filter((path) => path !== '');
-  return loadKubeconfig(fromEnvironment ?? join(environment.HOME ?? homedir(), '.kube', 'config'));
-}
-
-/** As client-go's rest.InClusterConfig: the token is a file, read again as it rotates. */
-function inCluster(environment: NodeJS.ProcessEnv, directory = SERVICE_ACCOUNT_DIRECTORY): ClusterAccess {
-  const host = environment.KUBERNETES_SERVICE_HOST ?? '';
-  const port = environment.KUBERNETES_SERVICE_PORT || '443';
-  return {
-    cluster: {
-      name: 'inCluster',
-      server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
-      caFile: join(directory, 'ca.crt'),
-      skipTLSVerify: false,
-    },
-    user: { name: 'inClusterUser', authProvider: tokenFileProvider(join(directory, 'token')) },
-  };
-}
-
-async function loadKubeconfig(path: string): Promise<ClusterAccess> {
+export async function loadKubeconfig(path: string): Promise<ClusterAccess> {
   const directory = dirname(path);
   const file = await readKubeconfig(path);
-  const unusable = (why: string): ApiError => new ApiError('identityUnusable', `kubeconfig ${path}: ${why}`);
-  const context = newContexts(file.contexts).find(({ name }) => name === file['current-context']);
-  const cluster = newClusters(file.clusters).find(({ name }) => name === context?.cluster);
-  const entry = file.users.find(({ name }) => name === context?.user);
-  const [user] = entry ? usersOf(entry, directory) : [];
-  if (!cluster || !user) throw unusable('current-context names no cluster and user');
-  const why = unsupported(cluster, user);
-  if (why) throw unusable(why);
-  const exec = user.exec ? execOf(user.exec, directory) : undefined;
-  if (user.exec && !exec) throw unusable('exec names no command');
+  const context = file.contexts.find(({ name }) => name === file['current-context'])?.context;
+  const cluster = file.clusters.find(({ name }) => name === context?.cluster)?.cluster;
+  const user = file.users.find(({ name }) => name === context?.user);
+  if (!cluster || !user) throw unusable(path, 'current-context names no cluster and user');
+  const why = unsupported(cluster, user.user ?? {});
+  if (why) throw unusable(path, why);
   return {
-    cluster: { ...cluster, ...withPath('caFile', directory, cluster.caFile) },
-    user: {
-      ...user,
-      ...withPath('certFile', directory, user.certFile),
-      ...withPath('keyFile', directory, user.keyFile),
-    },
-    ...(exec && { exec }),
+    cluster: clusterOf(cluster, directory),
+    user: { ...userOf(user.user ?? {}, directory), ...execOf(user.user?.exec, path) },
   };
 }
 
@@ -137,66 +86,75 @@ async function readKubeconfig(path: string): Promise<z.infer<typeof kubeconfigFi
     return kubeconfigFile.parse(parse(content, { logLevel: 'silent' }));
   } catch {
     // What went wrong may quote the file, so it is not passed on.
-    throw new ApiError('identityUnusable', `kubeconfig ${path}: is no kubeconfig`);
+    throw unusable(path, 'not a valid kubeconfig');
   }
 }
 
-/** newUsers reads the file of `token-file`, which kubectl does not know, and not `tokenFile`, which it does. */
-function usersOf(entry: z.infer<typeof kubeconfigFile>['users'][number], directory: string): User[] {
-  const { tokenFile, 'token-file': _, ...user } = entry.user ?? {};
-  const provider = tokenFile && { authProvider: tokenFileProvider(resolvePath(directory, tokenFile)) };
-  return newUsers([{ name: entry.name, user }]).map((read) => ({ ...read, ...provider }));
-}
+type ClusterEntry = z.infer<typeof clusterEntry>;
+type UserEntry = Partial<z.infer<typeof userEntry>>;
 
-const execConfig = z.looseObject({
-  apiVersion: z.string().default('client.authentication.k8s.io/v1'),
-  command: z.string().min(1),
-  args: z.array(z.string()).nullish(),
-  env: z.array(z.object({ name: z.string(), value: z.string() })).nullish(),
-});
-
-/** A command with a path is relative to the kubeconfig, and the plugin is told who asks (KUBERNETES_EXEC_INFO), as by client-go. */
-function execOf(exec: unknown, directory: string): ExecConfig | undefined {
-  const config = execConfig.safeParse(exec).data;
-  if (!config) return undefined;
-  const info = { kind: 'ExecCredential', apiVersion: config.apiVersion, spec: { interactive: false } };
-  const given = (config.env ?? []).map(({ name, value }) => [name, value] as const);
-  return {
-    command: config.command.includes('/') ? resolvePath(directory, config.command) : config.command,
-    args: config.args ?? [],
-    env: { ...Object.fromEntries(given), KUBERNETES_EXEC_INFO: JSON.stringify(info) },
-  };
-}
-
-function unsupported(cluster: Cluster, user: User): string | undefined {
-  if (!cluster.server.startsWith('https://') || !URL.canParse(cluster.server))
-    return 'the server is not https';
-  if (cluster.skipTLSVerify) return 'insecure-skip-tls-verify: who answers must be known';
-  if (cluster.proxyUrl) return 'proxy-url is not supported';
-  if (user.authProvider && !tokenFileOf(user)) return 'auth-provider is not supported, use exec';
+function unsupported(cluster: ClusterEntry, user: UserEntry): string | undefined {
+  if (!cluster.server.startsWith('https://') || !URL.canParse(cluster.server)) {
+    return 'the server is not an https URL';
+  }
+  if (cluster['insecure-skip-tls-verify']) {
+    return 'insecure-skip-tls-verify is not supported: the agent must know who answers';
+  }
+  if (cluster['proxy-url']) return 'proxy-url is not supported';
+  if (user['auth-provider']) return 'auth-provider is not supported, use exec';
   if (user.username) return 'username and password are not supported';
+  if (user['as-uid'] || user['as-groups']?.length || user['as-user-extra']) {
+    return 'of impersonation only "as" is supported';
+  }
   return undefined;
 }
 
-/** The form in which the official client's FileAuth wants it. */
-function tokenFileProvider(tokenFile: string): object {
-  return { name: 'tokenFile', config: { tokenFile } };
+function clusterOf(entry: ClusterEntry, directory: string): Cluster {
+  const ca = pemOf(entry['certificate-authority'], entry['certificate-authority-data'], directory);
+  const tlsServerName = entry['tls-server-name'];
+  return { server: entry.server, ...(ca && { ca }), ...(tlsServerName && { tlsServerName }) };
 }
 
-/** The file of a bearer token that is read anew as it rotates. */
-export function tokenFileOf(user: User): string | undefined {
-  return z.object({ config: z.object({ tokenFile: z.string() }) }).safeParse(user.authProvider).data?.config
-    .tokenFile;
+function userOf(entry: UserEntry, directory: string): User {
+  const certificate = pemOf(entry['client-certificate'], entry['client-certificate-data'], directory);
+  const key = pemOf(entry['client-key'], entry['client-key-data'], directory);
+  return {
+    ...(certificate && { certificate }),
+    ...(key && { key }),
+    ...(entry.token && { token: { text: entry.token } }),
+    ...(entry.tokenFile && { token: { file: resolve(directory, entry.tokenFile) } }),
+    ...(entry.as && { impersonated: entry.as }),
+  };
 }
 
-function withPath(
-  field: 'caFile' | 'certFile' | 'keyFile',
+/**
+ * A command with a path is relative to the kubeconfig, and the plugin is told who asks (KUBERNETES_EXEC_INFO), as by
+ * client-go.
+ */
+function execOf(exec: unknown, path: string): { readonly exec?: ExecConfig } {
+  if (exec === undefined || exec === null) return {};
+  const config = execEntry.safeParse(exec).data;
+  if (!config) throw unusable(path, 'exec names no command');
+  const info = { kind: 'ExecCredential', apiVersion: config.apiVersion, spec: { interactive: false } };
+  const given = (config.env ?? []).map(({ name, value }) => [name, value] as const);
+  return {
+    exec: {
+      command: config.command.includes('/') ? resolve(dirname(path), config.command) : config.command,
+      args: config.args ?? [],
+      env: { ...Object.fromEntries(given), KUBERNETES_EXEC_INFO: JSON.stringify(info) },
+    },
+  };
+}
+
+function pemOf(
+  path: string | null | undefined,
+  data: string | null | undefined,
   directory: string,
-  path: string | undefined,
-): object {
-  return path ? { [field]: resolvePath(directory, path) } : {};
+): Pem | undefined {
+  if (data) return { text: Buffer.from(data, 'base64') };
+  return path ? { file: resolve(directory, path) } : undefined;
 }
 
-function resolvePath(directory: string, path: string): string {
-  return isAbsolute(path) ? path : join(directory, path);
+function unusable(path: string, why: string): ApiError {
+  return new ApiError('identityUnusable', `kubeconfig ${path}: ${why}`);
 }

@@ -44,9 +44,12 @@ describe('an exec plugin', () => {
     expect(await runs()).toBe(1);
   });
 
-  it('is run again when its credential has expired', async () => {
+  it('is run again when its credential has expired, but not for every request', async () => {
     const config = await printing({ token: 'secret-token', expirationTimestamp: '2020-01-01T00:00:00Z' });
     await plugin.credential(config);
+    await plugin.credential(config);
+    expect(await runs()).toBe(1);
+    await new Promise((resolve) => setTimeout(resolve, 160));
     await plugin.credential(config);
     expect(await runs()).toBe(2);
   });
@@ -93,9 +96,17 @@ describe('an exec plugin', () => {
   it.each([
     ['fails', 'echo token hunter2 >&2; echo hunter2; exit 7', /it failed with exit code 7$/],
     ['dies', 'kill -KILL $$', /it failed with SIGKILL$/],
-    ['prints no JSON', 'echo token hunter2', /no JSON$/],
-    ['prints something else', `echo '{"kind":"Secret","token":"hunter2"}'`, /no ExecCredential$/],
-    ['prints no credential', `echo '{"kind":"ExecCredential","status":{}}'`, /neither token nor certificate/],
+    ['prints no JSON', 'echo token hunter2', /did not print JSON$/],
+    [
+      'prints something else',
+      `echo '{"kind":"Secret","token":"hunter2"}'`,
+      /did not print an ExecCredential$/,
+    ],
+    [
+      'prints no credential',
+      `echo '{"kind":"ExecCredential","status":{}}'`,
+      /neither a token nor a certificate/,
+    ],
     ['prints without end', 'while :; do echo hunter2hunter2hunter2hunter2hunter2; done', /printed too much$/],
   ])('that %s is told without a word of what it printed', async (_, body, text) => {
     const config = await script(body);

@@ -172,7 +172,7 @@ describe('a ServiceAccount', () => {
     const error = await failure();
     expect(error).toMatchObject({
       reason: 'identityUnusable',
-      message: expect.stringContaining('holds no token'),
+      message: expect.stringContaining('does not hold a token'),
     });
     expect(inspect(error, { depth: 9 })).not.toContain('hunter');
     expect(server.requests()).toEqual([]);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadClusterAccess, tokenFileOf } from '../../agent/kubernetes/kubeconfig.ts';
+import { loadClusterAccess } from '../../agent/kubernetes/load-cluster-access.ts';
 
 let folder: string;
 let path: string;
@@ -60,19 +60,51 @@ users:
     client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem
     client-key: pki/kubelet.key
 `);
-    expect(cluster).toMatchObject({ server: 'https://10.0.0.1:6443', caFile: join(folder, 'pki/ca.crt') });
-    expect(user).toMatchObject({
-      certFile: '/var/lib/kubelet/pki/kubelet-client-current.pem',
-      keyFile: join(folder, 'pki/kubelet.key'),
+    expect(cluster).toEqual({ server: 'https://10.0.0.1:6443', ca: { file: join(folder, 'pki/ca.crt') } });
+    expect(user).toEqual({
+      certificate: { file: '/var/lib/kubelet/pki/kubelet-client-current.pem' },
+      key: { file: join(folder, 'pki/kubelet.key') },
     });
   });
 
-  it('with a token file that is read anew', async () => {
+  it('with a token file', async () => {
     const { user } = await load(kubeconfig(api, { tokenFile: 'run/token' }));
-    expect(tokenFileOf(user)).toBe(join(folder, 'run/token'));
+    expect(user).toEqual({ token: { file: join(folder, 'run/token') } });
   });
 
-  it('with an exec plugin: relative to the file where it has a path, told that nobody can be asked', async () => {
+  it('with a token file beside a token: the file counts, as it rotates', async () => {
+    const { user } = await load(kubeconfig(api, { token: 'old', tokenFile: '/run/token' }));
+    expect(user).toEqual({ token: { file: '/run/token' } });
+  });
+
+  it('with data beside files: the data counts', async () => {
+    const pem = (name: string) => Buffer.from(`pem of ${name}`);
+    const { cluster, user } = await load(
+      kubeconfig(
+        {
+          ...api,
+          'certificate-authority': '/pki/ca.crt',
+          'certificate-authority-data': pem('ca').toString('base64'),
+          'tls-server-name': 'kubernetes',
+        },
+        {
+          'client-certificate': '/pki/node.crt',
+          'client-certificate-data': pem('node').toString('base64'),
+          'client-key': '/pki/node.key',
+          'client-key-data': pem('key').toString('base64'),
+          as: 'system:node:lab',
+        },
+      ),
+    );
+    expect(cluster).toEqual({ ...api, ca: { text: pem('ca') }, tlsServerName: 'kubernetes' });
+    expect(user).toEqual({
+      certificate: { text: pem('node') },
+      key: { text: pem('key') },
+      impersonated: 'system:node:lab',
+    });
+  });
+
+  it('with an exec plugin: relative to the file where it has a path, told that there is nobody to ask', async () => {
     const exec = {
       apiVersion: 'client.authentication.k8s.io/v1beta1',
       command: './bin/plugin',
@@ -81,8 +113,8 @@ users:
       installHint: 'is not looked at',
     };
     const access = await load(kubeconfig(api, { exec }));
-    expect(access.exec).toMatchObject({ command: join(folder, 'bin/plugin'), args: ['get-token'] });
-    const { KUBERNETES_EXEC_INFO, ...env } = access.exec?.env ?? {};
+    expect(access.user.exec).toMatchObject({ command: join(folder, 'bin/plugin'), args: ['get-token'] });
+    const { KUBERNETES_EXEC_INFO, ...env } = access.user.exec?.env ?? {};
     expect(env).toEqual({ REGION: 'here' });
     expect(JSON.parse(KUBERNETES_EXEC_INFO ?? '')).toEqual({
       kind: 'ExecCredential',
@@ -90,19 +122,19 @@ users:
       spec: { interactive: false },
     });
     const onPath = await load(kubeconfig(api, { exec: { command: 'aws' } }));
-    expect(onPath.exec?.command).toBe('aws');
+    expect(onPath.user.exec?.command).toBe('aws');
   });
 
   it.each([
-    ['is empty', '', 'is no kubeconfig'],
-    ['is no YAML', '{[hunter2', 'is no kubeconfig'],
-    ['is something else', 'password: hunter2', 'is no kubeconfig'],
-    ['has a cluster without a server', kubeconfig({}, { token: 'hunter2' }), 'is no kubeconfig'],
-    ['has a token that is no text', kubeconfig(api, { token: { hunter2: 1 } }), 'is no kubeconfig'],
+    ['is empty', '', 'not a valid kubeconfig'],
+    ['is no YAML', '{[hunter2', 'not a valid kubeconfig'],
+    ['is something else', 'password: hunter2', 'not a valid kubeconfig'],
+    ['has a cluster without a server', kubeconfig({}, { token: 'hunter2' }), 'not a valid kubeconfig'],
+    ['has a token that is no text', kubeconfig(api, { token: { hunter2: 1 } }), 'not a valid kubeconfig'],
     [
       'has a context that is no object',
       `${kubeconfig(api, {}).slice(0, -1)},"contexts":[null]}`,
-      'is no kubeconfig',
+      'not a valid kubeconfig',
     ],
     ['has no such context', kubeconfig(api, {}).replace('"here"}', '"gone"}'), 'names no cluster and user'],
     [
@@ -110,12 +142,12 @@ users:
       kubeconfig(api, {}).replace('"user":"node"', '"user":"gone"'),
       'names no cluster and user',
     ],
-    ['is not for TLS', kubeconfig({ server: 'http://api.example.com' }, {}), 'not https'],
-    ['is for no host', kubeconfig({ server: 'https://' }, {}), 'not https'],
+    ['is not for TLS', kubeconfig({ server: 'http://api.example.com' }, {}), 'not an https URL'],
+    ['is for no host', kubeconfig({ server: 'https://' }, {}), 'not an https URL'],
     [
       'would trust anyone',
       kubeconfig({ ...api, 'insecure-skip-tls-verify': true }, {}),
-      'who answers must be known',
+      'must know who answers',
     ],
     ['is for a proxy', kubeconfig({ ...api, 'proxy-url': 'http://proxy' }, {}), 'proxy-url'],
     [
@@ -123,13 +155,14 @@ users:
       kubeconfig(api, { username: 'admin', password: 'hunter2' }),
       'username and password',
     ],
+    ['impersonates groups', kubeconfig(api, { as: 'a', 'as-groups': ['hunter2'] }), 'only "as"'],
     ['is for a plugin of old', kubeconfig(api, { 'auth-provider': { name: 'gcp' } }), 'auth-provider'],
     [
       'has an exec without a command',
       kubeconfig(api, { exec: { args: ['hunter2'] } }),
       'exec names no command',
     ],
-    ['is larger than any', `a: ${'hunter2'.repeat(200_000)}`, 'is no kubeconfig'],
+    ['is larger than any', `a: ${'hunter2'.repeat(200_000)}`, 'not a valid kubeconfig'],
   ])('that %s is refused with its path and why, and without its content', async (_, text, why) => {
     const error = await load(text).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ name: 'ApiError', reason: 'identityUnusable' });
@@ -159,8 +192,8 @@ describe('a pod of the cluster', () => {
   it('finds the API server in its environment and who it is in the files that are mounted', async () => {
     const environment = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' };
     const { cluster, user } = await loadClusterAccess({ environment, serviceAccountDirectory: folder });
-    expect(cluster).toMatchObject({ server: 'https://[fd00::1]:6443', caFile: join(folder, 'ca.crt') });
-    expect(tokenFileOf(user)).toBe(join(folder, 'token'));
+    expect(cluster).toEqual({ server: 'https://[fd00::1]:6443', ca: { file: join(folder, 'ca.crt') } });
+    expect(user).toEqual({ token: { file: join(folder, 'token') } });
   });
 
   it('goes by a kubeconfig where it is given one', async () => {
