@@ -9,23 +9,30 @@ export type KubernetesTimings = {
    * in a row the pods are listed again.
    */
   readonly silenceMs: number;
-  /** A watch that ended sooner and said nothing counts as a failure, so that ending at once is no busy loop. */
+  /** A watch that ended sooner and said nothing counts as a failure, so that ending at once is not a busy loop. */
   readonly shortWatchMs: number;
-  /** A whole listing, all its pages. */
+  /** A whole list, all its pages. */
   readonly listMs: number;
-  /** Between tries; client-go's reflector: 0.8 s to 30 s. */
+  /** A list that sends nothing for so long is given up. */
+  readonly listSilenceMs: number;
+  /**
+   * Between tries. client-go's reflector waits up to 30 s; here it is less, so that pods are known again within 30 s of
+   * the API server's return, whatever was asked last.
+   */
   readonly retry: RetryDelays;
   /** How long `start` waits for the first listing before it lets the agent begin without. */
   readonly startMs: number;
   /**
    * How long `getPod` waits for the watch to bring a pod before it asks for it. Well below what the runtime waits for a
-   * veto (2 s): a container of no pod, made with crictl say, is then let by and not refused as still in progress.
+   * veto (2 s), so that a container without a pod, made with crictl say, gets its verdict in time.
    */
   readonly waitForPodMs: number;
   /** How long a deleted pod is still found. */
   readonly departedMs: number;
   /** How old a secret may be that is not asked for afresh. */
   readonly secretMs: number;
+  /** How long a secret that does not exist counts as missing for who does not ask afresh. */
+  readonly missingSecretMs: number;
   /**
    * The Node authorizer learns of a new pod's secrets a moment after the pod is bound: ask again after so long, after
    * twice and four times as long.
@@ -35,13 +42,15 @@ export type KubernetesTimings = {
 
 export const DEFAULT_TIMINGS: KubernetesTimings = {
   watchMs: 300_000,
-  silenceMs: 180_000,
+  silenceMs: 90_000,
   shortWatchMs: 1_000,
   listMs: 60_000,
-  retry: { initialMs: 800, maxMs: 30_000 },
+  listSilenceMs: 10_000,
+  retry: { initialMs: 800, maxMs: 10_000 },
   startMs: 10_000,
   waitForPodMs: 750,
   departedMs: 60_000,
   secretMs: 60_000,
+  missingSecretMs: 5_000,
   authorizerLagMs: 150,
 };

@@ -7,10 +7,7 @@ import type { PodReader } from './pod-reader.ts';
 import { isUnrelated } from './secrets.ts';
 
 export type PodLookup = {
-  /**
-   * The pod with this uid; where a container is named, as it is since it has that container. Undefined where the API
-   * server says that there is none. Throws PodSourceError.
-   */
+  /** As PodSource.getPod: undefined only while the API server is alive and does not know this uid. */
   getPod(ref: PodRef & { readonly containerName?: string }): Promise<Pod | undefined>;
   findPod(namespace: string, name: string): Promise<Pod | undefined>;
 };
@@ -21,7 +18,7 @@ export type PodLookupOptions = {
   readonly reader: PodReader;
   /** How long to wait for the watch before a pod is asked for, ms. */
   readonly waitMs: number;
-  /** Whether a watch is under way: otherwise there is nothing to wait for. */
+  /** Whether the watch is alive: otherwise there is nothing to wait for, and nobody to say that a pod does not exist. */
   readonly alive: () => boolean;
 };
 
@@ -42,7 +39,7 @@ export function createPodLookup({ client, cache, reader, waitMs, alive }: PodLoo
       return podOf(await client.ask({ path: `/api/v1/namespaces/${namespace}/pods/${name}` }));
     } catch (error) {
       // A node may get its own pods only: by this name there is none, or one of another node.
-      if (alive() && isUnrelated(error)) return undefined;
+      if (isUnrelated(error)) return undefined;
       if (error instanceof ApiError && error.reason === 'notFound') return undefined;
       throw podSourceError(error, `pod ${namespace}/${name}`);
     }
@@ -65,14 +62,29 @@ export function createPodLookup({ client, cache, reader, waitMs, alive }: PodLoo
       const arrived = alive() ? await cache.waitFor(ref, complete, waitMs) : undefined;
       if (arrived) return arrived;
       const asked = await ask(ref.namespace, ref.name, ref.uid);
-      if (asked?.uid !== ref.uid) return cache.get(ref);
-      cache.keepAwhile(asked);
-      return asked;
+      if (asked?.uid === ref.uid) {
+        cache.keepAwhile(asked);
+        return asked;
+      }
+      const knownNow = cache.get(ref);
+      if (knownNow || alive()) return knownNow;
+      // Deleted while nobody was watching, perhaps: what is not known now may have been a pod a moment ago.
+      throw notWatched(ref);
     },
     async findPod(namespace, name) {
       const known = cache.find(namespace, name);
       if (known) return known;
-      return isObjectName(namespace) && isObjectName(name) ? ask(namespace, name) : undefined;
+      if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
+      const asked = await ask(namespace, name);
+      if (asked || alive()) return asked;
+      throw notWatched({ namespace, name });
     },
   };
+}
+
+function notWatched({ namespace, name }: Pick<PodRef, 'namespace' | 'name'>): PodSourceError {
+  return new PodSourceError(
+    'apiServerUnavailable',
+    `pod ${namespace}/${name}: not known, and the pods of this node are not being watched`,
+  );
 }

@@ -1,13 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError } from '../../errors.ts';
 import { type ApiClient, asApiError } from '../../kubernetes/api-client.ts';
-import { createLineReader } from '../../kubernetes/json-pieces.ts';
 import type { KubernetesTimings } from '../../kubernetes/timings.ts';
 import { createRetryDelay } from '../../retry-delay.ts';
 import type { Pod } from '../pod-source.ts';
 import { listPods } from './pod-list.ts';
 import type { PodReader } from './pod-reader.ts';
-import { readWatchEvent, type WatchEvent } from './watch-event.ts';
+import {
+  advance,
+  FIRST_STATE,
+  type ListVersion,
+  type ReflectorOutcome,
+  type ReflectorState,
+} from './reflector-state.ts';
+import type { WatchEvent } from './watch-event.ts';
+import { watchOnce } from './watch-once.ts';
 
 export type PodWatchOptions = {
   readonly client: ApiClient;
@@ -24,147 +31,80 @@ export type PodWatchOptions = {
 
 export type PodWatch = { stop(): Promise<void> };
 
-type WatchEnd = 'ended' | 'silent';
-
-/** After so many watches in a row that said nothing at all the pods are listed again. */
-const SILENT_WATCHES = 2;
+type Settled = { readonly outcome: ReflectorOutcome; readonly failure?: ApiError };
 
 /**
- * Lists the node's pods, then watches them for ever, as client-go's reflector does: a watch that ended goes on from the
- * last version that was seen, and only a version that the server no longer knows (410, as an answer or within the
- * watch) makes it list again. A server that was restored from a backup sends nothing to a version of its future; silence
- * ends that too. Lists are answered from the server's memory (resourceVersion 0, later the last that was seen), because
- * a read from etcd for one node's pods goes through those of all nodes.
+ * Lists the node's pods, then watches them until it is stopped. What is asked when is decided in reflector-state.ts;
+ * here it is asked, and the pauses are kept. The first list is answered from the API server's memory, because a read
+ * from etcd for one node's pods goes through those of all nodes.
  */
 export function watchPods(options: PodWatchOptions): PodWatch {
   const { client, reader, nodeName, timings } = options;
   const stopping = new AbortController();
+  const { signal } = stopping;
   const retry = createRetryDelay(timings.retry);
-  let resourceVersion: string | undefined;
-  let notOlderThan = '0';
-  let silentWatches = 0;
-  /** When the watch that is under way was answered; it is what makes the next try a first one again. */
-  let openedAt: number | undefined;
-  /** The problem last told; null before anything was. */
-  let told: string | undefined | null = null;
+  const tell = onlyChanges((problem: ApiError | undefined) => {
+    if (!signal.aborted) options.onProblem(problem);
+  });
 
-  function tell(problem: ApiError | undefined): void {
-    if (told === problem?.message || stopping.signal.aborted) return;
-    told = problem?.message;
-    options.onProblem(problem);
-  }
-
-  async function list(): Promise<string> {
-    const bounds = { timeoutMs: timings.listMs, signal: stopping.signal };
+  async function list(version: ListVersion): Promise<Settled> {
     try {
-      const listed = await listPods(client, reader, { nodeName, notOlderThan }, bounds);
+      const bounds = { totalMs: timings.listMs, silenceMs: timings.listSilenceMs, signal };
+      const listed = await listPods(client, reader, { nodeName, version }, bounds);
       options.onListed(listed.pods);
-      notOlderThan = listed.resourceVersion;
-      return listed.resourceVersion;
+      return { outcome: { kind: 'listed', resourceVersion: listed.resourceVersion } };
     } catch (error) {
-      // Neither the server's memory nor the pages of a list that has become too old: only etcd can tell.
-      if (error instanceof ApiError && ['expired', 'tooNew'].includes(error.reason)) notOlderThan = '';
-      throw error;
+      const failure = asApiError(error, signal, 0);
+      return { outcome: { kind: 'listFailed', reason: failure.reason }, failure };
     }
   }
 
-  function apply(event: WatchEvent): void {
-    if (event.type === 'error') throw event.error;
-    resourceVersion = event.resourceVersion;
-    notOlderThan = event.resourceVersion;
-    if (event.type === 'bookmark' || !event.pod) return;
-    if (event.type === 'present') options.onPresent(event.pod);
-    else options.onDeleted(event.pod);
-  }
-
-  /** Watches once, until the server ends it, nothing is heard for too long, or it fails. */
-  async function watch(from: string): Promise<{ end: WatchEnd; heard: number }> {
-    const silence = new AbortController();
-    const timer = setTimeout(() => silence.abort(), timings.silenceMs);
-    const signal = AbortSignal.any([stopping.signal, silence.signal]);
-    let heard = 0;
-    const lines = createLineReader(reader.maxBytes, {
-      onPiece: (json) => {
-        const event = readWatchEvent(json, reader);
-        if (event) apply(event);
+  async function watch(from: string): Promise<Settled> {
+    let lastSeen = from;
+    let openedAt = Number.POSITIVE_INFINITY;
+    const livedLong = (): boolean => performance.now() - openedAt >= timings.shortWatchMs;
+    const handlers = {
+      onOpen() {
+        openedAt = performance.now();
+        tell(undefined);
       },
-      onTooLarge: reader.tooLarge,
-    });
-    try {
-      const response = await client.open({ path: '/api/v1/pods', query: watchQuery(from), signal });
-      openedAt = performance.now();
-      tell(undefined);
-      for await (const chunk of response) {
-        heard += 1;
-        timer.refresh();
-        if (Buffer.isBuffer(chunk)) lines.push(chunk);
-      }
-      return { end: 'ended', heard };
-    } catch (error) {
-      if (silence.signal.aborted && !stopping.signal.aborted) return { end: 'silent', heard };
-      throw asApiError(error, signal, timings.silenceMs);
-    } finally {
-      clearTimeout(timer);
-      silence.abort();
-    }
-  }
-
-  function watchQuery(from: string): Record<string, string> {
-    const lastingMs = timings.watchMs * (1 + Math.random());
-    return {
-      watch: 'true',
-      fieldSelector: `spec.nodeName=${nodeName}`,
-      resourceVersion: from,
-      allowWatchBookmarks: 'true',
-      timeoutSeconds: String(Math.max(1, Math.round(lastingMs / 1_000))),
+      onEvent(event: Exclude<WatchEvent, { type: 'error' }>) {
+        lastSeen = event.resourceVersion;
+        if (event.type === 'present' && event.pod) options.onPresent(event.pod);
+        if (event.type === 'deleted' && event.pod) options.onDeleted(event.pod);
+      },
     };
-  }
-
-  async function step(): Promise<void> {
-    resourceVersion ??= await list();
-    openedAt = undefined;
-    const { end, heard } = await watch(resourceVersion);
-    silentWatches = heard > 0 ? 0 : silentWatches + 1;
-    if (end === 'ended' && !livedLong()) {
-      if (heard === 0) throw new ApiError('unreachable', 'the API server ended the watch at once');
-      await pause(retry.next());
+    try {
+      const { how, heard } = await watchOnce(client, reader, { nodeName, from }, handlers, {
+        ...timings,
+        signal,
+      });
+      const ended = livedLong() ? 'inOrder' : 'tooSoon';
+      const failure = new ApiError('unreachable', 'the API server ended the watch at once');
+      const outcome = { kind: 'watchEnded', how: how === 'silent' ? how : ended, heard, lastSeen } as const;
+      return { outcome, failure };
+    } catch (error) {
+      const failure = asApiError(error, signal, 0);
+      return { outcome: { kind: 'watchFailed', reason: failure.reason, lastSeen }, failure };
+    } finally {
+      if (livedLong()) retry.reset();
     }
-    if (silentWatches < SILENT_WATCHES) return;
-    silentWatches = 0;
-    resourceVersion = undefined;
   }
 
-  function livedLong(): boolean {
-    return openedAt !== undefined && performance.now() - openedAt >= timings.shortWatchMs;
-  }
-
-  async function pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined);
+  async function pauseAfter(failure: ApiError | undefined): Promise<void> {
+    const told = Math.min(failure?.retryAfterMs ?? 0, timings.retry.maxMs);
+    await sleep(Math.max(retry.next(), told), undefined, { signal }).catch(() => undefined);
   }
 
   async function run(): Promise<void> {
-    let expiredAt = Number.NEGATIVE_INFINITY;
-    while (!stopping.signal.aborted) {
-      try {
-        await step();
-        if (livedLong()) retry.reset();
-      } catch (error) {
-        if (stopping.signal.aborted) return;
-        if (livedLong()) retry.reset();
-        openedAt = undefined;
-        const failure = asApiError(error, stopping.signal, 0);
-        // Not a question of when: with another version the server may take it.
-        if (failure.reason === 'badRequest' || failure.reason === 'tooNew') resourceVersion = undefined;
-        if (failure.reason === 'expired') {
-          resourceVersion = undefined;
-          const recently = performance.now() - expiredAt < timings.retry.maxMs;
-          expiredAt = performance.now();
-          // It happens, and the list that follows mends it; only one after the other without end is a failure.
-          if (!recently) continue;
-        }
-        tell(failure);
-        await pause(Math.max(retry.next(), failure.retryAfterMs ?? 0));
-      }
+    for (let state: ReflectorState = FIRST_STATE; !signal.aborted; ) {
+      const { next } = state;
+      const { outcome, failure } = await (next.kind === 'list' ? list(next.version) : watch(next.from));
+      if (signal.aborted) return;
+      const after = advance(state, outcome, { now: performance.now(), relistMs: timings.retry.maxMs });
+      state = after.state;
+      if (after.delay === 'trouble') tell(failure);
+      if (after.delay !== 'none') await pauseAfter(failure);
     }
   }
 
@@ -174,5 +114,17 @@ export function watchPods(options: PodWatchOptions): PodWatch {
       stopping.abort();
       await running;
     },
+  };
+}
+
+/** Passes on a problem, or its end, where it is not what was told last. */
+function onlyChanges(
+  listener: (problem: ApiError | undefined) => void,
+): (problem: ApiError | undefined) => void {
+  let told: { readonly message: string | undefined } | undefined;
+  return (problem) => {
+    if (told && told.message === problem?.message) return;
+    told = { message: problem?.message };
+    listener(problem);
   };
 }

@@ -101,7 +101,10 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
   return {
     async start() {
       if (!/^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/.test(nodeName)) {
-        throw new PodSourceError('apiServerUnavailable', `${JSON.stringify(nodeName)} is no name of a node`);
+        throw new PodSourceError(
+          'apiServerUnavailable',
+          `${JSON.stringify(nodeName)} is not a valid node name`,
+        );
       }
       watch = watchPods({
         client,
@@ -129,7 +132,8 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
     },
     problem() {
       if (trouble) return `${trouble.text} (since ${trouble.since.toISOString()})`;
-      return listed ? undefined : 'apiServerUnavailable: the pods have not been listed yet';
+      if (!listed) return 'apiServerUnavailable: the pods have not been listed yet';
+      return alive ? undefined : 'apiServerUnavailable: the pods are listed and not watched yet';
     },
     getPod: lookup.getPod,
     findPod: lookup.findPod,

@@ -89,6 +89,38 @@ describe('the test API server answers as a kube-apiserver did', () => {
     expect(headOf(answer)).toEqual(recordedHead('list-expired.headers'));
   });
 
+  it('to a list with a limit and a version: exactly that version, unless NotOlderThan is said', async () => {
+    server.putPod({ metadata: { name: 'old', namespace: 'team-a' }, spec: { containers: [] } });
+    const then = server.resourceVersion();
+    server.putPod({ metadata: { name: 'new', namespace: 'team-a' }, spec: { containers: [] } });
+    const namesOf = async (query: string): Promise<string[]> => {
+      const { body } = await ask(`/api/v1/pods?${lab}&limit=500&resourceVersion=${then}${query}`);
+      return JSON.parse(body).items.map(({ metadata }: KubeObject) => metadata.name);
+    };
+    expect(await namesOf('')).toEqual(['old']);
+    expect(await namesOf('&resourceVersionMatch=NotOlderThan')).toEqual(['new', 'old']);
+    server.compact();
+    const compacted = await ask(`/api/v1/pods?${lab}&limit=500&resourceVersion=${then}`);
+    expect(JSON.parse(compacted.body)).toMatchObject({ code: 410, reason: 'Expired' });
+  });
+
+  it('to a watch after it was killed and started again: from before, too old; from now on, as ever', async () => {
+    const before = server.resourceVersion();
+    server.putPod({ metadata: { name: 'a', namespace: 'team-a' }, spec: { containers: [] } });
+    await server.stop();
+    await server.start('lost');
+    const old = await ask(`/api/v1/pods?${lab}&watch=true&resourceVersion=${before}`);
+    expect(JSON.parse(old.body)).toMatchObject({ type: 'ERROR', object: { code: 410 } });
+    const now = ask(`/api/v1/pods?${lab}&watch=true&resourceVersion=${server.resourceVersion()}`);
+    await until(() => server.watches().length === 1);
+    server.putPod({ metadata: { name: 'b', namespace: 'team-a' }, spec: { containers: [] } });
+    for (const watch of server.watches()) watch.end();
+    expect(JSON.parse((await now).body)).toMatchObject({
+      type: 'ADDED',
+      object: { metadata: { name: 'b' } },
+    });
+  });
+
   it('to a watch: line by line what was recorded, bookmarks too', async () => {
     const lines = recorded('watch-pods.jsonl').trimEnd().split('\n');
     const watching = ask(`/api/v1/pods?${lab}&watch=true&resourceVersion=300&allowWatchBookmarks=true`);

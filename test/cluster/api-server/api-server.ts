@@ -94,9 +94,12 @@ export type ApiServer = {
   fault(fault: Fault): { clear(): void };
   clearFaults(): void;
 
-  /** Stops listening and breaks all connections; the objects stay. */
+  /** As SIGKILL does: stops listening and breaks all connections, whatever is being sent. The objects stay, in etcd. */
   stop(): Promise<void>;
-  /** Listens again on the same port. `lost`: what was before cannot be watched any more, as after a real restart. */
+  /**
+   * Listens again on the same port. `lost`: the watch window begins anew, as after a real restart; `kept`: as if only
+   * the connections had been lost.
+   */
   start(history?: 'kept' | 'lost'): Promise<void>;
   /** Ends it and removes its files. */
   close(): Promise<void>;

@@ -87,6 +87,10 @@ export function createObjectStore(firstVersion: number): ObjectStore {
     resourceVersion: () => version,
     setResourceVersion(next) {
       version = next;
+      // After a restore nobody knows what came later.
+      while ((history.at(-1)?.resourceVersion ?? 0) > next) history.pop();
+      compacted = Math.min(compacted, next);
+      watchable = Math.min(watchable, next);
     },
     put(resource, object) {
       const { name, namespace } = object.metadata;

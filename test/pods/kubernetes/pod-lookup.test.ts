@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { podObject, recorded } from './objects.ts';
-import { eventually, openScene, type Scene, theWatch } from './scene.ts';
+import { eventually, inOrder, openScene, type Scene, theWatch } from './scene.ts';
 
 let scene: Scene;
 
@@ -21,7 +21,7 @@ async function open(...pods: string[]): Promise<void> {
       for (const name of pods) server.putPod(podObject(name, { uid: `uid-${name}` }));
     },
   });
-  await theWatch(scene.server);
+  await inOrder(scene);
 }
 
 describe('the pod of a container', () => {
@@ -61,6 +61,7 @@ describe('the pod of a container', () => {
       user,
       given: (server) => server.grant(user, { verbs: ['get', 'list', 'watch'], resources: ['pods'] }),
     });
+    await inOrder(scene);
     expect(await scene.source.getPod(ref('web'))).toBeUndefined();
     expect(scene.server.requestsFor('get', 'pods').map(({ code }) => code)).toEqual([404]);
   });
@@ -77,6 +78,7 @@ describe('the pod of a container', () => {
       timings: { departedMs: 100 },
       given: (server) => void server.putPod(podObject('web', { uid: 'uid-web' })),
     });
+    await inOrder(scene);
     scene.server.deletePod('team-a', 'web');
     await eventually(async () => expect(await scene.source.getPod(ref('web'))).toBeUndefined());
   });
@@ -126,6 +128,42 @@ describe('the pod of a container', () => {
     expect(scene.server.requestsFor('get', 'pods').map(({ code }) => code)).toEqual([403]);
   });
 
+  it('that the API server does not know while the watch is broken is not taken for none', async () => {
+    const user = 'system:serviceaccount:pullwarden:agent';
+    scene = await openScene({
+      user,
+      given: (server) => server.grant(user, { verbs: ['get', 'list', 'watch'], resources: ['pods'] }),
+    });
+    await inOrder(scene);
+    scene.server.fault({ on: { verb: 'watch' }, does: { kind: 'status', code: 500 } });
+    (await theWatch(scene.server)).cut();
+    await eventually(() => expect(scene.source.problem()).toBeDefined());
+    await expect(scene.source.getPod(ref('web'))).rejects.toMatchObject({ reason: 'apiServerUnavailable' });
+    await expect(scene.source.findPod('team-a', 'web')).rejects.toMatchObject({
+      reason: 'apiServerUnavailable',
+    });
+    expect(scene.server.requestsFor('get', 'pods').map(({ code }) => code)).toEqual([404, 404]);
+
+    // One that it does know is good enough, watch or no watch.
+    scene.server.putPod(podObject('web', { uid: 'uid-web' }));
+    expect(await scene.source.getPod(ref('web'))).toMatchObject({ uid: 'uid-web' });
+
+    scene.server.clearFaults();
+    await inOrder(scene);
+    expect(await scene.source.getPod(ref('gone'))).toBeUndefined();
+  });
+
+  it('of another uid than that of the pod of this name is none, to a live watch only', async () => {
+    await open('web');
+    expect(await scene.source.getPod({ ...ref('web'), uid: 'uid-other' })).toBeUndefined();
+    scene.server.fault({ on: { verb: 'watch' }, does: { kind: 'status', code: 500 } });
+    (await theWatch(scene.server)).cut();
+    await eventually(() => expect(scene.source.problem()).toBeDefined());
+    await expect(scene.source.getPod({ ...ref('web'), uid: 'uid-other' })).rejects.toMatchObject({
+      reason: 'apiServerUnavailable',
+    });
+  });
+
   it('that is refused to a ServiceAccount says what to grant', async () => {
     scene = await openScene({ user: 'system:serviceaccount:pullwarden:agent', timings: { startMs: 50 } });
     await expect(scene.source.getPod(ref('web'))).rejects.toMatchObject({
@@ -167,6 +205,7 @@ describe('a mirror pod', () => {
   it('is found by the uid of its static pod, which the labels of its containers carry', async () => {
     const mirror = JSON.parse(recorded('pod-mirror.json').toString());
     scene = await openScene({ given: (server) => void server.putPod(mirror) });
+    await inOrder(scene);
     const pod = { namespace: 'kube-system', name: 'static-web-lab' };
     const found = await scene.source.getPod({ ...pod, uid: 'bcfd6d5262f8a9d2cfd3c1cfb4fba896' });
     expect(found?.containers[0]?.image).toBe('127.0.0.1:5001/public/app:1');

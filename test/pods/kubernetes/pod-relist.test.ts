@@ -9,6 +9,7 @@ afterEach(() => scene.close());
 describe('a version that is too old', () => {
   it('as an ERROR event within the watch: one list, and what went in the meantime is gone', async () => {
     scene = await openScene({ given: (server) => void server.putPod(podObject('a')) });
+    await inOrder(scene);
     const watch = await theWatch(scene.server);
     watch.bookmark();
     watch.silence();
@@ -23,7 +24,7 @@ describe('a version that is too old', () => {
     expect(scene.problems).toEqual([]);
   });
 
-  it('as an ERROR event in a watch that has been open for long: the list is no older than what was seen', async () => {
+  it('as an ERROR event in a watch that has been open for long: the list names no version', async () => {
     scene = await openScene();
     const watch = await theWatch(scene.server);
     scene.server.setResourceVersion(4_999);
@@ -31,7 +32,7 @@ describe('a version that is too old', () => {
     watch.expire();
     await eventually(() => expect(lists(scene.server)).toBe(2));
     const [, again] = scene.server.requestsFor('list', 'pods');
-    expect(again?.query.get('resourceVersion')).toBe('5000');
+    expect([...(again?.query.keys() ?? [])]).toEqual(['fieldSelector', 'limit']);
     scene.server.putPod(podObject('b'));
     await expectWatched(scene, 'a', 'b');
   });
@@ -86,7 +87,7 @@ describe('pages', () => {
     (await theWatch(scene.server)).expire();
     await eventually(() => expect(lists(scene.server)).toBe(4));
     const [, first, second, third] = scene.server.requestsFor('list', 'pods');
-    expect(first?.query.get('resourceVersion')).toBe('1301');
+    expect(first?.query.has('resourceVersion')).toBe(false);
     expect([second?.query.has('continue'), third?.query.has('continue')]).toEqual([true, true]);
     expect(second?.query.has('resourceVersion')).toBe(false);
     await inOrder(scene);
@@ -110,7 +111,7 @@ describe('pages', () => {
 });
 
 describe('a connection on which nothing comes', () => {
-  it('is renewed, without a list', async () => {
+  it('is given up for a list and another watch', async () => {
     scene = await openScene({
       timings: { silenceMs: 200 },
       bookmarkMs: 50,
@@ -118,9 +119,9 @@ describe('a connection on which nothing comes', () => {
     });
     scene.server.putPod(podObject('a'));
     await eventually(() => expect(scene.newPods).toHaveLength(1));
-    expect(scene.server.requestsFor('watch', 'pods')).toHaveLength(2);
+    await eventually(() => expect(scene.server.requestsFor('watch', 'pods').length).toBeGreaterThan(1));
+    await inOrder(scene);
     expect(scene.server.watches()).toHaveLength(1);
-    expect(lists(scene.server)).toBe(1);
   });
 
   it('stays as long as bookmarks come', async () => {
@@ -130,14 +131,18 @@ describe('a connection on which nothing comes', () => {
     expect(scene.server.requestsFor('watch', 'pods')).toHaveLength(1);
   });
 
-  it('twice in a row makes it list again: a server restored from a backup is silent to a version of its future', async () => {
+  it('makes it list again: a server restored from a backup is silent to a version of its future', async () => {
     scene = await openScene({ timings: { silenceMs: 100 }, resourceVersion: 90_000 });
     await theWatch(scene.server);
     scene.server.setResourceVersion(700);
     scene.server.putPod(podObject('a'));
     await eventually(() => expect(scene.newPods.map(({ name }) => name)).toEqual(['a']));
     const [, inFuture, fromEtcd] = scene.server.requestsFor('list', 'pods');
-    expect([inFuture?.query.get('resourceVersion'), inFuture?.code]).toEqual(['90000', 504]);
+    expect(inFuture?.code).toBe(504);
+    expect(Object.fromEntries(inFuture?.query ?? [])).toMatchObject({
+      resourceVersion: '90000',
+      resourceVersionMatch: 'NotOlderThan',
+    });
     expect(fromEtcd?.query.has('resourceVersion')).toBe(false);
     expect(lists(scene.server)).toBe(3);
     await expectWatched(scene, 'a');
