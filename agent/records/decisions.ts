@@ -104,7 +104,7 @@ export function openDecisionsReadOnly(stateDir: string): DecisionsReader {
   const path = join(stateDir, DATABASE);
   const db = openDatabaseFileReadOnly(path);
   try {
-    refuseNewer(db, MIGRATIONS);
+    refuseNewer(db, MIGRATIONS.length);
     if (schemaVersion(db) === MIGRATIONS.length) {
       return { list: (filter) => listDecisions(db, filter), close: () => db.close() };
     }
@@ -134,7 +134,7 @@ function openMigrated(path: string): Database {
   if (existsSync(path) && statSync(path).size > 0) {
     const peek = openDatabaseFileReadOnly(path);
     try {
-      refuseNewer(peek, MIGRATIONS);
+      refuseNewer(peek, MIGRATIONS.length);
     } finally {
       peek.close();
     }

@@ -6,7 +6,7 @@ import type { PresentImage } from './types.ts';
 export type HousekeepingOptions = {
   readonly store: Pick<
     RecordStore,
-    'hasInventory' | 'takeInventory' | 'reconcilePullIntents' | 'pruneUnknownRecords'
+    'hasInventory' | 'takeInventory' | 'reconcilePullIntents' | 'matchImportedRecords' | 'pruneUnknownRecords'
   >;
   readonly listImages: () => Promise<readonly PresentImage[]>;
   /** `verify`: what is on the node when the agent first runs does not count as preloaded. */
@@ -48,6 +48,8 @@ export function createHousekeeping(options: HousekeepingOptions): Housekeeping {
     async begin() {
       const present = await options.listImages();
       const preloaded = options.existingImages === 'verify' ? [] : present;
+      // First, because an image with a record is not preloaded.
+      write(() => store.matchImportedRecords(present));
       const isFirst = !store.hasInventory;
       store.takeInventory(preloaded);
       if (isFirst) options.onInventoryTaken(preloaded.length);
@@ -55,7 +57,9 @@ export function createHousekeeping(options: HousekeepingOptions): Housekeeping {
     },
     async prune() {
       const before = now();
-      const present = (await options.listImages()).map((image) => image.id);
+      const images = await options.listImages();
+      write(() => store.matchImportedRecords(images));
+      const present = images.map((image) => image.id);
       const keys = new Set(present.map(imageIdKey));
       const lastTime = seenLastTime;
       seenLastTime = keys;

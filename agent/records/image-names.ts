@@ -1,8 +1,8 @@
 import { ImageNameError, RecordStoreError } from '../errors.ts';
-import { repositoryOf, trimImageName } from '../image/reference.ts';
+import { parseImageName, repositoryOf, trimImageName } from '../image/reference.ts';
 import type { PresentImage } from './types.ts';
 
-/** What an entry of a record goes by. Throws RecordStoreError (`imageNameInvalid`). */
+/** What an entry of a record goes by. @throws RecordStoreError `imageNameInvalid` */
 export function trimmedName(image: string): string {
   try {
     return trimImageName(image);
@@ -34,4 +34,15 @@ export function repositoriesOf({ repoTags, repoDigests }: PresentImage): string[
 
 export function imageNameInvalid(image: string, why: string): RecordStoreError {
   return new RecordStoreError('imageNameInvalid', `invalid image name "${image.slice(0, 256)}": ${why}`);
+}
+
+/** Two texts that mean the same image in the same place have the same key; what is no name is only like itself. */
+export function nameKey(name: string): string {
+  try {
+    const { repository, tag, digest } = parseImageName(name);
+    return digest === '' ? `${repository}:${tag}` : `${repository}@${digest}`;
+  } catch (error) {
+    if (error instanceof ImageNameError) return name;
+    throw error;
+  }
 }

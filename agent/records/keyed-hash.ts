@@ -1,5 +1,15 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const KEY_BYTES = 32;
@@ -13,7 +23,7 @@ export function keyedHashWith(key: Buffer): (credentialHash: string) => string {
     credentialHash === '' ? '' : createHmac('sha256', key).update(credentialHash).digest('hex');
 }
 
-/** Tells one key from another without giving it away; kept beside the hashes that were made with it. */
+/** Told one key from another in databases of schema version 1, without giving it away. */
 export function keyCheckValue(key: Buffer): string {
   return createHmac('sha256', key)
     .update('pullwarden: which key made the hashes in this database')
@@ -52,6 +62,13 @@ export function createKey(path: string): void {
   } finally {
     rmSync(unnamed, { force: true });
   }
+}
+
+/** Others could read the key until now, and cannot from now on. Throws what the file system says. */
+export function hideKeyFromOthers(path: string): boolean {
+  if ((statSync(path).mode & 0o077) === 0) return false;
+  chmodSync(path, 0o600);
+  return true;
 }
 
 /** In memory only, for a store that is. */

@@ -23,6 +23,11 @@ export type ImagePullServiceAccount = {
 export type ImagePullCredentials = {
   /** True: every pod on the node may use it; swallows everything else. */
   readonly nodePodsAccessible?: boolean;
+  /**
+   * Ours, not kubelet's. True: the runtime pulled it with nobody's credentials, but the registry itself does not hand
+   * it out: a mirror that asks nobody, or credentials in the runtime's own configuration.
+   */
+  readonly grantedByRuntime?: boolean;
   readonly kubernetesSecrets?: readonly ImagePullSecret[];
   readonly kubernetesServiceAccounts?: readonly ImagePullServiceAccount[];
 };
@@ -33,6 +38,20 @@ export type ImagePulledRecord = {
   /** Milliseconds since the epoch. */
   readonly lastUpdatedTime: number;
   readonly credentialMapping: ReadonlyMap<string, ImagePullCredentials>;
+};
+
+/** To whom an image is granted: everyone, or the owner of a credential. */
+export type Grantee =
+  | { readonly kind: 'nodePodsAccessible' | 'grantedByRuntime' }
+  | (ImagePullServiceAccount & { readonly kind: 'kubernetesSecret' | 'kubernetesServiceAccount' });
+
+/** One permission on record. */
+export type Grant = {
+  readonly imageRef: string;
+  readonly trimmedImage: string;
+  readonly grantee: Grantee;
+  /** When a registry last granted it, ms since the epoch; undefined where that was before this was recorded. */
+  readonly verifiedAt: number | undefined;
 };
 
 /** An image as the runtime lists it; what records/ needs of it to reconcile, prune and take the inventory. */

@@ -173,8 +173,8 @@ function stateOf(folder: string): string {
 }
 
 function openStore(folder: string): RecordStore {
-  const { store, degraded } = openRecordStore({ stateDir: stateOf(folder) });
-  if (degraded) throw new Error(`no store on disk: ${degraded.message}`);
+  const { store } = openRecordStore({ stateDir: stateOf(folder) });
+  if (store.degraded) throw new Error(`no store on disk: ${store.degraded.message}`);
   return store;
 }
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RecordStoreError } from '../../agent/errors.ts';
+import type { ForgetFilter } from '../../agent/records/forget.ts';
 import type { RecordStore } from '../../agent/records/record-store.ts';
-import type { ImagePullCredentials, ImagePullSecret } from '../../agent/records/types.ts';
+import type { Grant, ImagePullCredentials, ImagePullSecret } from '../../agent/records/types.ts';
 
 /** What every implementation of RecordStore does. `makeStore` gives an empty one without an inventory. */
 export type StoreMaker = (now: () => number) => { readonly store: RecordStore; readonly cleanUp: () => void };
@@ -60,7 +61,8 @@ export function runStoreSuite(implementation: string, makeStore: StoreMaker): vo
 
       it('finds an image by its id with and without sha256:', () => {
         store.recordImagePulled(image, imageRef, { nodePodsAccessible: true });
-        expect(store.pulledRecord(hex)).toBe(store.pulledRecord(imageRef));
+        expect(store.pulledRecord(hex)).toBeDefined();
+        expect(store.pulledRecord(hex)).toEqual(store.pulledRecord(imageRef));
         store.mergeCredentials('other:1', hex, { nodePodsAccessible: true });
         expect(store.listPulledRecords()).toHaveLength(1);
       });
@@ -176,6 +178,148 @@ export function runStoreSuite(implementation: string, makeStore: StoreMaker): vo
       });
     });
 
+    describe('when a grant was verified', () => {
+      const grantee = {
+        kind: 'kubernetesSecret',
+        namespace: 'team-a',
+        name: 'regcred',
+        uid: 'uid-team-a',
+      } as const;
+
+      it("is when a pull succeeded with it, again and again; kubelet's time stays", () => {
+        for (clock of [1_000, 2_000]) {
+          store.recordImagePulled(image, imageRef, { kubernetesSecrets: [secretOf('team-a')] });
+          expect(store.verifiedAt(imageRef, trimmed, grantee)).toBe(clock);
+        }
+        expect(store.pulledRecord(imageRef)?.lastUpdatedTime).toBe(1_000);
+      });
+
+      it('is not known of what a check learned, and nothing is known of who was not granted it', () => {
+        store.mergeCredentials(image, imageRef, { kubernetesSecrets: [secretOf('team-a')] });
+        expect(store.verifiedAt(imageRef, trimmed, grantee)).toBeUndefined();
+        expect(store.verifiedAt(imageRef, trimmed, { kind: 'nodePodsAccessible' })).toBeUndefined();
+      });
+
+      it('is kept for each secret and account, for everyone and for the runtime', () => {
+        const account = { namespace: 'team-a', name: 'default', uid: 'sa' };
+        store.recordImagePulled(image, imageRef, { kubernetesServiceAccounts: [account] });
+        clock = 2_000;
+        store.recordImagePulled(image, imageRef, { grantedByRuntime: true });
+        clock = 3_000;
+        store.recordImagePulled(image, imageRef, { kubernetesSecrets: [secretOf('team-a')] });
+        expect(entry()).toEqual({
+          grantedByRuntime: true,
+          kubernetesSecrets: [secretOf('team-a')],
+          kubernetesServiceAccounts: [account],
+        });
+        const times = [...store.listGrants()].map(({ grantee: { kind }, verifiedAt }) => [kind, verifiedAt]);
+        expect(Object.fromEntries(times)).toEqual({
+          grantedByRuntime: 2_000,
+          kubernetesSecret: 3_000,
+          kubernetesServiceAccount: 1_000,
+        });
+        clock = 4_000;
+        store.recordImagePulled(image, imageRef, { nodePodsAccessible: true });
+        expect([...store.listGrants()]).toEqual([
+          { imageRef, trimmedImage: trimmed, grantee: { kind: 'nodePodsAccessible' }, verifiedAt: 4_000 },
+        ]);
+      });
+    });
+
+    describe('forgetting grants', () => {
+      beforeEach(() => {
+        store.takeInventory([]);
+        for (const [n, namespace] of ['team-a', 'team-b'].entries()) {
+          clock = 1_000 * (n + 1);
+          store.recordImagePulled(image, imageRef, { kubernetesSecrets: [secretOf(namespace)] });
+          store.recordImagePulled('busybox:1', otherRef, { kubernetesSecrets: [secretOf(namespace)] });
+        }
+      });
+
+      const namesOf = (grants: Iterable<Grant>) =>
+        [...grants]
+          .map(
+            ({ trimmedImage, grantee }) =>
+              `${trimmedImage} ${'namespace' in grantee ? grantee.namespace : ''}`,
+          )
+          .sort();
+
+      it.each<[string, ForgetFilter, readonly string[]]>([
+        [
+          'an image by any of its names',
+          { image: 'docker.io/library/busybox:2' },
+          ['busybox team-a', 'busybox team-b'],
+        ],
+        ['a namespace', { namespace: 'team-a' }, ['busybox team-a', `${trimmed} team-a`]],
+        [
+          'a secret',
+          { secret: { namespace: 'team-b', name: 'regcred' } },
+          ['busybox team-b', `${trimmed} team-b`],
+        ],
+        ['what is old', { verifiedBefore: 2_000 }, ['busybox team-a', `${trimmed} team-a`]],
+        ['all of it together', { image: 'busybox', verifiedBefore: 2_000 }, ['busybox team-a']],
+        ['nothing without a filter', {}, []],
+      ])('means %s', (_what, filter, expected) => {
+        const before = namesOf(store.listGrants());
+        expect(namesOf(store.forgetGrants(filter, { dryRun: true }).grants)).toEqual(expected);
+        expect(namesOf(store.listGrants())).toEqual(before);
+        expect(namesOf(store.forgetGrants(filter).grants)).toEqual(expected);
+        expect(namesOf(store.listGrants())).toEqual(before.filter((name) => !expected.includes(name)));
+        // Tracked all the same.
+        expect(store.recordCount).toBe(2);
+      });
+
+      it('goes by the uid of an owner that is gone', () => {
+        const owner = {
+          kind: 'kubernetesSecret',
+          namespace: 'team-a',
+          name: 'regcred',
+          uid: 'uid-team-a',
+        } as const;
+        expect(store.forgetOwner({ ...owner, uid: 'made anew' })).toBe(0);
+        expect(store.forgetOwner({ ...owner, kind: 'kubernetesServiceAccount' })).toBe(0);
+        expect(store.forgetOwner(owner)).toBe(2);
+        expect(namesOf(store.listGrants())).toEqual(['busybox team-b', `${trimmed} team-b`]);
+      });
+    });
+
+    describe('records that kubelet kept by repository and digest', () => {
+      const digest = `sha256:${'d'.repeat(64)}`;
+      const byDigest = `${trimmed}@${digest}`;
+      const present = [{ id: imageRef, repoTags: [image], repoDigests: [byDigest] }];
+
+      it('become those of the image that has the digest, which then is not preloaded under that name', () => {
+        store.mergeCredentials(image, byDigest, { kubernetesSecrets: [secretOf('team-a')] });
+        expect(store.matchImportedRecords(present)).toBe(1);
+        expect(store.takeInventory(present)).toBe(true);
+        expect(entry()).toEqual({ kubernetesSecrets: [secretOf('team-a')] });
+        expect(store.isPreloaded(imageRef, trimmed)).toBe(false);
+        expect(store.listPulledRecords()).toHaveLength(1);
+        expect(store.matchImportedRecords(present)).toBe(0);
+      });
+
+      it('come on top of what is known, and take their name out of an inventory that was taken before', () => {
+        store.takeInventory([...present, { id: otherRef, repoTags: ['busybox:1'], repoDigests: [] }]);
+        const account = { namespace: 'team-b', name: 'default', uid: 'sa' };
+        store.recordImagePulled(image, imageRef, { kubernetesSecrets: [secretOf('team-a')] });
+        store.mergeCredentials(image, byDigest, { kubernetesSecrets: [secretOf('team-b')] });
+        store.mergeCredentials(image, byDigest, { kubernetesServiceAccounts: [account] });
+        expect(store.matchImportedRecords(present)).toBe(1);
+        expect(entry()).toEqual({
+          kubernetesSecrets: [secretOf('team-a'), secretOf('team-b')],
+          kubernetesServiceAccounts: [account],
+        });
+        expect(store.isPreloaded(imageRef, trimmed)).toBe(false);
+        expect(store.isPreloaded(otherRef, 'docker.io/library/busybox')).toBe(true);
+      });
+
+      it('stay where the node has no such image', () => {
+        store.mergeCredentials(image, byDigest, { nodePodsAccessible: true });
+        expect(store.matchImportedRecords([{ id: otherRef, repoTags: [image], repoDigests: [] }])).toBe(0);
+        expect(store.pulledRecord(byDigest)).toBeDefined();
+      });
+    });
+
     describe('intents that an earlier process left', () => {
       it('become records without credentials where the runtime has the image by that name', () => {
         const digest = `reg.example.com/team-b/app@sha256:${hex}`;
@@ -188,6 +332,16 @@ export function runStoreSuite(implementation: string, makeStore: StoreMaker): vo
         expect(store.pulledRecord(otherRef)?.credentialMapping.size).toBe(0);
         // Kubelet compares texts: what is not listed under the very text stays an intent.
         expect(store.listPullIntents()).toEqual(['busybox']);
+      });
+
+      it('are left alone while this process pulls the image', () => {
+        store.takeInventory([]);
+        store.recordPullIntent(image);
+        store.reconcilePullIntents([]);
+        // This process is still pulling it.
+        expect(store.listPullIntents()).toEqual([image]);
+        store.recordImagePullFailed(image);
+        expect(store.listPullIntents()).toEqual([]);
       });
 
       it('take nothing from a record that is there', () => {

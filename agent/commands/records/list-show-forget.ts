@@ -54,7 +54,7 @@ export function forgetRecord(
   imageRef: string,
   options: { readonly image: string | undefined; readonly print: Print },
 ): number {
-  const store = openRecordStoreForEditing(config.stateDir);
+  const { store } = openRecordStoreForEditing(config.stateDir);
   try {
     // What is only in the inventory has no record, so a whole id is taken as it is.
     const whole = isWholeId(imageRef) ? imageRef : recordOf(store, imageRef).imageRef;

@@ -1,10 +1,9 @@
-import type { Database } from 'better-sqlite3';
+import { imageIdKey } from '../../image/image-id.ts';
 import { repositoryOf } from '../../image/reference.ts';
-import { isOneOf } from '../inventory.ts';
-import { type CredentialMerge, mergeCredentials } from '../merge.ts';
-import { writeMeta } from '../sqlite/load.ts';
-import type { MemoryIndex } from '../sqlite/memory-index.ts';
-import { putEntry, type Statements } from '../sqlite/statements.ts';
+import type { RecordEntry } from '../entry.ts';
+import { hasFileOf } from '../inventory.ts';
+import { mergeCredentials } from '../merge.ts';
+import type { ReadPullRecords, RecordChange } from '../pull-records.ts';
 import type { ImagePullCredentials, ImagePulledRecord, ImagePullSecret } from '../types.ts';
 import { kubeletFileName } from './format.ts';
 
@@ -20,125 +19,114 @@ export type ImportBatch = {
 /** For each record and intent of the batch, in order: did it bring anything new? */
 export type ImportOutcome = { readonly records: readonly boolean[]; readonly intents: readonly boolean[] };
 
-type ImportPlan = { readonly outcome: ImportOutcome; readonly apply: (index: MemoryIndex) => void };
-
-const UNREADABLE = 'kubeletFileUnreadable:';
+type ImportPlan = { readonly outcome: ImportOutcome; readonly changes: readonly RecordChange[] };
 
 /**
- * Merges kubelet's records into the database, in the transaction that is open, and says how the index changes with it.
+ * What kubelet's records change in ours.
  *
  * An import only ever adds to what is verified. Content with a record was pulled, so under that name it is not
  * preloaded, whatever the inventory says (under any name, where the record names nobody or its file cannot be read:
  * kubelet, too, verifies then). An intent is taken over as one that a killed agent left: at its next start the image,
  * where the runtime has it, gets a record without credentials, as kubelet does at its own start.
  */
-export function planImport(
-  db: Database,
-  sql: Statements,
-  index: MemoryIndex,
-  batch: ImportBatch,
-  now: number,
-): ImportPlan {
-  const changed = new Map<string, ImagePulledRecord>();
-  const tracked: TrackedName[] = [];
-  const records = batch.records.map((imported) => {
-    const key = index.keyOf(imported.imageRef);
-    forgetUnreadable(db, kubeletFileName(imported.imageRef));
-    tracked.push(...trackedNames(index, key, imported));
-    const merged = mergeRecord(changed.get(key) ?? index.records.get(key), imported, now);
+export function planImport(records: ReadPullRecords, batch: ImportBatch, now: number): ImportPlan {
+  const changes: RecordChange[] = [];
+  const changed = new Map<string, MergedRecord>();
+  const importedRecords = batch.records.map((imported) => {
+    const imageId = imageIdKey(imported.imageRef);
+    changes.push({ change: 'unreadableFile', file: kubeletFileName(imported.imageRef), exists: false });
+    changes.push(...noLongerPreloaded(records, imageId, imported));
+    const merged = mergeRecord(changed.get(imageId) ?? knownRecord(records, imageId), imported, now);
     if (!merged) return false;
-    sql.putRecord.run(key, merged.record.imageRef, merged.record.lastUpdatedTime);
-    for (const [trimmedImage, merge] of merged.merges) putEntry(sql, key, trimmedImage, merge);
-    changed.set(key, merged.record);
+    changed.set(imageId, merged);
     return true;
   });
-  const known = new Set(index.intents.keys());
+  for (const [imageId, { imageRef, lastUpdatedTime, entries }] of changed) {
+    changes.push({ change: 'record', imageId, imageRef, lastUpdatedTime });
+    for (const [trimmedImage, entry] of entries)
+      changes.push({ change: 'entry', imageId, trimmedImage, entry });
+  }
+  const known = new Set(records.intents());
   const intents = batch.intents.map((image) => {
     if (known.has(image)) return false;
     known.add(image);
-    sql.putIntent.run(image);
+    changes.push({ change: 'intent', image, exists: true });
     return true;
   });
   const unreadable = new Set(batch.unreadableFiles);
-  if (index.inventoryTakenAt === undefined)
-    for (const file of unreadable) writeMeta(db, UNREADABLE + file, '');
-  for (const key of index.preloaded.keys()) {
-    if (isOneOf(unreadable, key)) tracked.push({ key, repository: undefined });
+  if (records.inventoryTakenAt() === undefined) {
+    for (const file of unreadable) changes.push({ change: 'unreadableFile', file, exists: true });
   }
-  for (const { key, repository } of tracked) {
-    if (repository === undefined) sql.deletePreloaded.run(key);
-    else sql.deletePreloadedName.run(key, repository);
+  for (const imageId of records.preloadedIds()) {
+    if (hasFileOf(unreadable, imageId)) changes.push(...noLongerPreloaded(records, imageId, undefined));
   }
-  return {
-    outcome: { records, intents },
-    apply(current) {
-      for (const [key, record] of changed) current.records.set(key, record);
-      for (const image of batch.intents) current.intents.set(image, current.intents.get(image) ?? 0);
-      for (const { key, repository } of tracked) {
-        if (repository === undefined) current.preloaded.delete(key);
-        else current.preloaded.get(key)?.delete(repository);
-      }
-    },
-  };
+  return { outcome: { records: importedRecords, intents }, changes };
 }
 
-/** Record files that an import could not read; content that they are named after must not count as preloaded. */
-export function unreadableFiles(db: Database): ReadonlySet<string> {
-  const names = db.prepare<[string], string>('SELECT name FROM meta WHERE name GLOB ?').pluck();
-  return new Set(names.all(`${UNREADABLE}*`).map((name) => name.slice(UNREADABLE.length)));
-}
-
-function forgetUnreadable(db: Database, file: string): void {
-  db.prepare<[string]>('DELETE FROM meta WHERE name = ?').run(UNREADABLE + file);
-}
-
-/** `repository` undefined: under whatever name. */
-type TrackedName = { readonly key: string; readonly repository: string | undefined };
-
-function trackedNames(index: MemoryIndex, key: string, imported: ImagePulledRecord): TrackedName[] {
-  if (!index.preloaded.has(key)) return [];
-  const names = [...imported.credentialMapping.keys()];
-  return names.length === 0
-    ? [{ key, repository: undefined }]
-    : names.map((name) => ({ key, repository: repositoryOf(name) }));
+/** Under the names of the record; without one, or where it names nobody, under any. */
+function noLongerPreloaded(
+  records: ReadPullRecords,
+  imageId: string,
+  imported: ImagePulledRecord | undefined,
+): readonly RecordChange[] {
+  const names = [...(imported?.credentialMapping.keys() ?? [])];
+  const pulledAs = new Set(names.map((name) => repositoryOf(name)));
+  return [...records.preloadedRepositories(imageId)]
+    .filter((repository) => names.length === 0 || pulledAs.has(repository))
+    .map((repository) => ({ change: 'preloaded', imageId, repository, is: false }));
 }
 
 type MergedRecord = {
-  readonly record: ImagePulledRecord;
-  readonly merges: readonly (readonly [trimmedImage: string, merge: CredentialMerge])[];
+  readonly imageRef: string;
+  readonly lastUpdatedTime: number;
+  /** Those that the import changes. */
+  readonly entries: ReadonlyMap<string, RecordEntry>;
+  /** An entry as it is known so far. */
+  readonly entryOf: (trimmedImage: string) => RecordEntry | undefined;
 };
+
+function knownRecord(records: ReadPullRecords, imageId: string): MergedRecord | undefined {
+  const record = records.record(imageId);
+  return (
+    record && {
+      imageRef: record.imageRef,
+      lastUpdatedTime: record.lastUpdatedTime,
+      entries: new Map(),
+      entryOf: (trimmedImage) => records.entry(imageId, trimmedImage),
+    }
+  );
+}
 
 /** Undefined when the record is there and holds all that was imported. */
 function mergeRecord(
-  known: ImagePulledRecord | undefined,
+  known: MergedRecord | undefined,
   imported: ImagePulledRecord,
   now: number,
 ): MergedRecord | undefined {
   // A time that is yet to come would keep the record from ever being pruned.
   const importedTime = Math.min(imported.lastUpdatedTime, now);
   const isNewer = importedTime > (known?.lastUpdatedTime ?? -1);
-  const credentialMapping = new Map(known?.credentialMapping);
-  const merges: [string, CredentialMerge][] = [];
-  for (const [trimmedImage, entry] of imported.credentialMapping) {
-    for (const part of partsOf(entry)) {
-      const before = credentialMapping.get(trimmedImage);
-      const merge = mergeCredentials(
-        before,
-        isNewer ? knownHashesKept(before, part) : unknownOnly(before, part),
-      );
-      if (!merge) continue;
-      credentialMapping.set(trimmedImage, merge.credentials);
-      merges.push([trimmedImage, merge]);
+  const entries = new Map(known?.entries);
+  const entryOf = (trimmedImage: string) => entries.get(trimmedImage) ?? known?.entryOf(trimmedImage);
+  let merges = 0;
+  for (const [trimmedImage, added] of imported.credentialMapping) {
+    for (const part of partsOf(added)) {
+      const before = entryOf(trimmedImage);
+      const wanted = isNewer
+        ? knownHashesKept(before?.credentials, part)
+        : unknownOnly(before?.credentials, part);
+      const entry = mergeCredentials(before, wanted);
+      if (!entry) continue;
+      entries.set(trimmedImage, entry);
+      merges += 1;
     }
   }
-  if (known && merges.length === 0) return undefined;
+  if (known && merges === 0) return undefined;
   return {
-    record: {
-      imageRef: known?.imageRef ?? imported.imageRef,
-      lastUpdatedTime: isNewer ? importedTime : (known?.lastUpdatedTime ?? importedTime),
-      credentialMapping,
-    },
-    merges,
+    imageRef: known?.imageRef ?? imported.imageRef,
+    lastUpdatedTime: isNewer ? importedTime : (known?.lastUpdatedTime ?? importedTime),
+    entries,
+    entryOf,
   };
 }
 

@@ -12,6 +12,8 @@ import {
 import { basename, dirname, join } from 'node:path';
 import SqliteDatabase, { type Database } from 'better-sqlite3';
 import { RecordStoreError } from '../../errors.ts';
+import { copyInMemory } from './copy-in-memory.ts';
+import { schemaVersion } from './migrations.ts';
 
 /**
  * How long a write waits for another process's, in ms. Short, because SQLite waits in the thread that asks: the agent's
@@ -44,6 +46,8 @@ export function openDatabaseFile(path: string, synchronous: 'FULL' | 'NORMAL'): 
     db = new SqliteDatabase(path, { timeout: BUSY_TIMEOUT_MS });
     db.pragma('journal_mode = WAL');
     db.pragma(`synchronous = ${synchronous}`);
+    // What was revoked must not lie about in a page where a damaged pointer could find it.
+    db.pragma('secure_delete = ON');
     // After a burst the log shrinks back to this many bytes.
     db.pragma('journal_size_limit = 4194304');
     checkSound(db);
@@ -54,12 +58,25 @@ export function openDatabaseFile(path: string, synchronous: 'FULL' | 'NORMAL'): 
   }
 }
 
-/** Opens a database file that another process may be writing, to read only. Throws RecordStoreError. */
+/**
+ * Opens a database file that another process may be writing, to read only. Where SQLite cannot make the files that it
+ * needs beside it (a read-only or full disk), what is returned is a copy in memory: it shows nothing that comes later.
+ *
+ * @throws RecordStoreError
+ */
 export function openDatabaseFileReadOnly(path: string): Database {
+  let db: Database | undefined;
   try {
-    return new SqliteDatabase(path, { readonly: true, fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+    db = new SqliteDatabase(path, { readonly: true, fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+    // SQLite opens the file only now.
+    schemaVersion(db);
+    return db;
   } catch (error) {
-    throw databaseError(error, `cannot open ${path}`, path);
+    db?.close();
+    const failure = databaseError(error, `cannot open ${path}`, path);
+    const copy = failure.reason === 'databaseCorrupt' ? undefined : copyInMemory(path);
+    if (copy) return copy;
+    throw failure;
   }
 }
 
@@ -70,11 +87,6 @@ export function wasSetAside(path: string): boolean {
 
 export function openDatabaseInMemory(): Database {
   return new SqliteDatabase(':memory:');
-}
-
-/** A database in memory that begins as these bytes of a database file without a log. Throws what SQLite says. */
-export function openDatabaseFromBytes(bytes: Buffer): Database {
-  return new SqliteDatabase(bytes);
 }
 
 /**

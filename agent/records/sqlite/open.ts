@@ -2,9 +2,21 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database } from 'better-sqlite3';
 import { RecordStoreError } from '../../errors.ts';
-import { createKey, keyCheckValue, keyedHashWith, randomKey, readKey } from '../keyed-hash.ts';
+import { IndexedPullRecords } from '../indexed-records.ts';
+import { KeptRows } from '../kept-rows.ts';
+import { createKey, hideKeyFromOthers, keyedHashWith, randomKey, readKey } from '../keyed-hash.ts';
+import { META } from '../meta.ts';
+import { PullRecordStore } from '../pull-record-store.ts';
 import type { RecordStore } from '../record-store.ts';
+import { type Degraded, put, type Rows } from '../rows.ts';
+import { openSavedState, type SavedState } from '../saved-state.ts';
+import { openSeenContainers, type SeenContainers } from '../seen-containers.ts';
+import { openShownPieces, type ShownPieces } from '../shown-pieces.ts';
+import { openStanding, type Standing } from '../standing.ts';
+import { StoredPullRecords } from '../stored-records.ts';
+import { copyInMemory } from './copy-in-memory.ts';
 import {
+  checkSound,
   databaseError,
   openDatabaseFile,
   openDatabaseFileReadOnly,
@@ -13,25 +25,35 @@ import {
   setAside,
   wasSetAside,
 } from './database.ts';
-import { readMeta, writeMeta } from './load.ts';
-import { migrate, RECORD_MIGRATIONS, refuseNewer, schemaVersion } from './migrations.ts';
-import { rescueRecords } from './rescue.ts';
-import { SqliteRecordStore } from './store.ts';
+import { schemaVersion } from './migrations.ts';
+import { checkSchemaVersion, prepareSchema, SCHEMA_VERSION } from './schema.ts';
+import { SqliteRows } from './sqlite-rows.ts';
 
-/** What an operator must hear of. `message` holds paths and image ids, never a hash. */
+/** What an operator must hear of. `message` holds paths and counts, never a hash. */
 export type RecordNotice = {
-  readonly kind: 'databaseSetAside' | 'databaseRebuilt' | 'keyReplaced' | 'recordsUnreadable' | 'degraded';
+  readonly kind:
+    | 'databaseSetAside'
+    | 'databaseRebuilt'
+    | 'keyReplaced'
+    | 'keyReadableByOthers'
+    | 'recordsUnreadable'
+    | 'inventoryLost'
+    | 'degraded'
+    | 'recovered';
   readonly message: string;
 };
 
+/** Everything that the agent keeps on record, in one database. */
 export type OpenedRecordStore = {
   readonly store: RecordStore;
+  readonly standing: Standing;
+  readonly shownPieces: ShownPieces;
+  readonly seenContainers: SeenContainers;
+  readonly savedState: SavedState;
   /** Kubelet's credentialHash -> what is stored in its place. */
   readonly keyedHash: (credentialHash: string) => string;
   /** Nothing was here before: neither database nor key. */
   readonly firstRun: boolean;
-  /** Why the records are only in memory; absent when they are on disk. */
-  readonly degraded?: { readonly reason: RecordStoreError['reason']; readonly message: string };
 };
 
 type Notify = (notice: RecordNotice) => void;
@@ -42,13 +64,14 @@ const KEY = 'hmac.key';
 /**
  * Opens the records of a node, making what is missing: `records.db` and `hmac.key` in `stateDir`.
  *
- * What is damaged is set aside and rebuilt. A rebuilt store counts its inventory as taken and empty, because what
- * is on the node by now was not all there at first: nothing is preloaded, everything is verified. A directory
- * that cannot be written gives a store in memory, and `degraded` says why: with what the directory holds where that
- * can be read, so that a node without a registry goes on; otherwise as strict as a rebuilt one.
+ * What is damaged is set aside and rebuilt: the database, and the key that its rows are checked with. A rebuilt store
+ * counts its inventory as taken and empty, because what is on the node by now was not all there at first: nothing is
+ * preloaded, everything is verified. A directory that cannot be written gives a store in memory, and its `degraded` says
+ * why: with what the directory holds where that can be read, so that a node without a registry goes on; otherwise as
+ * strict as a rebuilt one.
  *
- * Throws RecordStoreError only for a database that a newer Pullwarden wrote and for one that another process keeps
- * locked (`databaseBusy`): both are in order, and guessing in their place would lose what they hold.
+ * @throws RecordStoreError only for a database that a newer Pullwarden wrote and for one that another process keeps
+ * locked (`databaseBusy`): both are in order, and guessing in their place would lose what they hold
  */
 export function openRecordStore(options: {
   readonly stateDir: string;
@@ -56,91 +79,77 @@ export function openRecordStore(options: {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
 }): OpenedRecordStore {
+  const { stateDir } = options;
   const notify = options.onNotice ?? (() => {});
   const now = options.now ?? Date.now;
   try {
-    return openOrRebuild(options.stateDir, notify, now);
+    return openOrRebuild(stateDir, notify, now);
   } catch (error) {
-    const doing = `cannot use the state directory ${options.stateDir}`;
-    const failure = databaseError(error, doing, options.stateDir);
+    const failure = databaseError(error, `cannot use the state directory ${stateDir}`, stateDir);
     if (failure.reason === 'databaseNewer' || failure.reason === 'databaseBusy') throw failure;
-    const rescued = rescueRecords(join(options.stateDir, DATABASE), now());
-    const what = rescued ? 'what was recorded before still counts' : 'every image is verified';
-    notify({
-      kind: 'degraded',
-      message: `records are kept in memory only, and ${what}: ${failure.message}`,
-    });
     const degraded = { reason: failure.reason, message: failure.message };
-    return { ...openInMemory(rescued, options.stateDir, notify, now), firstRun: false, degraded };
+    const rescued = rescue(stateDir, degraded);
+    const what = rescued ? 'what was recorded before still counts' : 'every image is verified';
+    const message = `records are kept in memory only, and ${what}: ${failure.message}`;
+    notify({ kind: 'degraded', message });
+    const { rows, key } = rescued ?? emptyInMemory(degraded, now);
+    return { ...openParts(rows, rows, notify, now), keyedHash: keyedHashWith(key), firstRun: false };
   }
 }
 
-/** For the command line while the agent runs: reads, and refuses every write. Throws RecordStoreError. */
-export function openRecordStoreReadOnly(stateDir: string): {
-  readonly store: RecordStore;
-  /** Absent when there is no key that could be read. */
-  readonly keyedHash?: (credentialHash: string) => string;
-} {
+/** For the command line while the agent runs: reads, and refuses every write. @throws RecordStoreError */
+export function openRecordStoreReadOnly(
+  stateDir: string,
+): Pick<OpenedRecordStore, 'store' | 'standing' | 'keyedHash'> {
   const path = join(stateDir, DATABASE);
   const db = openDatabaseFileReadOnly(path);
-  try {
-    requireSchema(db);
-    const store = new SqliteRecordStore(db);
-    const key = readKey(join(stateDir, KEY));
-    return key instanceof Buffer ? { store, keyedHash: keyedHashWith(key) } : { store };
-  } catch (error) {
-    db.close();
-    throw databaseError(error, `cannot read ${path}`);
-  }
+  return openForCommand(stateDir, db, path);
 }
 
 /**
- * For the command line while the agent runs: a store that is there already, to change it. Makes nothing, repairs
- * nothing: that is the agent's. Throws RecordStoreError.
+ * For the command line, whether the agent runs or not: records that are there already, to change them. Makes nothing,
+ * repairs nothing: that is the agent's. @throws RecordStoreError
  */
-export function openRecordStoreForEditing(stateDir: string): RecordStore {
+export function openRecordStoreForEditing(stateDir: string): ReturnType<typeof openForCommand> {
   const path = join(stateDir, DATABASE);
   if (!existsSync(path)) throw new RecordStoreError('databaseFailed', `there are no records at ${path}`);
-  const db = openDatabaseFile(path, 'FULL');
-  try {
-    requireSchema(db);
-    return new SqliteRecordStore(db);
-  } catch (error) {
-    db.close();
-    throw databaseError(error, `cannot use ${path}`);
-  }
+  return openForCommand(stateDir, openDatabaseFile(path, 'FULL'), path);
 }
 
 /**
  * For an import, whether the agent runs or was never started: a store to change, and how its hashes are made. Makes a
- * new one where there is none; what is damaged is left to the agent. Throws RecordStoreError.
+ * new one where there is none; what is damaged is left to the agent. @throws RecordStoreError
  */
-export function openRecordStoreForImport(stateDir: string): {
-  readonly store: SqliteRecordStore;
-  readonly keyedHash: (credentialHash: string) => string;
-} {
+export function openRecordStoreForImport(stateDir: string): ReturnType<typeof openForCommand> {
   const path = join(stateDir, DATABASE);
   if (!existsSync(path)) {
     try {
-      return openOnDisk(stateDir, () => {}, Date.now);
+      openOnDisk(stateDir, () => {}, Date.now).store.close();
     } catch (error) {
       throw databaseError(error, `cannot make ${path}`);
     }
   }
-  const db = openDatabaseFile(path, 'FULL');
+  return openRecordStoreForEditing(stateDir);
+}
+
+function openForCommand(stateDir: string, db: Database, path: string) {
   try {
-    requireSchema(db);
     const key = readKey(join(stateDir, KEY));
-    if (!(key instanceof Buffer) || readMeta(db, 'keyCheck') !== keyCheckValue(key)) {
-      throw new RecordStoreError(
-        'databaseFailed',
-        `${stateDir} lacks the key of its records: start the agent once`,
-      );
+    if (!(key instanceof Buffer)) {
+      const message = `${stateDir} lacks the key of its records: start the agent once`;
+      throw new RecordStoreError('databaseFailed', message);
     }
-    return { store: new SqliteRecordStore(db), keyedHash: keyedHashWith(key) };
+    checkSchemaVersion(db, key);
+    if (schemaVersion(db) !== SCHEMA_VERSION) {
+      const message = `${path} has schema version ${schemaVersion(db)}: start the agent once, it brings it up to date`;
+      throw new RecordStoreError('databaseFailed', message);
+    }
+    const rows = new SqliteRows(db, key);
+    const store = new PullRecordStore(new IndexedPullRecords(new StoredPullRecords(rows), rows));
+    return { store, standing: openStanding(rows), keyedHash: keyedHashWith(key) };
   } catch (error) {
     db.close();
-    throw databaseError(error, `cannot use ${path}`);
+    throw databaseError(error, `cannot read ${path}`);
   }
 }
 
@@ -157,108 +166,149 @@ function openOrRebuild(stateDir: string, notify: Notify, now: () => number): Ope
   }
 }
 
-function openOnDisk(
-  stateDir: string,
-  notify: Notify,
-  now: () => number,
-): OpenedRecordStore & { readonly store: SqliteRecordStore } {
+function openOnDisk(stateDir: string, notify: Notify, now: () => number): OpenedRecordStore {
   const path = join(stateDir, DATABASE);
-  const keyPath = join(stateDir, KEY);
   prepareStateDirectory(stateDir);
-  const hadKey = readKey(keyPath) !== undefined;
-  const hadDatabase = schemaVersionOf(path) > 0;
-  const rebuilt = !hadDatabase && (hadKey || wasSetAside(path));
+  const { key, isNew } = settleKey(join(stateDir, KEY), notify);
+  const hadDatabase = isDatabase(path, key, isNew);
+  const rebuilt = !hadDatabase && (!isNew || wasSetAside(path) || wasSetAside(join(stateDir, KEY)));
   if (rebuilt) {
     const message = `${path} was lost and is made anew: nothing counts as preloaded, every image is verified`;
     notify({ kind: 'databaseRebuilt', message });
   }
   const db = openDatabaseFile(path, 'FULL');
   try {
+    const rows = new SqliteRows(db, key);
     // In one transaction: a kill in between must not leave a database that takes an inventory once more.
     db.transaction(() => {
-      migrate(db, RECORD_MIGRATIONS);
-      if (rebuilt) writeMeta(db, 'inventoryTakenAt', String(now()));
+      prepareSchema(db, key);
+      if (rebuilt) rows.putAll([inventoryLost(now)]);
     }).immediate();
-    const key = settleKey(db, keyPath, notify);
     // A disk that is full shows here and not at the first pull.
-    writeMeta(db, 'openedAt', String(now()));
-    const store = new SqliteRecordStore(db, {
-      now,
-      onUnreadable: (imageIds) => notify({ kind: 'recordsUnreadable', message: unreadableMessage(imageIds) }),
-    });
-    return { store, keyedHash: keyedHashWith(key), firstRun: !hadDatabase && !rebuilt };
+    rows.write({ doing: 'open the records', durability: 'power' }, () => [
+      put('meta', [META.openedAt], [String(now())]),
+    ]);
+    const kept = new KeptRows(rows, (degraded) => notify(degradedNotice(degraded)));
+    const firstRun = !hadDatabase && !rebuilt;
+    return { ...openParts(kept, rows, notify, now), keyedHash: keyedHashWith(key), firstRun };
   } catch (error) {
     db.close();
     throw error;
   }
 }
 
+/** Reads all that is on record, and takes away what does not pass its check. @throws RecordStoreError */
+function openParts(rows: Rows, checked: SqliteRows, notify: Notify, now: () => number) {
+  const inventory = [...checked.all('meta', [META.inventory])];
+  const records = new IndexedPullRecords(new StoredPullRecords(rows), rows);
+  const parts = {
+    standing: openStanding(rows),
+    shownPieces: openShownPieces(rows),
+    seenContainers: openSeenContainers(rows),
+    savedState: openSavedState(rows),
+  };
+  // Whole tables only, so that what is counted is all.
+  for (const _ of checked.all('meta'));
+  const unsound = [...checked.unsound].filter(([, count]) => count > 0);
+  const isPending = records.inventoryTakenAt() === undefined;
+  // Before the inventory is taken, a record or intent that is lost is one that kept an image from counting as preloaded.
+  if (inventory.length === 0 || (isPending && unsound.length > 0)) {
+    const message =
+      'the inventory of preloaded images was lost: nothing counts as preloaded, every image is verified';
+    notify({ kind: 'inventoryLost', message });
+    checked.write({ doing: 'begin without an inventory', durability: 'power' }, () => [inventoryLost(now)]);
+  }
+  if (unsound.length > 0) {
+    const counts = unsound.map(([table, count]) => `${count} of ${table}`).join(', ');
+    const message = `rows that something else has changed count as absent, what they allowed is verified again: ${counts}`;
+    notify({ kind: 'recordsUnreadable', message });
+    checked.removeUnsound();
+  }
+  const reread = isPending || inventory.length === 0;
+  const settled = reread ? new IndexedPullRecords(new StoredPullRecords(rows), rows) : records;
+  return { ...parts, store: new PullRecordStore(settled, now) };
+}
+
 /**
- * 0 where there is no database yet. Looks at it read only, since a newer Pullwarden's must stay as it is, to the
- * byte. Throws RecordStoreError.
+ * Is there a database that is this node's? Looks at it read only, since a newer Pullwarden's must stay as it is, to the
+ * byte.
+ *
+ * @throws RecordStoreError `databaseNewer`, `databaseCorrupt`
  */
-function schemaVersionOf(path: string): number {
-  if (!existsSync(path) || statSync(path).size === 0) return 0;
+function isDatabase(path: string, key: Buffer, keyIsNew: boolean): boolean {
+  if (!existsSync(path) || statSync(path).size === 0) return false;
   const db = openDatabaseFileReadOnly(path);
   try {
-    refuseNewer(db, RECORD_MIGRATIONS);
-    return schemaVersion(db);
+    // Made, and nothing in it yet; or a header that was damaged.
+    if (schemaVersion(db) === 0) return refuseTables(db);
+    if (keyIsNew) throw new RecordStoreError('databaseCorrupt', `the key of ${path} was lost`);
+    checkSchemaVersion(db, key);
+    return true;
   } finally {
     db.close();
   }
 }
 
-/** The key of these records, made where there is none. */
-function settleKey(db: Database, path: string, notify: Notify): Buffer {
-  let key = readKey(path);
-  if (key === 'damaged') {
+function refuseTables(db: Database): false {
+  if (db.prepare('SELECT 1 FROM sqlite_schema').get() === undefined) return false;
+  throw new RecordStoreError('databaseCorrupt', `${db.name} has tables, but no schema version`);
+}
+
+/** The node's key, made where there is none that is one. */
+function settleKey(path: string, notify: Notify): { readonly key: Buffer; readonly isNew: boolean } {
+  const known = readKey(path);
+  if (known instanceof Buffer) {
+    if (hideKeyFromOthers(path)) {
+      const message = `${path} could be read by others on this node; from now on only its owner can`;
+      notify({ kind: 'keyReadableByOthers', message });
+    }
+    return { key: known, isNew: false };
+  }
+  if (known === 'damaged') {
     notify({ kind: 'keyReplaced', message: `${path} is no key; kept as ${setAside(path)}` });
-    key = undefined;
   }
-  if (key === undefined) {
-    createKey(path);
-    key = readKey(path);
-  }
+  createKey(path);
+  const key = readKey(path);
   if (!(key instanceof Buffer)) throw new RecordStoreError('databaseFailed', `${path} could not be made`);
-  adoptKey(db, key, path, notify);
-  return key;
+  return { key, isNew: true };
 }
 
-/** Makes a key the one of these records: hashes of another go. */
-function adoptKey(db: Database, key: Buffer, path: string, notify: Notify): void {
-  const checkValue = keyCheckValue(key);
-  const known = readMeta(db, 'keyCheck');
-  if (known === checkValue) return;
-  const emptied = db
-    .transaction(() => {
-      writeMeta(db, 'keyCheck', checkValue);
-      return db.prepare("UPDATE pull_credentials SET credential_hash = '' WHERE credential_hash <> ''").run();
-    })
-    .immediate().changes;
-  if (known !== undefined || emptied > 0) {
-    const message = `${path} is not the key that the records were made with: ${emptied} hashes were emptied`;
-    notify({ kind: 'keyReplaced', message: `${message}, those secrets match by name only` });
+type InMemory = { readonly rows: SqliteRows; readonly key: Buffer };
+
+/** What is on record, in memory; undefined where it is not whole beyond doubt. @throws RecordStoreError `databaseNewer` */
+function rescue(stateDir: string, degraded: Degraded): InMemory | undefined {
+  const key = readableKey(join(stateDir, KEY));
+  const db = key && copyInMemory(join(stateDir, DATABASE));
+  if (!db) return undefined;
+  try {
+    checkSound(db);
+    if (schemaVersion(db) === 0) return undefined;
+    checkSchemaVersion(db, key);
+    prepareSchema(db, key);
+    const rows = new SqliteRows(db, key, degraded);
+    const [inventory] = rows.all('meta', [META.inventory]);
+    // What is on the node now was not all there when these records began.
+    if (inventory === undefined || Number.isNaN(Number(inventory[1]))) rows.putAll([inventoryLost(Date.now)]);
+    return { rows, key };
+  } catch (error) {
+    db.close();
+    if (error instanceof RecordStoreError && error.reason === 'databaseNewer') throw error;
+    // Whatever keeps it from being read: without records everything is verified.
+    return undefined;
   }
 }
 
-function openInMemory(
-  rescued: Database | undefined,
-  stateDir: string,
-  notify: Notify,
-  now: () => number,
-): Pick<OpenedRecordStore, 'store' | 'keyedHash'> {
-  if (rescued === undefined) {
-    const db = openDatabaseInMemory();
-    migrate(db, RECORD_MIGRATIONS);
-    writeMeta(db, 'inventoryTakenAt', String(now()));
-    return { store: new SqliteRecordStore(db, { now }), keyedHash: keyedHashWith(randomKey()) };
-  }
-  const keyPath = join(stateDir, KEY);
-  const key = readableKey(keyPath) ?? randomKey();
-  adoptKey(rescued, key, keyPath, notify);
-  const onUnreadable = (imageIds: readonly string[]) =>
-    notify({ kind: 'recordsUnreadable', message: unreadableMessage(imageIds) });
-  return { store: new SqliteRecordStore(rescued, { now, onUnreadable }), keyedHash: keyedHashWith(key) };
+function emptyInMemory(degraded: Degraded, now: () => number): InMemory {
+  const db = openDatabaseInMemory();
+  const key = randomKey();
+  prepareSchema(db, key);
+  const rows = new SqliteRows(db, key, degraded);
+  rows.putAll([inventoryLost(now)]);
+  return { rows, key };
+}
+
+function inventoryLost(now: () => number) {
+  return put('meta', [META.inventory], [String(now())]);
 }
 
 function readableKey(path: string): Buffer | undefined {
@@ -270,16 +320,10 @@ function readableKey(path: string): Buffer | undefined {
   }
 }
 
-function requireSchema(db: Database): void {
-  refuseNewer(db, RECORD_MIGRATIONS);
-  const version = schemaVersion(db);
-  if (version === RECORD_MIGRATIONS.length) return;
-  const message = `${db.name} has schema version ${version}: start the agent once, it brings it up to date`;
-  throw new RecordStoreError('databaseFailed', message);
-}
-
-function unreadableMessage(imageIds: readonly string[]): string {
-  const some = imageIds.slice(0, 5).join(', ');
-  const more = imageIds.length > 5 ? ` and ${imageIds.length - 5} more` : '';
-  return `records that make no sense were emptied, these images are verified again: ${some}${more}`;
+function degradedNotice(degraded: Degraded | undefined): RecordNotice {
+  if (degraded === undefined) {
+    return { kind: 'recovered', message: 'what was kept in memory is on the disk now' };
+  }
+  const message = `what is new is kept in memory only, and verified again after a restart: ${degraded.message}`;
+  return { kind: 'degraded', message };
 }

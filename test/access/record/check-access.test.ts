@@ -1,19 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkAccess } from '../../../agent/access/record/check-access.ts';
 import { makePolicy } from '../../../agent/access/record/policy.ts';
-import { openDatabaseInMemory } from '../../../agent/records/sqlite/database.ts';
-import { migrate, RECORD_MIGRATIONS } from '../../../agent/records/sqlite/migrations.ts';
-import { SqliteRecordStore } from '../../../agent/records/sqlite/store.ts';
+import type { RecordStore } from '../../../agent/records/record-store.ts';
+import { makeStoreInMemory } from '../../records/store-in-memory.ts';
 
 const policy = makePolicy('NeverVerifyPreloadedImages');
 const imageRef = `sha256:${'a'.repeat(64)}`;
 const present = [{ id: imageRef, repoTags: ['docker.io/library/busybox:1.36'], repoDigests: [] }];
-let store: SqliteRecordStore;
+let store: RecordStore;
 
 beforeEach(() => {
-  const db = openDatabaseInMemory();
-  migrate(db, RECORD_MIGRATIONS);
-  store = new SqliteRecordStore(db);
+  store = makeStoreInMemory();
 });
 afterEach(() => store.close());
 

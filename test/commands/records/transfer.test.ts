@@ -88,8 +88,8 @@ function withAgent<Result>(
   look: (store: RecordStore, keyedHash: (hash: string) => string) => Result,
   state = 'state',
 ): Result {
-  const { store, keyedHash, degraded } = openRecordStore({ stateDir: join(folder, state) });
-  expect(degraded).toBeUndefined();
+  const { store, keyedHash } = openRecordStore({ stateDir: join(folder, state) });
+  expect(store.degraded).toBeUndefined();
   try {
     return look(store, keyedHash);
   } finally {

@@ -60,8 +60,8 @@ describe('a process that is killed', () => {
       await exited;
       expect(settled.length).toBeGreaterThanOrEqual(killAfter);
 
-      const { store, degraded } = openRecordStore({ stateDir: stateDir() });
-      expect(degraded).toBeUndefined();
+      const { store } = openRecordStore({ stateDir: stateDir() });
+      expect(store.degraded).toBeUndefined();
       for (const number of settled) {
         const record = store.pulledRecord(refOf(number));
         expect(record?.credentialMapping.size, `settled pull ${number}`).toBe(1);
@@ -137,45 +137,65 @@ describe('a log that was cut off', () => {
 });
 
 describe('a disk that is full', () => {
-  it('fails a write and changes nothing, and works again once there is space', () => {
-    onMount('size=512k', (_remount, folder) => {
-      const { store, degraded } = openRecordStore({ stateDir: folder });
-      expect(degraded).toBeUndefined();
-      store.recordImagePulled(imageOf(1), refOf(1), { nodePodsAccessible: true });
+  it('while running keeps what is new in memory, says so, and writes it once there is space', () => {
+    onMount('size=768k', (_remount, folder) => {
+      const notices: string[] = [];
+      const onNotice = ({ kind }: { kind: string }) => notices.push(kind);
+      const { store, standing } = openRecordStore({ stateDir: folder, onNotice });
+      store.takeInventory([]);
+      const secret = { namespace: 'team-1', name: 'regcred', uid: 'u1', credentialHash: 'h' };
+      const question = { image: imageOf(1), imageRef: refOf(1) };
+      const ask = () => checkAccess(store, policy, question, { secrets: [secret] }).result;
       const free = fill(folder);
-      let written = 1;
       // The log file may have some room in its last block.
-      const writeUntilFull = () => {
-        for (;;) {
-          store.recordImagePulled(imageOf(written + 1), refOf(written + 1), { nodePodsAccessible: true });
-          written += 1;
-        }
-      };
-      expect(writeUntilFull).toThrow(
-        expect.objectContaining({ name: 'RecordStoreError', reason: 'databaseFull' }),
-      );
-      expect(store.listPulledRecords()).toHaveLength(written);
-      expect(() => store.recordPullIntent(imageOf(0))).toThrow(
-        expect.objectContaining({ reason: 'databaseFull' }),
-      );
+      let written = 1;
+      while (store.degraded === undefined) {
+        written += 1;
+        store.recordImagePulled(imageOf(written), refOf(written), { nodePodsAccessible: true });
+      }
+      expect(store.degraded.reason).toBe('databaseFull');
+      expect(notices).toEqual(['degraded']);
+
+      store.recordPullIntent(imageOf(1));
+      expect(ask()).toBe('mustAuthenticate');
+      store.recordImagePulled(imageOf(1), refOf(1), { kubernetesSecrets: [secret] });
+      expect(ask()).toBe('credentialRecordFound');
+      standing.add({ namespace: 'a', imageRef: refOf(1), trimmedImage: 't', since: 1, by: 'granted' });
+      expect(standing.has('a', refOf(1), 't')).toBe(true);
       expect(store.listPullIntents()).toEqual([]);
+      expect(store.listPulledRecords()).toHaveLength(written);
 
       free();
-      store.recordPullIntent(imageOf(0));
-      store.recordImagePulled(imageOf(written + 1), refOf(written + 1), { nodePodsAccessible: true });
+      store.revokeSecret(refOf(1), 'reg.example.com/team-1/app', secret);
+      expect(store.degraded).toBeUndefined();
+      expect(notices).toEqual(['degraded', 'recovered']);
       store.close();
-      const again = openRecordStore({ stateDir: folder }).store;
-      expect(again.listPulledRecords()).toHaveLength(written + 1);
-      expect(again.listPullIntents()).toEqual([imageOf(0)]);
-      again.close();
+      const again = openRecordStore({ stateDir: folder });
+      expect(again.store.listPulledRecords()).toHaveLength(written);
+      expect(again.store.pulledRecord(refOf(1))?.credentialMapping.size).toBe(0);
+      expect(again.standing.list()).toHaveLength(1);
+      again.store.close();
+    });
+  });
+
+  it('takes no inventory that a restart would have to take once more', () => {
+    onMount('size=768k', (_remount, folder) => {
+      const { store } = openRecordStore({ stateDir: folder });
+      const free = fill(folder);
+      while (store.degraded === undefined) store.recordPullIntent(`${imageOf(1)}${Math.random()}`);
+      expect(() => store.takeInventory([])).toThrow(expect.objectContaining({ reason: 'databaseFull' }));
+      expect(store.hasInventory).toBe(false);
+      free();
+      expect(store.takeInventory([])).toBe(true);
+      store.close();
     });
   });
 
   it('at start gives a store in memory in which nothing is preloaded', () => {
     onMount('size=64k', (_remount, folder) => {
       fill(folder);
-      const { store, degraded, firstRun } = openRecordStore({ stateDir: folder });
-      expect(degraded?.reason).toBe('databaseFull');
+      const { store, firstRun } = openRecordStore({ stateDir: folder });
+      expect(store.degraded?.reason).toBe('databaseFull');
       expect(firstRun).toBe(false);
       expect(store.takeInventory([{ id: refOf(1), repoTags: [imageOf(1)], repoDigests: [] }])).toBe(false);
       expect(checkAccess(store, policy, { image: imageOf(1), imageRef: refOf(1) }).result).toBe(
@@ -196,15 +216,15 @@ describe('a state directory that cannot be written', () => {
       before.store.close();
       const written = readFileSync(join(folder, 'records.db'));
       remount('ro');
-      const { store, degraded } = openRecordStore({ stateDir: folder });
-      expect(degraded?.reason).toBe('databaseReadOnly');
+      const { store } = openRecordStore({ stateDir: folder });
+      expect(store.degraded?.reason).toBe('databaseReadOnly');
       store.recordImagePulled(imageOf(2), refOf(2), { nodePodsAccessible: true });
       store.forget(refOf(1));
       store.close();
       expect(readFileSync(join(folder, 'records.db'))).toEqual(written);
       remount('rw');
       const again = openRecordStore({ stateDir: folder });
-      expect(again.degraded).toBeUndefined();
+      expect(again.store.degraded).toBeUndefined();
       expect(again.store.isPreloaded(refOf(1), 'reg.example.com/team-1/app')).toBe(true);
       again.store.close();
     });
@@ -212,7 +232,7 @@ describe('a state directory that cannot be written', () => {
 
   it('is one as well when it is a file', () => {
     writeFileSync(stateDir(), '');
-    expect(openRecordStore({ stateDir: stateDir() }).degraded).toBeDefined();
+    expect(openRecordStore({ stateDir: stateDir() }).store.degraded).toBeDefined();
     expect(readFileSync(stateDir(), 'utf8')).toBe('');
   });
 });

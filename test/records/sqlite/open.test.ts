@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   existsSync,
   readdirSync,
   readFileSync,
@@ -12,12 +13,15 @@ import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import { RecordStoreError } from '../../../agent/errors.ts';
+import { META } from '../../../agent/records/meta.ts';
+import { put } from '../../../agent/records/rows.ts';
 import {
   openRecordStore,
   openRecordStoreForEditing,
   openRecordStoreReadOnly,
   type RecordNotice,
 } from '../../../agent/records/sqlite/open.ts';
+import { SqliteRows } from '../../../agent/records/sqlite/sqlite-rows.ts';
 import { useStateDirectory } from '../state-directory.ts';
 
 const imageRef = `sha256:${'a'.repeat(64)}`;
@@ -58,9 +62,13 @@ function hashesOf(store: { pulledRecord: ReturnType<typeof open>['store']['pulle
 
 describe('first run', () => {
   it('makes a database and a key that only the owner can read', () => {
-    const { store, firstRun, degraded, notices } = open();
+    const { store, firstRun, notices } = open();
     store.recordPullIntent(image);
-    expect({ firstRun, degraded, notices }).toEqual({ firstRun: true, degraded: undefined, notices: [] });
+    expect({ firstRun, degraded: store.degraded, notices }).toEqual({
+      firstRun: true,
+      degraded: undefined,
+      notices: [],
+    });
     expect(mode(stateDir())).toBe('700');
     for (const name of ['records.db', 'records.db-wal', 'records.db-shm', 'hmac.key']) {
       expect([name, mode(file(name))]).toEqual([name, '600']);
@@ -112,20 +120,31 @@ describe('keyed hashes', () => {
     ['too long', () => writeFileSync(file('hmac.key'), Buffer.alloc(33))],
     ['empty', () => truncateSync(file('hmac.key'), 0)],
     ['another one', () => writeFileSync(file('hmac.key'), Buffer.alloc(32, 7))],
-  ])('are emptied when the key is %s; coordinates and inventory stay', (_how, damage) => {
+  ])('and all else on record count for nothing when the key is %s', (_how, damage) => {
     runBefore();
     damage();
     const { store, firstRun, notices } = open();
     expect(firstRun).toBe(false);
-    expect(new Set(notices)).toEqual(new Set(['keyReplaced']));
-    expect(hashesOf(store)).toEqual(['']);
-    expect(store.isPreloaded(imageRef, trimmed)).toBe(true);
+    expect(notices.filter((kind) => kind !== 'keyReplaced')).toEqual(['databaseSetAside', 'databaseRebuilt']);
+    expect(store.pulledRecord(imageRef)).toBeUndefined();
+    expect(store.isPreloaded(imageRef, trimmed)).toBe(false);
+    expect(store.takeInventory(present)).toBe(false);
     store.close();
 
     const again = open();
     expect(again.notices).toEqual([]);
     expect(readFileSync(file('hmac.key'))).toHaveLength(32);
     again.store.close();
+  });
+
+  it('have a key that nobody else reads: one that others could is said and repaired', () => {
+    runBefore();
+    chmodSync(file('hmac.key'), 0o644);
+    const { store, notices } = open();
+    expect(notices).toEqual(['keyReadableByOthers']);
+    expect(mode(file('hmac.key'))).toBe('600');
+    expect(hashesOf(store)).toHaveLength(1);
+    store.close();
   });
 });
 
@@ -137,6 +156,9 @@ describe('a damaged database', () => {
     ['is overwritten behind its header', () => overwrite(file('records.db'), 4_096, garbage), true],
     ['is cut short', () => truncateSync(file('records.db'), 6_000), true],
     ['has lost a table', () => edit('DROP TABLE preloaded_images'), true],
+    ['says that it is older', () => edit('PRAGMA user_version = 1'), true],
+    ['says that it is empty', () => edit('PRAGMA user_version = 0'), true],
+    ['says that it is newer, and its rows do not', () => edit('PRAGMA user_version = 258'), true],
     ['is empty', () => truncateSync(file('records.db'), 0), false],
     ['is gone', () => rmSync(file('records.db')), false],
   ])('that %s is rebuilt, and nothing is preloaded any more', (_how, damage, aside) => {
@@ -193,35 +215,68 @@ describe('a damaged database', () => {
   });
 });
 
-describe('records that make no sense', () => {
+describe('rows that something else has changed', () => {
   it.each([
-    ['a kind that nobody knows', "UPDATE pull_credentials SET kind = 'everybody'"],
-    [
-      'a permission for everyone with a secret in it',
-      "UPDATE pull_credentials SET kind = 'nodePodsAccessible'",
-    ],
-    ['a hash that is none', `UPDATE pull_credentials SET credential_hash = '${'x'.repeat(300)}'`],
-    ['credentials without a record', 'DELETE FROM pulled_records'],
-    ['a record under another id', "UPDATE pulled_records SET image_ref = 'sha256:other'"],
-  ])('(%s) count as a record without credentials, with a notice', (_what, sql) => {
+    ['somebody else may use it', `UPDATE pull_entries SET credentials = '{"nodePodsAccessible":0}'`],
+    ['it is another image', `UPDATE pull_entries SET image_id = '${'b'.repeat(64)}'`],
+    ['its record is another', "UPDATE pulled_records SET image_ref = 'sha256:other'"],
+    ['an entry without its record', "UPDATE pulled_records SET row_check = 'x'"],
+    ['no check', "UPDATE pull_entries SET row_check = ''"],
+  ])('(%s) count as absent, with a notice', (_what, sql) => {
     runBefore();
     edit(sql);
     const { store, notices } = open();
     expect(notices).toEqual(['recordsUnreadable']);
-    expect(store.pulledRecord(imageRef)?.credentialMapping.size).toBe(0);
+    expect(hashesOf(store)).toEqual([]);
+    expect([...store.listGrants()]).toEqual([]);
+    expect(store.isPreloaded(imageRef, trimmed)).toBe(true);
     store.close();
 
     const again = open();
     expect(again.notices).toEqual([]);
-    expect(again.store.pulledRecord(imageRef)?.credentialMapping.size).toBe(0);
+    expect([...again.store.listGrants()]).toEqual([]);
     again.store.close();
+  });
+
+  it.each([
+    ['is gone', "DELETE FROM meta WHERE name = 'inventory'"],
+    ['has another name', "UPDATE meta SET name = 'inventori' WHERE name = 'inventory'"],
+    ['has another time', "UPDATE meta SET value = '1' WHERE name = 'inventory'"],
+    ['is to be taken once more', "UPDATE meta SET value = 'pending' WHERE name = 'inventory'"],
+  ])('take the whole inventory with them when the row of it %s', (_what, sql) => {
+    runBefore();
+    edit(sql);
+    const { store, notices } = open();
+    expect(notices).toContain('inventoryLost');
+    expect(store.hasInventory).toBe(true);
+    expect(store.takeInventory(present)).toBe(false);
+    expect(store.isPreloaded(`sha256:${'b'.repeat(64)}`, '')).toBe(false);
+    store.close();
+    const again = open();
+    expect(again.notices).toEqual([]);
+    expect(again.store.takeInventory(present)).toBe(false);
+    again.store.close();
+  });
+
+  it('take the inventory with them that was not taken yet: what they kept from being preloaded is not known', () => {
+    const first = open();
+    first.store.recordPullIntent(image);
+    first.store.close();
+    edit("UPDATE pull_intents SET image = 'another'");
+    const { store, notices } = open();
+    expect(notices).toEqual(['inventoryLost', 'recordsUnreadable']);
+    expect(store.hasInventory).toBe(true);
+    store.close();
   });
 });
 
 describe('a database that a newer Pullwarden wrote', () => {
   it('is refused and stays as it is, to the byte', () => {
     runBefore();
-    edit('PRAGMA user_version = 99');
+    const db = new SqliteDatabase(file('records.db'));
+    new SqliteRows(db, readFileSync(file('hmac.key'))).putAll([put('meta', [META.schemaVersion], ['99'])]);
+    db.pragma('user_version = 99');
+    db.close();
     const before = readFileSync(file('records.db'));
     const kept = readdirSync(stateDir());
     expect(() => open()).toThrow(/schema version 99/);
@@ -267,7 +322,7 @@ describe('the command line, while the agent runs', () => {
     agent.store.recordImagePulled(image, imageRef, { nodePodsAccessible: true });
     agent.store.recordPullIntent(image);
     agent.store.recordPullIntent(image);
-    const commandLine = openRecordStoreForEditing(stateDir());
+    const { store: commandLine } = openRecordStoreForEditing(stateDir());
     expect(commandLine.forget(imageRef, trimmed)).toBe(true);
     agent.store.refresh();
     expect(agent.store.pulledRecord(imageRef)?.credentialMapping.size).toBe(0);

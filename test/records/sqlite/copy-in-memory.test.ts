@@ -12,15 +12,22 @@ import {
 import { join } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
-import { type OpenedRecordStore, openRecordStore } from '../../../agent/records/sqlite/open.ts';
-import { rescueRecords } from '../../../agent/records/sqlite/rescue.ts';
+import { META } from '../../../agent/records/meta.ts';
+import { put, TABLES } from '../../../agent/records/rows.ts';
+import { copyInMemory } from '../../../agent/records/sqlite/copy-in-memory.ts';
+import { schemaVersion } from '../../../agent/records/sqlite/migrations.ts';
+import {
+  type OpenedRecordStore,
+  openRecordStore,
+  openRecordStoreReadOnly,
+} from '../../../agent/records/sqlite/open.ts';
+import { SqliteRows } from '../../../agent/records/sqlite/sqlite-rows.ts';
 import { useStateDirectory } from '../state-directory.ts';
 import { imageOf, refOf } from './child-images.ts';
 
 const stateDir = useStateDirectory();
 const secret = { namespace: 'team-a', name: 'regcred', uid: 'uid-1' };
 const preloaded = { id: refOf(9), repoTags: [imageOf(9)], repoDigests: [] };
-const NOW = 1_700_000_000_000;
 
 /** Runs on a file system of its own; these tests need root, as the agent does. */
 function onMount(size: string, run: (folder: string, remount: (options: string) => void) => void): void {
@@ -83,7 +90,7 @@ describe('a node that restarts and cannot write its records', () => {
       opened.store.close();
       fill(folder);
       const again = openRecordStore({ stateDir: folder });
-      expect(again.degraded?.reason).toBe('databaseFull');
+      expect(again.store.degraded?.reason).toBe('databaseFull');
       expect(again.firstRun).toBe(false);
       expectRecords(again);
       again.store.close();
@@ -100,7 +107,7 @@ describe('a node that restarts and cannot write its records', () => {
         expect(existsSync(join(folder, 'records.db-wal'))).toBe(from === killed);
         remount('ro');
         const again = openRecordStore({ stateDir: folder });
-        expect(again.degraded?.reason).toBe('databaseReadOnly');
+        expect(again.store.degraded?.reason).toBe('databaseReadOnly');
         expectRecords(again);
         expect(existsSync(join(folder, 'records.db-shm'))).toBe(false);
         again.store.close();
@@ -119,7 +126,7 @@ describe('a node that restarts and cannot write its records', () => {
     });
   });
 
-  it('has no hashes without their key', () => {
+  it('begins with nothing where the key of the rows is lost', () => {
     onMount('1m', (folder, remount) => {
       const opened = openRecordStore({ stateDir: folder });
       writeRecords(opened);
@@ -127,9 +134,22 @@ describe('a node that restarts and cannot write its records', () => {
       rmSync(join(folder, 'hmac.key'));
       remount('ro');
       const { store } = openRecordStore({ stateDir: folder });
-      const entry = store.pulledRecord(refOf(1))?.credentialMapping.get('reg.example.com/team-1/app');
-      expect(entry?.kubernetesSecrets).toEqual([{ ...secret, credentialHash: '' }]);
+      expect(store.degraded?.reason).toBe('databaseReadOnly');
+      expect(store.listPulledRecords()).toEqual([]);
+      expect(store.takeInventory([preloaded])).toBe(false);
       store.close();
+    });
+  });
+
+  it('can be read by the command line, whether a -shm is there or not', () => {
+    const killed = directoryWithLog();
+    onMount('1m', (folder, remount) => {
+      cpSync(killed, folder, { recursive: true });
+      remount('ro');
+      const { store } = openRecordStoreReadOnly(folder);
+      expect(store.listPulledRecords()).toHaveLength(2);
+      store.close();
+      expect(existsSync(join(folder, 'records.db-shm'))).toBe(false);
     });
   });
 
@@ -142,7 +162,7 @@ describe('a node that restarts and cannot write its records', () => {
       writeFileSync(path, readFileSync(path).fill(0x55, 4_096));
       remount('ro');
       const again = openRecordStore({ stateDir: folder });
-      expect(again.degraded).toBeDefined();
+      expect(again.store.degraded).toBeDefined();
       expect(again.store.listPulledRecords()).toEqual([]);
       expect(again.store.takeInventory([preloaded])).toBe(false);
       again.store.close();
@@ -153,6 +173,8 @@ describe('a node that restarts and cannot write its records', () => {
     onMount('1m', (folder, remount) => {
       openRecordStore({ stateDir: folder }).store.close();
       const db = new SqliteDatabase(join(folder, 'records.db'));
+      const rows = new SqliteRows(db, readFileSync(join(folder, 'hmac.key')));
+      rows.putAll([put('meta', [META.schemaVersion], ['99'])]);
       db.pragma('user_version = 99');
       db.close();
       remount('ro');
@@ -163,9 +185,7 @@ describe('a node that restarts and cannot write its records', () => {
 
 describe('a log that is brought together with its database', () => {
   const dump = (db: SqliteDatabase.Database): unknown =>
-    ['pulled_records', 'pull_credentials', 'pull_intents', 'preloaded_images', 'meta'].map((table) =>
-      db.prepare(`SELECT * FROM ${table}`).all(),
-    );
+    Object.keys(TABLES).map((table) => db.prepare(`SELECT * FROM ${table}`).all());
 
   it('gives what SQLite reads, wherever the log was cut off', () => {
     const folder = directoryWithLog((opened) => {
@@ -178,13 +198,12 @@ describe('a log that is brought together with its database', () => {
     let compared = 0;
     for (let part = 40; part >= 8; part -= 1) {
       truncateSync(`${path}-wal`, Math.floor((log.length * part) / 40));
-      const rescued = rescueRecords(path, NOW);
+      const rescued = copyInMemory(path);
       const copy = `${path}-${part}`;
       cpSync(path, copy);
       cpSync(`${path}-wal`, `${copy}-wal`);
       const sqlite = new SqliteDatabase(copy);
-      const hasInventory = sqlite.prepare("SELECT 1 FROM meta WHERE name = 'inventoryTakenAt'").get();
-      if (rescued && hasInventory) {
+      if (rescued && schemaVersion(sqlite) > 0) {
         expect(dump(rescued)).toEqual(dump(sqlite));
         compared += 1;
       }
@@ -197,12 +216,12 @@ describe('a log that is brought together with its database', () => {
   it('is not believed when it is damaged before its last commit: that may have been a revocation', () => {
     const path = join(directoryWithLog(), 'records.db');
     const log = readFileSync(`${path}-wal`);
-    expect(rescueRecords(path, NOW)).toBeDefined();
+    expect(copyInMemory(path)).toBeDefined();
     for (const at of [4, 40, Math.floor(log.length / 2), log.length - 100]) {
       const damaged = Buffer.from(log);
       damaged.writeUInt8((damaged[at] ?? 0) ^ 0xff, at);
       writeFileSync(`${path}-wal`, damaged);
-      expect(rescueRecords(path, NOW), `byte ${at}`).toBeUndefined();
+      expect(copyInMemory(path), `byte ${at}`).toBeUndefined();
     }
   });
 
@@ -213,7 +232,7 @@ describe('a log that is brought together with its database', () => {
     // The same salts, a checksum that does not follow, and no commit.
     frame.writeUInt32BE(0, 4);
     writeFileSync(`${path}-wal`, Buffer.concat([log, frame, frame.subarray(0, 100)]));
-    expect(rescueRecords(path, NOW)?.prepare('SELECT count(*) AS n FROM pulled_records').get()).toEqual({
+    expect(copyInMemory(path)?.prepare('SELECT count(*) AS n FROM pulled_records').get()).toEqual({
       n: 2,
     });
   });
@@ -222,7 +241,7 @@ describe('a log that is brought together with its database', () => {
     const folder = directoryWithLog();
     const path = join(folder, 'records.db');
     const before = [readFileSync(path), readFileSync(`${path}-wal`), statSync(path).mtimeMs];
-    rescueRecords(path, NOW)?.close();
+    copyInMemory(path)?.close();
     expect([readFileSync(path), readFileSync(`${path}-wal`), statSync(path).mtimeMs]).toEqual(before);
   });
 });
