@@ -26,7 +26,7 @@ type Option<Value> = {
   readonly defaultShown?: string;
   readonly description: string;
   readonly commands: readonly CommandName[];
-  /** Set by the manifests and the image, not by people: not in help and README. */
+  /** Set by the manifests and the image, not by people: not in help and docs/configuration.md. */
   readonly hidden?: true;
 };
 
@@ -42,7 +42,7 @@ const endpoint = text('ENDPOINT', 'unix:///path or /path', (value) => isEndpoint
 
 /**
  * Every option there is. Flags, environment variables, YAML keys, the type `Config`, the help texts and the table
- * in README.md come from here.
+ * in docs/configuration.md come from here.
  */
 export const OPTIONS = {
   config: {

@@ -27,12 +27,24 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const SERVICE_LINK =
   /^PULLWARDEN_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
 
+export type ConfigSources = {
+  readonly flags: Flags;
+  readonly env: Environment;
+  /**
+   * Called for a PULLWARDEN_* variable that is no option, with a message for people. It is not an error: after a
+   * rollback the manifests of the newer version may still set variables that this version does not know.
+   */
+  readonly onUnknownVariable?: (message: string) => void;
+};
+
 /**
- * The configuration from flags, environment (PULLWARDEN_*), the YAML file that one of these names, and defaults; the
- * first that has an option wins, and what the others hold is validated all the same. Throws ConfigError.
+ * The configuration from flags, environment (PULLWARDEN_*), the YAML file that one of these names, and defaults. The
+ * first that has an option wins; what the others hold is validated all the same.
+ *
+ * @throws ConfigError
  */
-export function resolveConfig(sources: { readonly flags: Flags; readonly env: Environment }): Config {
-  const layers = [fromFlags(sources.flags), fromEnvironment(sources.env)];
+export function resolveConfig({ flags, env, onUnknownVariable = () => {} }: ConfigSources): Config {
+  const layers = [fromFlags(flags), fromEnvironment(env, onUnknownVariable)];
   const file = layers.map((layer) => layer.get('config')).find((found) => found !== undefined);
   if (file !== undefined) layers.push(fromFile(String(validated('config', file))));
 
@@ -55,7 +67,10 @@ function fromFlags(flags: Flags): Map<OptionName, Found> {
   return found;
 }
 
-function fromEnvironment(env: Environment): Map<OptionName, Found> {
+function fromEnvironment(
+  env: Environment,
+  onUnknownVariable: (message: string) => void,
+): Map<OptionName, Found> {
   const names = new Map(OPTION_LIST.map(({ name }) => [variableOf(name), name]));
   const found = new Map<OptionName, Found>();
   for (const [variable, text] of Object.entries(env)) {
@@ -63,9 +78,8 @@ function fromEnvironment(env: Environment): Map<OptionName, Found> {
     const name = names.get(variable);
     if (name !== undefined) found.set(name, { value: OPTIONS[name].type.fromText(text), source: variable });
     else if (!SERVICE_LINK.test(variable)) {
-      throw new ConfigError(
-        'unknownOption',
-        `environment variable ${printable(variable, 100)} is not an option; known are ${shownNames(variableOf)}`,
+      onUnknownVariable(
+        `environment variable ${printable(variable, 100)} is ignored: this version has no such option`,
       );
     }
   }

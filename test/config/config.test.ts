@@ -157,12 +157,14 @@ describe('the file', () => {
 });
 
 describe('the environment', () => {
-  it('may not hold an option that does not exist', () => {
-    const error = refusal({}, { PULLWARDEN_MODES: 'enforce' });
-    expect(error.reason).toBe('unknownOption');
-    expect(error.message).toMatch(
-      /^environment variable PULLWARDEN_MODES is not an option; .*PULLWARDEN_MODE,/,
-    );
+  it('is warned about where it holds an option that this version does not have, and still counts', () => {
+    const warnings: string[] = [];
+    const env = { PULLWARDEN_OF_A_NEWER_VERSION: 'x', PULLWARDEN_MODE: 'enforce' };
+    const config = resolveConfig({ flags: {}, env, onUnknownVariable: (message) => warnings.push(message) });
+    expect(config.mode).toBe('enforce');
+    expect(warnings).toEqual([
+      'environment variable PULLWARDEN_OF_A_NEWER_VERSION is ignored: this version has no such option',
+    ]);
   });
 
   it('may hold what Kubernetes puts there for Services that are named after Pullwarden', () => {
@@ -288,8 +290,8 @@ describe('every default', () => {
   });
 });
 
-describe('the table of options in README.md', () => {
+describe('the table of options in docs/configuration.md', () => {
   it('is that of the code', () => {
-    expect(() => execFileSync(process.execPath, ['scripts/readme-config.ts', '--check'])).not.toThrow();
+    expect(() => execFileSync(process.execPath, ['scripts/config-table.ts', '--check'])).not.toThrow();
   });
 });

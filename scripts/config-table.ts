@@ -4,27 +4,28 @@ import { flagOf, OPTION_LIST, variableOf } from '../agent/config/options.ts';
 
 const BEGIN = '<!-- config:begin -->';
 const END = '<!-- config:end -->';
-const README = fileURLToPath(new URL('../README.md', import.meta.url));
+const PAGE = fileURLToPath(new URL('../docs/configuration.md', import.meta.url));
 
 /**
- * Writes the table of options into README.md, between its two marks. With `--check` it writes nothing and ends with 1
- * when the table there is not that of agent/config/options.ts.
+ * Writes the table of options into docs/configuration.md, between its two marks. With `--check` it writes nothing and
+ * ends with 1 when the table there is not that of agent/config/options.ts.
  */
 function main(check: boolean): number {
-  const before = readFileSync(README, 'utf8');
+  const before = readFileSync(PAGE, 'utf8');
   const after = withTable(before, configTable());
-  if (after === undefined) return say(`README.md has no ${BEGIN} … ${END}`);
+  if (after === undefined) return say(`docs/configuration.md has no ${BEGIN} … ${END}`);
   if (after === before) return 0;
-  if (check) return say('the table of options in README.md is stale: run `node scripts/readme-config.ts`');
-  writeFileSync(README, after);
+  if (check)
+    return say('the table of options in docs/configuration.md is stale: run `node scripts/config-table.ts`');
+  writeFileSync(PAGE, after);
   return 0;
 }
 
-function withTable(readme: string, table: string): string | undefined {
-  const begin = readme.indexOf(BEGIN);
-  const end = readme.indexOf(END);
+function withTable(page: string, table: string): string | undefined {
+  const begin = page.indexOf(BEGIN);
+  const end = page.indexOf(END);
   if (begin === -1 || end < begin) return undefined;
-  return `${readme.slice(0, begin + BEGIN.length)}\n${table}${readme.slice(end)}`;
+  return `${page.slice(0, begin + BEGIN.length)}\n${table}${page.slice(end)}`;
 }
 
 function configTable(): string {
