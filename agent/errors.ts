@@ -68,7 +68,14 @@ export const ConfigError = errorClass('ConfigError', [
 export type ConfigError = InstanceType<typeof ConfigError>;
 
 /** The command line asks for something that cannot be done. */
-export const CommandError = errorClass('CommandError', ['usage', 'notFound', 'ambiguous', 'unwritable']);
+export const CommandError = errorClass('CommandError', [
+  'usage',
+  'notFound',
+  'ambiguous',
+  'unwritable',
+  'noAgentYet',
+  'kubectlFailed',
+]);
 export type CommandError = InstanceType<typeof CommandError>;
 
 /** The telemetry server cannot listen where it should. */

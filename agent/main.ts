@@ -1,7 +1,12 @@
 #!/usr/bin/env node
-import { Command, Option } from 'commander';
+import { Argument, Command, Option } from 'commander';
+import { completionScript, SHELLS, type Shell } from './commands/completion.ts';
 import { describeFailure } from './commands/failure.ts';
-import { OUTPUT_FORMATS, type OutputFormat } from './commands/output.ts';
+import { readableHelp } from './commands/help.ts';
+import { OUTPUT_FORMATS, type OutputFormat, type Print } from './commands/output.ts';
+import { requireState } from './commands/state.ts';
+import { terminalOf } from './commands/terminal.ts';
+import { printVersion } from './commands/version.ts';
 import { addConfigFlags, configFlags } from './config/flags.ts';
 import type { CommandName } from './config/options.ts';
 import { type Config, resolveConfig } from './config/resolve.ts';
@@ -16,25 +21,36 @@ type Flags = {
   readonly since?: string;
   readonly limit?: string;
   readonly kubeletDir?: string;
+  readonly allNamespaces?: boolean;
+  readonly watch?: boolean;
 };
 
-/** Returns the exit code. */
-type Run = (config: Config, flags: Flags, operands: readonly string[]) => Promise<number>;
+/** Returns the exit code. `warnings` are of the configuration, one line each. */
+type Run = (
+  config: Config,
+  flags: Flags,
+  operands: readonly string[],
+  warnings: readonly string[],
+) => Promise<number>;
 
 /** Kubelet's --root-dir, unless it is told otherwise. */
 const KUBELET_DIR = '/var/lib/kubelet';
 
 let debug = false;
 
-const program = new Command('pullwarden')
+const print: Print = Object.assign((text: string) => void process.stdout.write(text), {
+  terminal: terminalOf(process.stdout, process.env),
+});
+
+const program = readableHelp(new Command('pullwarden'))
   .description('Lets no container on this node run an image that its pod could not have pulled itself.')
   .version(packageVersion(), '-V, --version')
   .exitOverride()
   .configureOutput({ outputError: (text, write) => write(usageLine(text)) });
 
-declare(program, 'agent', 'agent', 'run the node agent', async (config) => {
+declare(program, 'agent', 'agent', 'run the node agent', async (config, _flags, _operands, warnings) => {
   const { runAgent } = await import('./commands/run-agent.ts');
-  return runAgent(config);
+  return runAgent(config, warnings);
 });
 
 declare(
@@ -50,13 +66,21 @@ declare(
   .option('-n, --namespace <namespace>', 'namespace of the pod', 'default')
   .addOption(outputOption());
 
-declare(program, 'decisions', 'decisions', 'list the latest verdicts', async (config, flags) => {
-  const { listDecisions } = await import('./commands/decisions.ts');
-  return listDecisions(config, flags, { output: flags.output, print });
-})
+declare(
+  program,
+  'decisions [pod]',
+  'decisions',
+  'list the latest verdicts, or those of one pod',
+  async (config, flags, [pod]) => {
+    const { listDecisions } = await import('./commands/decisions.ts');
+    return listDecisions(config, flags, { output: flags.output, print, pod });
+  },
+)
   .option('--denied', 'only containers that were denied')
-  .option('--since <duration>', 'only the last, such as 30m or 24h')
+  .option('--since <duration>', 'only the last, such as 30m, 24h or 5d')
   .option('-n, --namespace <namespace>', 'only this namespace')
+  .option('-A, --all-namespaces', 'all namespaces, which is the default')
+  .option('-w, --watch', 'then go on and show what comes')
   .option('--limit <number>', 'at most so many', '100')
   .addOption(outputOption());
 
@@ -76,6 +100,7 @@ const records = program
   .description('look at the records of who may use which image, and take them from or to kubelet');
 
 declare(records, 'list', 'records', 'list all records', async (config, flags) => {
+  requireState(config.stateDir, 'records.db');
   const { listRecords } = await import('./commands/records/list-show-forget.ts');
   return listRecords(config, { output: flags.output, print });
 }).addOption(outputOption());
@@ -86,6 +111,7 @@ declare(
   'records',
   'show the record of one image id',
   async (config, flags, [imageRef = '']) => {
+    requireState(config.stateDir, 'records.db');
     const { showRecord } = await import('./commands/records/list-show-forget.ts');
     return showRecord(config, imageRef, { output: flags.output, print });
   },
@@ -128,6 +154,20 @@ declare(
   .addOption(kubeletDirOption())
   .addOption(outputOption());
 
+program
+  .command('version')
+  .description('print the version, the commit and the version of Node')
+  .addOption(outputOption())
+  .action((flags: { readonly output: OutputFormat }) => {
+    process.exitCode = printVersion(process.env.PULLWARDEN_REVISION, { output: flags.output, print });
+  });
+
+program
+  .command('completion')
+  .description('print a completion script, as in `source <(pullwarden completion bash)`')
+  .addArgument(new Argument('<shell>', 'which shell').choices(SHELLS))
+  .action((shell: Shell) => print(completionScript(shell, program)));
+
 process.on('uncaughtException', fail);
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Whoever read the output has seen enough (`| head`).
@@ -144,9 +184,17 @@ try {
 function declare(parent: Command, usage: string, name: CommandName, description: string, run: Run): Command {
   const command = addConfigFlags(parent.command(usage).description(description), name);
   return command.action(async () => {
-    const config = resolveConfig({ flags: configFlags(command), env: process.env });
+    const warnings: string[] = [];
+    const config = resolveConfig({
+      flags: configFlags(command),
+      env: process.env,
+      onUnknownVariable: (message) => warnings.push(message),
+    });
     debug = config.logLevel === 'debug';
-    process.exitCode = await run(config, command.opts<Flags>(), command.args);
+    // The agent's standard error is its log, so it says them there.
+    if (name !== 'agent')
+      for (const warning of warnings) process.stderr.write(`pullwarden: warning: ${warning}\n`);
+    process.exitCode = await run(config, command.opts<Flags>(), command.args, warnings);
   });
 }
 
@@ -158,10 +206,6 @@ function kubeletDirOption(): Option {
   return new Option('--kubelet-dir <path>', "kubelet's root directory, or the image_manager in it").default(
     KUBELET_DIR,
   );
-}
-
-function print(text: string): void {
-  process.stdout.write(text);
 }
 
 /** Commander's `error: …`, with a suggestion perhaps, on one line in the form of all other errors. */

@@ -7,12 +7,15 @@ import { createVerifier } from '../access/verifier.ts';
 import type { Config } from '../config/resolve.ts';
 import { CommandError } from '../errors.ts';
 import type { Pod, PodContainer } from '../pods/pod-source.ts';
+import { printable } from '../printable.ts';
 import { openRecordStoreReadOnly } from '../records/sqlite/open.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { openPodSource } from '../wiring/open-pod-source.ts';
+import { EXIT } from './exit-code.ts';
 import { type Column, type OutputFormat, type Print, printOutput } from './output.ts';
+import { toneOf } from './terminal.ts';
 
 /** What would happen to one container of a pod if it started now. */
 type Outlook = {
@@ -21,26 +24,24 @@ type Outlook = {
   readonly imagePullPolicy: string;
   /** Empty when the image is not on the node. */
   readonly imageRef: string;
-  /** `repull`: the registry would be asked; `pull`: the image is absent, kubelet would pull it with the pod's secrets. */
-  readonly would: 'allowed' | 'denied' | 'unverifiable' | 'repull' | 'pull';
+  /** `unknown`: only a registry can tell, and it was not asked. */
+  readonly would: 'allowed' | 'denied' | 'unverifiable' | 'unknown';
   readonly reason: string;
   readonly message: string;
 };
 
-const DENIED_EXIT_CODE = 3;
-
 const columns: readonly Column<Outlook>[] = [
-  { header: 'CONTAINER', value: (row) => row.container },
-  { header: 'IMAGE', value: (row) => row.image },
-  { header: 'PULL POLICY', value: (row) => row.imagePullPolicy },
-  { header: 'WOULD BE', value: (row) => row.would },
+  { header: 'CONTAINER', value: (row) => row.container, cut: 'end' },
+  { header: 'WOULD BE', value: (row) => row.would, tone: (row) => toneOf(row.would) },
   { header: 'REASON', value: (row) => row.reason },
-  { header: 'MESSAGE', value: (row) => row.message },
+  { header: 'IMAGE', value: (row) => row.image, cut: 'start' },
+  { header: 'PULL POLICY', value: (row) => row.imagePullPolicy, wide: true },
+  { header: 'IMAGE ID', value: (row) => row.imageRef, wide: true },
 ];
 
 /**
  * `check`: the verdict of every container of a pod, as far as it can be told without asking a registry and without
- * writing anything. Returns 3 when any would be denied.
+ * writing anything. Returns 3 when any would be denied, else 4 when of any it is not known, else 0.
  *
  * @throws ConfigError, EndpointError, PodSourceError, RecordStoreError, RuntimeError, CommandError
  */
@@ -48,7 +49,7 @@ export async function runCheck(
   config: Config,
   {
     namespace,
-    pod: name,
+    pod: operand,
     output,
     print,
   }: { namespace: string; pod: string; output: OutputFormat; print: Print },
@@ -58,6 +59,7 @@ export async function runCheck(
   const { store, keyedHash = () => '' } = openRecordStoreReadOnly(config.stateDir);
   try {
     await pods.start();
+    const name = operand.replace(/^pods?\//, '');
     const pod = await pods.findPod(namespace, name);
     if (pod === undefined) throw new CommandError('notFound', `there is no pod ${namespace}/${name}`);
     const readCredentials = createPodCredentialsReader(pods, keyedHash);
@@ -87,13 +89,21 @@ export async function runCheck(
         rows.push(await outlookOf(image, judgeWithoutAsking));
       }
     }
-    printOutput(print, output, { data: rows, rows, columns });
-    return rows.some((row) => row.would === 'denied') ? DENIED_EXIT_CODE : 0;
+    printOutput(print, output, { data: rows, rows, columns, name: (row) => row.container });
+    if (output === 'table' || output === 'wide') {
+      for (const row of rows) print(`${printable(`${row.container}: ${row.message}`)}\n`);
+    }
+    return exitCodeOf(rows);
   } finally {
     await close();
     client.close();
     store.close();
   }
+}
+
+function exitCodeOf(rows: readonly Outlook[]): number {
+  if (rows.some(({ would }) => would === 'denied')) return EXIT.denied;
+  return rows.some(({ would }) => would !== 'allowed') ? EXIT.unknown : EXIT.ok;
 }
 
 /** One image that a container brings to run. */
@@ -120,8 +130,8 @@ async function outlookOf(
   return verdict.verdict === 'unverifiable' && wouldAsk.length > 0
     ? {
         ...subject,
-        would: 'repull',
-        reason: 'mustAuthenticate',
+        would: 'unknown',
+        reason: 'registryNotAsked',
         message: wouldAsk.map(questionText).join('; '),
       }
     : { ...subject, would: verdict.verdict, reason: verdict.reason, message: verdict.message };
@@ -155,9 +165,10 @@ function absent(subject: Pick<Outlook, 'container' | 'image' | 'imagePullPolicy'
     ? { ...subject, would: 'denied', reason: 'neverWithoutRecord', message: 'the image is not on the node' }
     : {
         ...subject,
-        would: 'pull',
+        would: 'unknown',
         reason: 'imageNotPresent',
-        message: 'kubelet would pull it with the secrets of the pod',
+        message:
+          'not known: the image is not here, kubelet would have to pull it with the secrets of the pod',
       };
 }
 
@@ -168,5 +179,5 @@ function questionText({ name, credentials }: RepullRequest): string {
     secrets.length > 0
       ? `with ${[...new Set(secrets)].join(', ')}`
       : 'anonymously: no secret of the pod matches';
-  return `the registry would be asked for ${name.pulls[0] ?? name.image} ${how}`;
+  return `not known: only the registry can tell, asked for ${name.pulls[0] ?? name.image} ${how}`;
 }

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { helpGroupOf } from './groups.ts';
 import {
   type CommandName,
   flagOf,
@@ -25,6 +26,7 @@ export function addConfigFlags(command: Command, name: CommandName): Command {
       `${flagOf(option.name)} <${option.type.placeholder}>`,
       `${option.description} (${notes.join('; ')})`,
     );
+    flag.helpGroup(helpGroupOf(option.name));
     if (option.hidden) flag.hideHelp();
     if (option.type.isList) flag.argParser(joined);
     command.addOption(flag);

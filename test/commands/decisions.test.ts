@@ -1,7 +1,10 @@
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DecisionsFlags, listDecisions } from '../../agent/commands/decisions.ts';
+import type { OutputFormat } from '../../agent/commands/output.ts';
 import { CommandError } from '../../agent/errors.ts';
-import { stateDirectory } from './state.ts';
+import { openDecisions } from '../../agent/records/decisions.ts';
+import { decision, stateDirectory } from './state.ts';
 
 let state: ReturnType<typeof stateDirectory>;
 
@@ -11,39 +14,118 @@ beforeAll(() => {
 
 afterAll(() => state.remove());
 
-function listed(flags: DecisionsFlags): { namespace: string; verdict: string; time: string }[] {
-  let text = '';
-  listDecisions(state, flags, { output: 'json', print: (part) => (text += part) });
-  return JSON.parse(text);
+type Listed = { namespace: string; verdict: string; time: string };
+
+async function printed(flags: DecisionsFlags, output: OutputFormat = 'table', pod?: string): Promise<string> {
+  const parts: string[] = [];
+  await listDecisions(state, flags, { output, pod, print: (part) => void parts.push(part) });
+  return parts.join('');
+}
+
+async function listed(flags: DecisionsFlags, pod?: string): Promise<Listed[]> {
+  return JSON.parse(await printed(flags, 'json', pod));
 }
 
 describe('decisions', () => {
-  it('come with the newest first', () => {
-    const times = listed({}).map(({ time }) => Date.parse(time));
+  it('come with the newest first', async () => {
+    const times = (await listed({})).map(({ time }) => Date.parse(time));
     expect(times).toHaveLength(3);
     expect(times).toEqual([...times].sort((a, b) => b - a));
   });
 
-  it('can be narrowed to denied ones, a namespace, a time and a number', () => {
-    expect(listed({ denied: true }).map(({ verdict }) => verdict)).toEqual(['denied', 'denied']);
-    expect(listed({ namespace: 'team-c' })).toHaveLength(1);
-    expect(listed({ since: '1h' })).toHaveLength(2);
-    expect(listed({ since: '20m' })).toHaveLength(1);
-    expect(listed({ limit: '1' })).toHaveLength(1);
+  it('can be narrowed to denied ones, a namespace, a time, a pod and a number', async () => {
+    expect((await listed({ denied: true })).map(({ verdict }) => verdict)).toEqual(['denied', 'denied']);
+    expect(await listed({ namespace: 'team-c' })).toHaveLength(1);
+    expect(await listed({ since: '1h' })).toHaveLength(2);
+    expect(await listed({ since: '20m' })).toHaveLength(1);
+    expect(await listed({ since: '1d' })).toHaveLength(3);
+    expect(await listed({ limit: '1' })).toHaveLength(1);
+    for (const pod of ['web', 'pod/web', 'pods/web']) expect(await listed({}, pod)).toHaveLength(3);
+    expect(await listed({}, 'pod/other')).toEqual([]);
+    expect(await listed({ allNamespaces: true })).toHaveLength(3);
   });
 
-  it('are one line each in a table, whatever tenants wrote', () => {
-    let text = '';
-    listDecisions(state, {}, { output: 'table', print: (part) => (text += part) });
+  it('are one line each in a table, whatever tenants wrote', async () => {
+    const text = await printed({}, 'wide');
     expect(text.trimEnd().split('\n')).toHaveLength(4);
     expect(text).toContain('evil\\u001b[2J\\nallowed');
     expect(text).toContain('stop: stopped');
   });
 
-  it.each([{ since: '1d' }, { since: 'yesterday' }, { limit: '0' }, { limit: '1.5' }, { limit: 'all' }])(
-    'refuse %j',
-    (flags) => {
-      expect(() => listed(flags)).toThrow(CommandError);
-    },
-  );
+  it('say how long ago they were, and the exact time in the wide table', async () => {
+    expect(await printed({ denied: true })).toMatch(/^AGE .*\n15m .*\n30m /);
+    expect(await printed({ denied: true }, 'wide')).toMatch(/\d{4}-\d\d-\d\dT.*Z/);
+  });
+
+  it('can be names of pods, each once', async () => {
+    expect(await printed({}, 'name')).toBe('pod/web\n');
+  });
+
+  it('say in words that there are none, and that there are more', async () => {
+    expect(await printed({ denied: true, since: '1m', namespace: 'team-b' })).toBe(
+      '(no denied decisions in namespace team-b in the last 1m)\n',
+    );
+    expect(await printed({ limit: '2' })).toMatch(/\n\(the newest 2 are shown; more with --limit\)\n$/);
+    expect(await printed({ limit: '3' })).not.toContain('--limit');
+    expect(await printed({ limit: '2' }, 'json')).not.toContain('--limit');
+  });
+
+  it('fit a terminal of 80 columns, with the verdict in colour', async () => {
+    const parts: string[] = [];
+    const print = Object.assign((part: string) => void parts.push(part), {
+      terminal: { columns: 80, color: true },
+    });
+    await listDecisions(state, {}, { output: 'table', print });
+    const text = parts.join('');
+    const lines = stripVTControlCharacters(text).trimEnd().split('\n');
+    expect(text).toContain('\u001b[31mdenied\u001b[39m');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(text).toContain('team-a/app:1');
+  });
+
+  it.each([
+    [{ since: 'yesterday' }],
+    [{ since: '1w' }],
+    [{ limit: '0' }],
+    [{ limit: '1.5' }],
+    [{ limit: 'all' }],
+    [{ namespace: 'a', allNamespaces: true }],
+  ])('refuse %j', async (flags) => {
+    await expect(listed(flags)).rejects.toThrow(CommandError);
+  });
+
+  it('are not there where no agent has run, which is no fault of a database', async () => {
+    const nowhere = { stateDir: `${state.stateDir}/nowhere` };
+    await expect(listDecisions(nowhere, {}, { output: 'table', print: () => {} })).rejects.toMatchObject({
+      reason: 'noAgentYet',
+    });
+  });
+});
+
+describe('decisions --watch', () => {
+  it('shows what is there, the oldest first, and then each that comes, once', async () => {
+    const ended = new AbortController();
+    const lines: string[] = [];
+    const came = Promise.withResolvers<void>();
+    const watching = listDecisions(
+      state,
+      { watch: true, namespace: 'team-w' },
+      {
+        output: 'json',
+        signal: ended.signal,
+        print(part) {
+          lines.push(...part.trimEnd().split('\n'));
+          if (lines.length === 2) came.resolve();
+        },
+      },
+    );
+    const trail = openDecisions(state.stateDir);
+    trail.append(decision({ time: Date.now(), namespace: 'team-w', container: 'first' }));
+    trail.append(decision({ time: Date.now(), namespace: 'team-w', container: 'second' }));
+    trail.close();
+    await came.promise;
+    ended.abort();
+    await watching;
+    expect(lines.map((line) => JSON.parse(line).container)).toEqual(['first', 'second']);
+  });
 });

@@ -38,6 +38,18 @@ describe('what ends a subcommand', () => {
     expect(describeFailure('text', false).exitCode).toBe(1);
   });
 
+  it('is no defect when a file may not be read', () => {
+    const refused = Object.assign(new Error("EACCES: permission denied, open '/x'"), {
+      code: 'EACCES',
+      syscall: 'open',
+      path: '/x',
+    });
+    expect(describeFailure(refused, false)).toEqual({
+      text: "pullwarden: permissionDenied: EACCES: permission denied, open '/x'\n",
+      exitCode: 2,
+    });
+  });
+
   it('does not take any error with a reason for one of its own', () => {
     const foreign = Object.assign(new Error('no'), { reason: 'whatever' });
     expect(describeFailure(foreign, false)).toMatchObject({ exitCode: 1 });

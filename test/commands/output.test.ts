@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { formatTable, type OutputFormat, printOutput, timeText } from '../../agent/commands/output.ts';
+import { terminalOf } from '../../agent/commands/terminal.ts';
 
 type Row = { readonly name: string; readonly image: string };
 
@@ -31,6 +32,32 @@ describe('a table', () => {
 
   it('cuts what is too long', () => {
     expect(formatTable(columns, [{ name: 'a', image: 'b'.repeat(5_000) }]).length).toBeLessThan(500);
+  });
+});
+
+describe('a table on a terminal', () => {
+  const cuttable = [
+    { header: 'NAME', value: (row: Row) => row.name, cut: 'end' },
+    { header: 'IMAGE', value: (row: Row) => row.image, cut: 'start' },
+  ] as const;
+  const rows = [{ name: 'n'.repeat(30), image: `registry.example/${'x'.repeat(40)}/app:1` }];
+
+  it('fits its width: the widest columns are cut, images at their beginning', () => {
+    const [header = '', line = ''] = formatTable(cuttable, rows, { columns: 50, color: false }).split('\n');
+    expect(Math.max(header.length, line.length)).toBeLessThanOrEqual(50);
+    expect(line).toMatch(/^n+…? +….*\/app:1$/);
+  });
+
+  it('is whole where nobody counts columns', () => {
+    expect(formatTable(cuttable, rows)).toContain(rows[0]?.image);
+  });
+
+  it('has no colour without a terminal, with NO_COLOR, and on a dumb one', () => {
+    expect(terminalOf({ isTTY: false }, {})).toEqual({ columns: undefined, color: false });
+    expect(terminalOf({ isTTY: true, columns: 80 }, {})).toEqual({ columns: 80, color: true });
+    expect(terminalOf({ isTTY: true, columns: 80 }, { NO_COLOR: '1' }).color).toBe(false);
+    expect(terminalOf({ isTTY: true, columns: 80 }, { NO_COLOR: '' }).color).toBe(true);
+    expect(terminalOf({ isTTY: true, columns: 80 }, { TERM: 'dumb' }).color).toBe(false);
   });
 });
 

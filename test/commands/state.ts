@@ -26,7 +26,7 @@ export function stateDirectory(): { readonly stateDir: string; readonly remove: 
   return { stateDir, remove: () => rmSync(stateDir, { recursive: true }) };
 }
 
-function decision(fields: Partial<DecisionEntry>): DecisionEntry {
+export function decision(fields: Partial<DecisionEntry>): DecisionEntry {
   return {
     time: 0,
     namespace: 'team-b',

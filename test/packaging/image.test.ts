@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -36,6 +36,22 @@ describe('the image', { timeout: 120_000 }, () => {
 
   afterAll(async () => rm(folder, { recursive: true, force: true }));
 
+  it('has `pullwarden` as a command, without a shell that would start it', () => {
+    const version = execFileSync('chroot', [root, '/usr/local/bin/pullwarden', 'version'], {
+      encoding: 'utf8',
+      env: { PATH: '/usr/local/bin', PULLWARDEN_REVISION: 'abc123' },
+    });
+    expect(version).toMatch(/^pullwarden \d+\.\d+\.\d+ \(abc123\), node v24\./);
+    const failed = spawnSync('chroot', [root, '/usr/local/bin/pullwarden', 'decisions', '--since', 'x'], {
+      encoding: 'utf8',
+    });
+    expect(failed).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringMatching(/^pullwarden: usage: /),
+    });
+  });
+
   it('runs the compiled agent, with its database addon and its protocol definitions', () => {
     expect(run('--version')).toMatch(/^\d+\.\d+\.\d+\n$/);
     const lines = execFileSync(
@@ -58,7 +74,7 @@ describe('the image', { timeout: 120_000 }, () => {
         ['usr/local/bin', 'bin', 'usr/bin'].map((path) => readdir(join(root, path)).catch(() => [])),
       )
     ).flat();
-    expect(programs).toEqual(['node']);
+    expect(programs).toEqual(['node', 'pullwarden']);
     expect(await readdir(join(root, 'opt/pullwarden/node_modules'))).toEqual(['better-sqlite3']);
   });
 

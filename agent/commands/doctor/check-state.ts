@@ -89,11 +89,7 @@ function checkMode(stateDir: string, info: Stats): Finding {
 function checkMissing(stateDir: string): Finding {
   const parent = nearestExisting(stateDir);
   accessSync(parent, constants.W_OK | constants.X_OK);
-  return warning(
-    'state directory',
-    `${stateDir} does not exist yet`,
-    'nothing has to be done: the agent makes it when it first runs',
-  );
+  return ok('state directory', `${stateDir} does not exist yet; the agent makes it when it first runs`);
 }
 
 function checkSpace(stateDir: string): Finding {
@@ -112,8 +108,7 @@ function checkSpace(stateDir: string): Finding {
 function checkDatabase(check: string, stateDir: string, file: string, read: () => Newest): Newest {
   try {
     if (statSync(join(stateDir, file), { throwIfNoEntry: false }) === undefined) {
-      const advice = 'nothing has to be done before the agent first ran; after that, see its log';
-      return { finding: warning(check, 'there is none yet', advice), newest: 0 };
+      return { finding: ok(check, 'none yet; the agent makes it when it first runs'), newest: 0 };
     }
     return read();
   } catch (error) {

@@ -1,5 +1,7 @@
 import type { Config } from '../../config/resolve.ts';
+import { EXIT } from '../exit-code.ts';
 import { type Column, type OutputFormat, type Print, printOutput } from '../output.ts';
+import { toneOf } from '../terminal.ts';
 import { checkNri } from './check-nri.ts';
 import { checkPods } from './check-pods.ts';
 import { checkRuntime } from './check-runtime.ts';
@@ -7,7 +9,7 @@ import { checkState } from './check-state.ts';
 import type { Finding } from './finding.ts';
 
 const columns: readonly Column<Finding>[] = [
-  { header: 'STATUS', value: (finding) => finding.status },
+  { header: 'STATUS', value: (finding) => finding.status, tone: (finding) => toneOf(finding.status) },
   { header: 'CHECK', value: (finding) => finding.check },
   {
     header: 'DETAIL',
@@ -35,5 +37,5 @@ export async function runDoctor(
     await checkPods(config),
   ];
   printOutput(print, output, { data: findings, rows: findings, columns });
-  return findings.some(({ status }) => status === 'failure') ? 1 : 0;
+  return findings.some(({ status }) => status === 'failure') ? EXIT.failed : EXIT.ok;
 }
