@@ -56,6 +56,87 @@ export const DockerConfigError = errorClass('DockerConfigError', [
 ]);
 export type DockerConfigError = InstanceType<typeof DockerConfigError>;
 
+/**
+ * A JSON text is not what a Go struct takes (sigs.k8s.io/json, UnmarshalStrict). The message names places, never values;
+ * the name of an unknown field stands only in `field`, because what a plugin prints may be a secret wherever it stands.
+ */
+export class DecodingError extends errorClass('DecodingError', [
+  'unknownField',
+  'duplicateField',
+  'wrongType',
+  'durationMalformed',
+  'tooLarge',
+]) {
+  /** Of an unknown field: its name, as it was written. */
+  readonly field: string | undefined;
+
+  constructor(reason: DecodingError['reason'], message: string, field?: string) {
+    super(reason, message);
+    this.field = field;
+  }
+}
+
+/**
+ * Kubelet's credential provider configuration cannot be used. `pathEmpty`, `unreadable`, `noFiles`, `tooLarge`: what the
+ * path leads to. `malformed`: a file does not decode. `duplicateName`: two providers of one name. `invalid`: it decodes,
+ * and kubelet would not start with it.
+ */
+export class ProviderConfigError extends errorClass('ProviderConfigError', [
+  'pathEmpty',
+  'unreadable',
+  'noFiles',
+  'tooLarge',
+  'malformed',
+  'duplicateName',
+  'invalid',
+]) {
+  /** Of an invalid one: every field that is wrong, and how, in the words of the Kubernetes API. */
+  readonly faults: readonly { readonly field: string; readonly type: string }[];
+
+  constructor(
+    reason: ProviderConfigError['reason'],
+    message: string,
+    { faults = [], ...options }: ErrorOptions & Pick<Partial<ProviderConfigError>, 'faults'> = {},
+  ) {
+    super(reason, message, options);
+    this.faults = faults;
+  }
+}
+
+/**
+ * A credential provider has given nothing. The message holds nothing that the plugin printed and no token.
+ *
+ * `binaryMissing`, `binaryNotExecutable`, `environmentInvalid`, `startFailed`: it could not be run. `exitedNonZero`,
+ * `killed`, `timedOut`, `outputTooLarge`: it ran, and ended badly. `answerNotJson`, `wrongVersion`, `answerMalformed`,
+ * `cacheKeyTypeInvalid`, `tokenEchoed`: what it answered cannot be used. `cacheKeyTooLong`: the pod's service account has
+ * annotations that are too long. `serviceAccountGone`: it is not there, or is another one of the same name by now.
+ * `serviceAccountUnreadable`, `tokenUnavailable`: the API server does not say. `tokenForbidden`, `audienceForbidden`: it
+ * says no. `closed`: the agent is ending.
+ */
+export const ProviderError = errorClass('ProviderError', [
+  'binaryMissing',
+  'binaryNotExecutable',
+  'environmentInvalid',
+  'startFailed',
+  'exitedNonZero',
+  'killed',
+  'timedOut',
+  'outputTooLarge',
+  'answerNotJson',
+  'wrongVersion',
+  'answerMalformed',
+  'cacheKeyTypeInvalid',
+  'tokenEchoed',
+  'cacheKeyTooLong',
+  'serviceAccountGone',
+  'serviceAccountUnreadable',
+  'tokenUnavailable',
+  'tokenForbidden',
+  'audienceForbidden',
+  'closed',
+]);
+export type ProviderError = InstanceType<typeof ProviderError>;
+
 /** The configuration cannot be used. The message says which key, from where, and what is allowed. */
 export const ConfigError = errorClass('ConfigError', [
   'unknownOption',

@@ -1,6 +1,6 @@
 import { DockerConfigError } from '../errors.ts';
 import { type CredentialFields, credentialHash } from './credential-hash.ts';
-import { isNull, type JsonMember, membersOf, type RawJson, readJson, stringOf } from './go-json.ts';
+import { foldCase, isNull, type JsonMember, membersOf, type RawJson, readJson, stringOf } from './go-json.ts';
 import { decodeText } from './go-text.ts';
 import type { RegistryCredential } from './types.ts';
 
@@ -10,6 +10,11 @@ export type DockerConfigEntry = {
   readonly credential: RegistryCredential;
   readonly credentialHash: string;
 };
+
+/** An entry from elsewhere than a docker config: what a credential provider plugin answers. */
+export function dockerConfigEntry(registry: string, credential: RegistryCredential): DockerConfigEntry {
+  return { registry, credential, credentialHash: credentialHash(credential) };
+}
 
 /** The API server's limit for the data of a Secret (core/v1 MaxSecretSize). */
 const MAX_BYTES = 1_048_576;
@@ -40,7 +45,9 @@ export function parseDockerConfig(
 ): readonly DockerConfigEntry[] {
   switch (secret.type) {
     case 'kubernetes.io/dockerconfigjson':
-      return parseKey(secret.data, '.dockerconfigjson', (config) => readConfigJson(config, limit));
+      return parseKey(secret.data, '.dockerconfigjson', (config) =>
+        readConfigJson(config, '.dockerconfigjson', limit),
+      );
     case 'kubernetes.io/dockercfg':
       return parseKey(secret.data, '.dockercfg', (config) =>
         readAuths(config, new Map(), '.dockercfg', limit),
@@ -50,13 +57,36 @@ export function parseDockerConfig(
   }
 }
 
+/**
+ * A docker config file of the node, in the shape of its name (config.go, readDockerConfigJSONFileFromBytes and
+ * ReadDockerConfigFileFromBytes). Unlike a secret, an empty one is malformed, and of the text `null` there is nothing.
+ *
+ * @throws DockerConfigError
+ */
+export function parseDockerConfigFile(
+  bytes: Buffer,
+  shape: 'config.json' | '.dockercfg',
+): readonly DockerConfigEntry[] {
+  const limit = newReadingLimit();
+  return shape === 'config.json'
+    ? parseBytes(bytes, shape, (config) => readConfigJson(config, shape, limit))
+    : parseBytes(bytes, shape, (config) => readAuths(config, new Map(), shape, limit));
+}
+
 function parseKey(
   data: ReadonlyMap<string, Buffer>,
   key: string,
   read: (config: RawJson) => Entries,
 ): readonly DockerConfigEntry[] {
   const bytes = data.get(key);
-  if (bytes === undefined || bytes.length === 0) return [];
+  return bytes === undefined || bytes.length === 0 ? [] : parseBytes(bytes, key, read);
+}
+
+function parseBytes(
+  bytes: Buffer,
+  key: string,
+  read: (config: RawJson) => Entries,
+): readonly DockerConfigEntry[] {
   if (bytes.length > MAX_BYTES) {
     throw new DockerConfigError('tooLarge', `${key} is larger than ${MAX_BYTES} bytes`);
   }
@@ -66,9 +96,9 @@ function parseKey(
 }
 
 /** DockerConfigJSON. `auths` that stands twice is merged, and emptied by null, as Go does with a map. */
-function readConfigJson(config: RawJson, limit: ReadingLimit): Entries {
+function readConfigJson(config: RawJson, where: string, limit: ReadingLimit): Entries {
   let entries: Entries = new Map();
-  for (const [name, value] of objectMembers(config, '.dockerconfigjson', limit)) {
+  for (const [name, value] of objectMembers(config, where, limit)) {
     const field = foldCase(name);
     if (field === 'auths') entries = isNull(value) ? new Map() : readAuths(value, entries, 'auths', limit);
     else if (field === 'httpheaders') {
@@ -134,11 +164,6 @@ function decodeAuth(auth: string, where: string): Pick<CredentialFields, 'userna
 
 function asText(field: string | Buffer): string {
   return typeof field === 'string' ? field : decodeText(field);
-}
-
-/** Go matches field names without regard to case, by Unicode folding: U+017F is an s as well, U+212A a k. */
-function foldCase(name: string): string {
-  return name.replaceAll('\u017f', 's').toLowerCase();
 }
 
 /** None for null, which Go takes for nothing said. */

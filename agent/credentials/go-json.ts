@@ -42,6 +42,27 @@ export function membersOf(raw: RawJson, most: number): JsonMember[] | 'tooMany' 
   return members;
 }
 
+/** Undefined where the value is no array, `tooMany` where it has more items than `most`. */
+export function itemsOf(raw: RawJson, most: number): RawJson[] | 'tooMany' | undefined {
+  if (!raw.startsWith('[')) return undefined;
+  const items: RawJson[] = [];
+  let at = 1;
+  while (at < raw.length) {
+    const end = endOfValue(raw, at);
+    const item = raw.slice(at, end).trim();
+    if (item === '') return items;
+    if (items.length === most) return 'tooMany';
+    items.push(item);
+    at = end + 1;
+  }
+  return items;
+}
+
+/** Go matches field names without regard to case, by Unicode folding: U+017F is an s as well, U+212A a k. */
+export function foldCase(name: string): string {
+  return name.replaceAll('\u017f', 's').toLowerCase();
+}
+
 /** Undefined where the value is no string. A lone surrogate becomes U+FFFD (decode.go, unquote). */
 export function stringOf(raw: RawJson): string | undefined {
   const value: unknown = raw.startsWith('"') ? JSON.parse(raw) : undefined;
@@ -69,14 +90,14 @@ function endOfString(json: string, open: number): number {
   return at + 1;
 }
 
-/** The comma or the closing brace after the value that begins here. */
+/** The comma or the closing brace or bracket after the value that begins here. */
 function endOfValue(json: string, start: number): number {
   let depth = 0;
   let at = start;
   while (at < json.length) {
     const character = json[at];
     if (character === '{' || character === '[') depth += 1;
-    else if (depth === 0 && (character === ',' || character === '}')) return at;
+    else if (depth === 0 && (character === ',' || character === '}' || character === ']')) return at;
     else if (character === '}' || character === ']') depth -= 1;
     at = character === '"' ? endOfString(json, at) : at + 1;
   }

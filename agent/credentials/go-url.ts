@@ -49,14 +49,25 @@ function parseHost(host: string): string | undefined {
   return colon === -1 || isOptionalPort(host.slice(colon)) ? decodeHost(host) : undefined;
 }
 
-/**
- * `[IPv6]` or `[IPv6]:port`. One with a zone is an address for url.Parse, but no image name can have one, so that a
- * key with a zone fits nothing.
- */
+/** `[IPv6]` or `[IPv6]:port`; behind the address there may be a zone (RFC 6874), `%25` and its name. */
 function isBracketed(host: string): boolean {
   const close = host.lastIndexOf(']');
-  const address = host.slice(1, Math.max(close, 1));
-  return !address.includes('%') && isIPv6(address) && isOptionalPort(host.slice(close + 1));
+  const inside = host.slice(1, Math.max(close, 1));
+  const zoneAt = inside.indexOf('%25');
+  const address = percentDecode(zoneAt === -1 ? inside : inside.slice(0, zoneAt)) ?? '';
+  const zone = zoneAt === -1 ? undefined : inside.slice(zoneAt + '%25'.length);
+  const zoneFits = zone === undefined || (zone !== '' && isZone(zone));
+  return zoneFits && !address.includes('%') && isIPv6(address) && isOptionalPort(host.slice(close + 1));
+}
+
+/** Percent-encoded may be only what could stand for itself as well, a space, `%`, and bytes beyond ASCII. */
+function isZone(zone: string): boolean {
+  const decoded = percentDecode(zone);
+  return (
+    decoded !== undefined &&
+    /^[A-Za-z0-9\-_.~!$&'()*+,;=:<>"[\]% \u0080-\u00ff]*$/.test(decoded) &&
+    !/[^A-Za-z0-9\-_.~!$&'()*+,;=:<>"[\]%\u0080-\u00ff]/.test(zone)
+  );
 }
 
 function isOptionalPort(text: string): boolean {

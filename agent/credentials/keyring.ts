@@ -7,17 +7,20 @@ import {
 } from './docker-config.ts';
 import { globMatches, parseGlob } from './glob.ts';
 import { type HostAndPath, parseSchemeless, splitPort, toByteString } from './go-url.ts';
-import type { TrackedCredential } from './types.ts';
+import type { CredentialSource, SourcedCredential, TrackedCredential } from './types.ts';
 
-/** A pod's imagePullSecrets, ready to be asked. Must never be logged. */
-export type Keyring = {
+/**
+ * A group of credentials, ready to be asked: a pod's imagePullSecrets, the node's docker config file, or the answers of
+ * all plugins. Kubelet orders keys within a group only, and asks one group after the other. Must never be logged.
+ */
+export type Keyring<Offered = TrackedCredential> = {
   /** In the order in which they are tried: kubelet sorts the keys downwards, so that a longer path comes first. */
-  readonly entries: readonly KeyringEntry[];
+  readonly entries: readonly KeyringEntry<Offered>[];
   /** What stands under `index.docker.io`, for images of the default registry that no entry fits. */
-  readonly defaultRegistry: readonly TrackedCredential[];
+  readonly defaultRegistry: readonly Offered[];
 };
 
-type KeyringEntry = { readonly pattern: Pattern; readonly credentials: readonly TrackedCredential[] };
+type KeyringEntry<Offered> = { readonly pattern: Pattern; readonly credentials: readonly Offered[] };
 /** Labels stay text: their parsed form takes up to forty times as much memory and is needed for a moment only. */
 type Pattern = { readonly labels: readonly string[]; readonly port: string; readonly path: string };
 
@@ -73,17 +76,43 @@ export function readSecret(
 
 /** The second half of makeKeyring: secrets in the pod's order. */
 export function keyringOf(secrets: readonly ReadSecret[]): Keyring {
-  const byKey = new Map<string, TrackedCredential[]>();
-  for (const { secret, entries } of secrets) {
-    for (const { registry, credential, credentialHash } of entries) {
-      const key = keyOf(registry);
+  return group(secrets, ({ secret }, { credential, credentialHash }) => ({
+    credential,
+    secret,
+    credentialHash,
+  }));
+}
+
+/** A docker config, or what means the same, and where it comes from. Must never be logged. */
+export type SourcedConfig = {
+  readonly source: CredentialSource;
+  readonly entries: readonly DockerConfigEntry[];
+};
+
+/** One group of any source; of two configs the order decides only between credentials under the same key. */
+export function sourcedKeyring(configs: readonly SourcedConfig[]): Keyring<SourcedCredential> {
+  return group(configs, ({ source }, { credential, credentialHash }) => ({
+    credential,
+    source,
+    credentialHash,
+  }));
+}
+
+function group<Config extends { readonly entries: readonly DockerConfigEntry[] }, Offered>(
+  configs: readonly Config[],
+  offer: (config: Config, entry: DockerConfigEntry) => Offered,
+): Keyring<Offered> {
+  const byKey = new Map<string, Offered[]>();
+  for (const config of configs) {
+    for (const entry of config.entries) {
+      const key = keyOf(entry.registry);
       if (key === undefined) continue;
       const credentials = byKey.get(key) ?? [];
       byKey.set(key, credentials);
-      credentials.push({ credential, secret, credentialHash });
+      credentials.push(offer(config, entry));
     }
   }
-  const entries: KeyringEntry[] = [];
+  const entries: KeyringEntry<Offered>[] = [];
   for (const [key, credentials] of [...byKey].sort(([a], [b]) => (a < b ? 1 : -1))) {
     const pattern = patternOf(key);
     if (pattern) entries.push({ pattern, credentials });
@@ -95,10 +124,17 @@ export function keyringOf(secrets: readonly ReadSecret[]): Keyring {
  * What kubelet would try for a normalized repository (`docker.io/library/busybox`), in this order and with its
  * repetitions (keyring.go, Lookup). Empty where nothing fits: then the pull is anonymous.
  */
-export function lookup(keyring: Keyring, repository: string): readonly TrackedCredential[] {
+export function lookup<Offered>(keyring: Keyring<Offered>, repository: string): readonly Offered[] {
   const target = parseSchemeless(toByteString(repository));
   const found = target && target.host.length <= MAX_HOST ? findMatching(keyring.entries, target) : [];
   return found.length === 0 && isOfDefaultRegistry(repository) ? keyring.defaultRegistry : found;
+}
+
+/** Does a key without scheme fit a normalized repository (keyring.go, URLsMatchStr)? A malformed one fits nothing. */
+export function keyMatches(key: string, repository: string): boolean {
+  const pattern = patternOf(toByteString(key));
+  const target = parseSchemeless(toByteString(repository));
+  return pattern !== undefined && target !== undefined && fits(pattern, target);
 }
 
 /** The credentialHash of everything in a keyring that could ever be tried. As secret as lookup's answers. */
@@ -124,20 +160,35 @@ function patternOf(key: string): Pattern | undefined {
   return labels.every((label) => parseGlob(label)) ? { labels, port, path: url.path } : undefined;
 }
 
-/** URLsMatch: the same port, as many labels, a path that begins alike, and every label by its pattern. */
-function findMatching(entries: readonly KeyringEntry[], target: HostAndPath): readonly TrackedCredential[] {
-  const { name, port } = splitPort(target.host);
-  const labels = name.split('.');
-  const found: TrackedCredential[] = [];
+function findMatching<Offered>(
+  entries: readonly KeyringEntry<Offered>[],
+  target: HostAndPath,
+): readonly Offered[] {
+  const split = splitTarget(target);
+  const found: Offered[] = [];
   for (const { pattern, credentials } of entries) {
-    const matches =
-      pattern.port === port &&
-      pattern.labels.length === labels.length &&
-      target.path.startsWith(pattern.path) &&
-      pattern.labels.every((label, n) => labelMatches(label, labels[n] ?? ''));
-    if (matches) for (const credential of credentials) found.push(credential);
+    if (fitsSplit(pattern, split)) for (const credential of credentials) found.push(credential);
   }
   return found;
+}
+
+function fits(pattern: Pattern, target: HostAndPath): boolean {
+  return target.host.length <= MAX_HOST && fitsSplit(pattern, splitTarget(target));
+}
+
+function splitTarget({ host, path }: HostAndPath): Pattern {
+  const { name, port } = splitPort(host);
+  return { labels: name.split('.'), port, path };
+}
+
+/** URLsMatch: the same port, as many labels, a path that begins alike, and every label by its pattern. */
+function fitsSplit(pattern: Pattern, target: Pattern): boolean {
+  return (
+    pattern.port === target.port &&
+    pattern.labels.length === target.labels.length &&
+    target.path.startsWith(pattern.path) &&
+    pattern.labels.every((label, n) => labelMatches(label, target.labels[n] ?? ''))
+  );
 }
 
 function labelMatches(pattern: string, label: string): boolean {

@@ -1,0 +1,95 @@
+import { ApiError, ProviderError } from '../../errors.ts';
+import type { TokenAttributes } from '../validate-provider-config.ts';
+import type { PodContext } from './pod-context.ts';
+import type { ServiceAccount, ServiceAccountTokens } from './service-accounts.ts';
+
+/** The service account that a provider is asked with. Must never be logged. */
+export type AccountInPlay = {
+  readonly uid: string;
+  readonly annotations: ReadonlyMap<string, string>;
+  readonly token: string;
+};
+
+/**
+ * The pod's service account, its token for this provider, and of its annotations those that the provider asks for
+ * (getServiceAccountData and getServiceAccountToken). An annotation that is required and missing is how a service account
+ * stays out of it: no error, and no token is made.
+ *
+ * @throws ProviderError
+ */
+export async function accountInPlay(
+  tokens: ServiceAccountTokens,
+  attributes: TokenAttributes,
+  pod: PodContext,
+): Promise<AccountInPlay | 'annotationMissing'> {
+  const account = await readAccount(tokens, pod);
+  const required = attributes.requiredServiceAccountAnnotationKeys;
+  if (required.some((key) => !account.annotations.has(key))) return 'annotationMissing';
+  const annotations = new Map<string, string>();
+  for (const key of [...required, ...attributes.optionalServiceAccountAnnotationKeys]) {
+    const value = account.annotations.get(key);
+    if (value !== undefined) annotations.set(key, value);
+  }
+  const token = await requestToken(tokens, attributes.serviceAccountTokenAudience, account.uid, pod);
+  return { uid: account.uid, annotations, token };
+}
+
+async function readAccount(tokens: ServiceAccountTokens, pod: PodContext): Promise<ServiceAccount> {
+  let account: ServiceAccount | undefined;
+  try {
+    account = await tokens.getServiceAccount(pod.namespace, pod.serviceAccountName);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    throw new ProviderError('serviceAccountUnreadable', `${nameOf(pod)} cannot be read: ${error.message}`);
+  }
+  if (account === undefined) throw new ProviderError('serviceAccountGone', `${nameOf(pod)} does not exist`);
+  return account;
+}
+
+async function requestToken(
+  tokens: ServiceAccountTokens,
+  audience: string,
+  serviceAccountUid: string,
+  pod: PodContext,
+): Promise<string> {
+  try {
+    const { token } = await tokens.requestToken({
+      namespace: pod.namespace,
+      serviceAccountName: pod.serviceAccountName,
+      serviceAccountUid,
+      podName: pod.name,
+      podUid: pod.uid,
+      audience,
+    });
+    return token;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    throw tokenError(error, audience, pod);
+  }
+}
+
+function tokenError(error: ApiError, audience: string, pod: PodContext): ProviderError {
+  const account = nameOf(pod);
+  switch (error.reason) {
+    case 'notFound':
+    case 'conflict':
+      return new ProviderError('serviceAccountGone', `${account} or its pod is gone, or another by now`);
+    case 'forbidden':
+      // The words of NodeRestriction (plugin/pkg/admission/noderestriction, validateNodeServiceAccountAudience).
+      return /audience/i.test(error.message)
+        ? new ProviderError('audienceForbidden', missingRule(audience))
+        : new ProviderError('tokenForbidden', `no token for ${account} may be requested: ${error.message}`);
+    default:
+      return new ProviderError('tokenUnavailable', `no token for ${account} can be had: ${error.message}`);
+  }
+}
+
+/** What to add where the node may not ask for this audience (NodeRestriction, ServiceAccountNodeAudienceRestriction). */
+export function missingRule(audience: string): string {
+  const rule = `{apiGroups: [""], resources: [${JSON.stringify(audience)}], verbs: ["request-serviceaccounts-token-audience"]}`;
+  return `the node may not request tokens for audience ${JSON.stringify(audience)}; missing is a ClusterRole with the rule ${rule}, bound to group system:nodes`;
+}
+
+function nameOf({ namespace, serviceAccountName }: PodContext): string {
+  return `service account ${namespace}/${serviceAccountName}`;
+}
