@@ -13,20 +13,20 @@ const directories = process.argv.slice(2);
 if (directories.length > 1) fail('usage: npm run conformance -- [DIR]');
 else {
   try {
-    process.exitCode = runAll(readVectorFiles(directories[0] ?? defaultDirectory));
+    process.exitCode = await runAll(readVectorFiles(directories[0] ?? defaultDirectory));
   } catch (error) {
     if (!(error instanceof VectorFileError)) throw error;
     fail(error.message);
   }
 }
 
-function runAll(files: readonly VectorFile[]): number {
+async function runAll(files: readonly VectorFile[]): Promise<number> {
   let passed = 0;
   let failed = 0;
   for (const { file, vectors } of files) {
     let failedHere = 0;
     for (const vector of vectors) {
-      const text = failureOf(vector);
+      const text = await failureOf(vector);
       if (text === undefined) continue;
       failedHere += 1;
       process.stdout.write(`${file}: ${text}`);
@@ -40,9 +40,9 @@ function runAll(files: readonly VectorFile[]): number {
 }
 
 /** A vector on which the code breaks has failed like any other; the rest is run all the same. */
-function failureOf(vector: Vector): string | undefined {
+async function failureOf(vector: Vector): Promise<string | undefined> {
   try {
-    const differences = vector.differences();
+    const differences = await vector.differences();
     return differences.length === 0 ? undefined : describeDifferences(vector.name, differences);
   } catch (error) {
     const actual = error instanceof Error ? `${error.name}: ${error.message}` : String(error);

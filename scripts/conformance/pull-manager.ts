@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -6,8 +6,8 @@ import { z } from 'zod';
 import { checkAccess } from '../../agent/access/record/check-access.ts';
 import { makePolicy, VERIFICATION_POLICIES } from '../../agent/access/record/policy.ts';
 import type { RecordStore } from '../../agent/records/record-store.ts';
-import { openRecordStore } from '../../agent/records/sqlite/open.ts';
 import type { ImagePullCredentials } from '../../agent/records/types.ts';
+import { openStore, putEmptyState } from './store.ts';
 import type { Difference, Vector } from './vector.ts';
 
 const serviceAccount = z.object({ namespace: z.string(), name: z.string(), uid: z.string() });
@@ -69,7 +69,7 @@ export function pullManagerVectors(content: unknown): readonly Vector[] {
 
 function differences(recorded: Sequence): readonly Difference[] {
   const folder = mkdtempSync(join(tmpdir(), 'pullwarden-conformance-'));
-  putEmptyState(stateOf(folder));
+  putEmptyState(folder);
   let store = openStore(folder);
   try {
     const policy = makePolicy(recorded.policy, recorded.allowlist ?? []);
@@ -166,36 +166,6 @@ function finalDifferences(recorded: Sequence, store: RecordStore, where: string)
       actual: store.listPullIntents(),
     },
   ].filter((difference) => !isDeepStrictEqual(difference.actual, difference.expected));
-}
-
-function stateOf(folder: string): string {
-  return join(folder, 'state');
-}
-
-function openStore(folder: string): RecordStore {
-  const { store } = openRecordStore({ stateDir: stateOf(folder) });
-  if (store.degraded) throw new Error(`no store on disk: ${store.degraded.message}`);
-  return store;
-}
-
-let emptyState: readonly { readonly name: string; readonly content: Uint8Array }[] | undefined;
-
-/** The files of a state directory that was opened once: to make a database anew takes longer than a sequence. */
-function putEmptyState(stateDir: string): void {
-  emptyState ??= makeEmptyState();
-  mkdirSync(stateDir, { mode: 0o700 });
-  for (const { name, content } of emptyState) writeFileSync(join(stateDir, name), content, { mode: 0o600 });
-}
-
-function makeEmptyState(): NonNullable<typeof emptyState> {
-  const folder = mkdtempSync(join(tmpdir(), 'pullwarden-conformance-empty-'));
-  try {
-    openStore(folder).close();
-    const names = readdirSync(stateOf(folder));
-    return names.map((name) => ({ name, content: readFileSync(join(stateOf(folder), name)) }));
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 function withoutNull(entry: PlainCredentials): ImagePullCredentials {

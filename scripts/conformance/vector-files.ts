@@ -1,7 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { allowlistVectors } from './allowlist.ts';
+import { execProtocolVectors } from './credential-providers/exec-protocol.ts';
+import { imageManagerVectors } from './credential-providers/image-manager.ts';
+import { keyringOrderVectors } from './credential-providers/keyring-order.ts';
+import { matchImagesVectors } from './credential-providers/match-images.ts';
+import { nodeConfigVectors } from './credential-providers/node-config.ts';
+import { providerConfigVectors } from './credential-providers/provider-config.ts';
+import { providerProvideVectors } from './credential-providers/provider-provide.ts';
+import { providerRegisterVectors } from './credential-providers/provider-register.ts';
 import { imageNameVectors } from './image-name.ts';
 import { keyringVectors } from './keyring.ts';
 import { pullManagerVectors } from './pull-manager.ts';
@@ -14,15 +22,30 @@ const readers: Readonly<Record<string, (content: unknown) => readonly Vector[]>>
   'keyring.json': keyringVectors,
   'image-name.json': imageNameVectors,
   'allowlist.json': allowlistVectors,
+  'provider-config.json': providerConfigVectors,
+  'provider-register.json': providerRegisterVectors,
+  'match-images.json': matchImagesVectors,
+  'provider-provide.json': providerProvideVectors,
+  'exec-protocol.json': execProtocolVectors,
+  'node-config.json': nodeConfigVectors,
+  'keyring-order.json': keyringOrderVectors,
+  'image-manager.json': imageManagerVectors,
 };
 
-/** The vector files of a folder, as many of the four as it holds. Throws VectorFileError. */
+/** Those of credential providers may have a folder of their own. */
+const FOLDERS = ['', 'credential-providers'];
+
+/** The vector files of a folder, as many as it holds. Throws VectorFileError. */
 export function readVectorFiles(directory: string): readonly VectorFile[] {
-  const files = Object.keys(readers).filter((file) => existsSync(join(directory, file)));
+  const names = FOLDERS.flatMap((folder) => Object.keys(readers).map((file) => join(folder, file)));
+  const files = names.filter((name) => existsSync(join(directory, name)));
   if (files.length === 0) {
     throw new VectorFileError(`${directory} holds none of ${Object.keys(readers).join(', ')}`);
   }
-  return files.map((file) => ({ file, vectors: readVectors(join(directory, file), readers[file]) }));
+  return files.map((file) => ({
+    file,
+    vectors: readVectors(join(directory, file), readers[basename(file)]),
+  }));
 }
 
 function readVectors(

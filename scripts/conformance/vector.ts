@@ -5,7 +5,7 @@ export type Difference = { readonly what: string; readonly expected: unknown; re
 export type Vector = {
   readonly name: string;
   /** What the project's code does differently; empty when the vector passes. */
-  readonly differences: () => readonly Difference[];
+  readonly differences: () => readonly Difference[] | Promise<readonly Difference[]>;
 };
 
 /** A file that is no array of vectors, or cannot be read. */

@@ -6,7 +6,7 @@ const files = readVectorFiles(process.env.CONFORMANCE_VECTORS ?? join(import.met
 
 /** Recorded from kubelet v1.36.2; `npm run conformance` runs the same, and says which file and folder. */
 describe.each(files)('as kubelet v1.36.2 in $file', ({ vectors }) => {
-  it.each(vectors)('$name', (vector) => {
-    expect(vector.differences()).toEqual([]);
+  it.each(vectors)('$name', async (vector) => {
+    expect(await vector.differences()).toEqual([]);
   });
 });
