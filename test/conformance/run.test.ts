@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -46,6 +46,21 @@ describe('npm run conformance -- DIR', () => {
     ['image-name.json', { image: 'A', parseError: true, trimmed: 'A' }, 'trimmed'],
     ['allowlist.json', { pattern: '*', valid: true }, 'valid'],
     [
+      'match-images.json',
+      { matchImage: '*.io', configValid: true, images: { 'a.b.io/x': true } },
+      'a.b.io/x',
+    ],
+    [
+      'provider-config.json',
+      { name: 'p', configPath: 'c', files: [{ path: 'c', content: '{' }], result: 'invalid', errors: [] },
+      'outcome',
+    ],
+    [
+      'provider-register.json',
+      { name: 'r', providers: ['x'], binDirExists: true, bin: {}, ok: true, registered: 1 },
+      'registered',
+    ],
+    [
       'allowlist.json',
       { pattern: 'a.io/*', valid: true, images: [{ image: 'a.io/x', requiresVerification: true }] },
       'requiresVerification of "a.io/x"',
@@ -57,6 +72,17 @@ describe('npm run conformance -- DIR', () => {
     const at = lines.findIndex((line) => line.trim().startsWith(what));
     expect(lines[at + 1]).toMatch(/^ +expected /);
     expect(lines[at + 2]).toMatch(/^ +actual /);
+  });
+
+  it('finds the files of credential providers in a folder of their own as well', () => {
+    mkdirSync(join(folder, 'credential-providers'));
+    const { status, lines } = run({
+      'credential-providers/match-images.json': [{ matchImage: '*', configValid: true, images: {} }],
+    });
+    expect({ status, lines }).toEqual({
+      status: 0,
+      lines: ['credential-providers/match-images.json: 1 of 1 passed', '1 passed, 0 failed'],
+    });
   });
 
   it.each([

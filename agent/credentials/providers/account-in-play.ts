@@ -85,7 +85,7 @@ function tokenError(error: ApiError, audience: string, pod: PodContext): Provide
 }
 
 /** What to add where the node may not ask for this audience (NodeRestriction, ServiceAccountNodeAudienceRestriction). */
-export function missingRule(audience: string): string {
+function missingRule(audience: string): string {
   const rule = `{apiGroups: [""], resources: [${JSON.stringify(audience)}], verbs: ["request-serviceaccounts-token-audience"]}`;
   return `the node may not request tokens for audience ${JSON.stringify(audience)}; missing is a ClusterRole with the rule ${rule}, bound to group system:nodes`;
 }

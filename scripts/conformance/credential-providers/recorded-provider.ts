@@ -6,10 +6,10 @@ import { ApiError, ProviderError } from '../../../agent/errors.ts';
 
 /** The parts that several of the vector files have in common. */
 
-export const login = z.object({ username: z.string().default(''), password: z.string().default('') });
+const login = z.object({ username: z.string().default(''), password: z.string().default('') });
 export const auth = z.record(z.string(), login);
 
-export const tokenAttributes = z.object({
+const tokenAttributes = z.object({
   serviceAccountTokenAudience: z.string(),
   cacheType: z.enum(['ServiceAccount', 'Token']),
   requireServiceAccount: z.boolean(),
@@ -32,7 +32,7 @@ export type RecordedRequest = {
   readonly serviceAccountAnnotations: Readonly<Record<string, string>> | null;
 };
 
-export function recordedRequest(request: PluginRequest): RecordedRequest {
+function recordedRequest(request: PluginRequest): RecordedRequest {
   const { image, serviceAccountToken, serviceAccountAnnotations } = request;
   return {
     image,
