@@ -14,6 +14,9 @@ export type KubernetesObject = {
   readonly metadata?: { readonly name?: string; readonly namespace?: string };
 };
 
+/** The overlays for the clouds: on the node's network, with its credential providers. */
+export const NODE_CREDENTIALS = ['overlays/eks', 'overlays/gke', 'overlays/aks'] as const;
+
 /** Folders below manifests/ that are to be applied as they are. */
 export const APPLIED = [
   'base',
@@ -22,14 +25,18 @@ export const APPLIED = [
   'overlays/node-identity',
   'overlays/service-account',
   'overlays/service-account-namespaced',
+  ...NODE_CREDENTIALS,
   'monitoring',
   'removal',
 ] as const;
 
 export type Applied = (typeof APPLIED)[number];
 
-/** Those of them that are an installation of the agent. */
-export const INSTALLATIONS = APPLIED.filter((folder) => folder !== 'monitoring' && folder !== 'removal');
+/** Those of them that are an installation of the agent and share nothing more with the node than it always does. */
+export const INSTALLATIONS = APPLIED.filter(
+  (folder) =>
+    folder !== 'monitoring' && folder !== 'removal' && !NODE_CREDENTIALS.some((other) => other === folder),
+);
 
 const built = new Map<string, Promise<KubernetesObject[]>>();
 
