@@ -22,6 +22,7 @@ describe("host and path as Go's url.Parse gives them", () => {
     ['a%25b', 'a%b', ''],
     ['[::1]:5000/a', '[::1]:5000', '/a'],
     ['[::ffff:10.0.0.1]', '[::ffff:10.0.0.1]', ''],
+    ['[fe80::1%25eth0]:5000/a', '[fe80::1%25eth0]:5000', '/a'],
     ['HTTPS://reg.io', 'HTTPS:', '//reg.io'],
   ])('%j', (text, host, path) => {
     expect(parseSchemeless(text)).toEqual({ host, path });
@@ -33,6 +34,9 @@ describe("host and path as Go's url.Parse gives them", () => {
     ['delete', 'reg.io/\u007f'],
     ['a port that is no number', 'reg.io:http'],
     ['two colons', 'reg.io:1:2'],
+    ['a zone without a name', '[fe80::1%25]'],
+    ['a zone with an escaped slash', '[fe80::1%25a%2fb]'],
+    ['a zone behind no address', '[reg%25eth0]'],
     ['a bad escape in the path', 'reg.io/%zz'],
     ['a cut escape in the path', 'reg.io/%4'],
     ['a bad escape in the fragment', 'reg.io#%zz'],
