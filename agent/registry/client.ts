@@ -18,7 +18,7 @@ import { createEndpoints, type RuntimeConfiguration } from './endpoint/endpoints
 import { type ExchangeParts, exchange, type Offered, type Spending } from './exchange.ts';
 import { defaultLimits, type RegistryLimits } from './limits.ts';
 import type { RegistryLogin } from './login.ts';
-import { manifestTypes, parseManifest } from './manifest.ts';
+import { largestParsedBytes, manifestTypes, parseManifest } from './manifest.ts';
 import { Outage, type Seen } from './outage.ts';
 import { proxyFromEnvironment } from './proxy.ts';
 import { createTransport } from './transport.ts';
@@ -113,7 +113,7 @@ export function clientOver(parts: ExchangeParts): RegistryClient {
             pieces.push(piece);
           });
           const bytes = Buffer.concat(pieces);
-          if (digest === undefined) expectManifest(bytes, limits.parsedBytes, content.url.host);
+          if (digest === undefined) expectManifest(bytes, content.url.host);
           return { manifest: { digest: received.digest, bytes } };
         },
       });
@@ -145,8 +145,8 @@ function isWellFormed(registry: string, repository: string): boolean {
 }
 
 /** By tag there is no digest to hold the bytes against: a login page is no manifest. */
-function expectManifest(bytes: Buffer, maxBytes: number, host: string): void {
-  if (bytes.byteLength > maxBytes) throw new Outage('tooLarge', host);
+function expectManifest(bytes: Buffer, host: string): void {
+  if (bytes.byteLength > largestParsedBytes) throw new Outage('tooLarge', host);
   if (parseManifest(bytes) === undefined) throw new Outage('notDistribution', host, { status: 200 });
 }
 

@@ -13,8 +13,6 @@ export type RegistryLimits = {
   readonly manifestBytes: number;
   /** A blob, unless its question says otherwise: enough for an image config. */
   readonly blobBytes: number;
-  /** A manifest asked for by tag must be read to know that it is one; parsing blocks the thread, about 2 ms for this. */
-  readonly parsedBytes: number;
   readonly tokenBytes: number;
   /** Of an error's body no more is read. */
   readonly errorBytes: number;
@@ -32,7 +30,6 @@ export const defaultLimits: RegistryLimits = {
   blobMs: 30_000,
   manifestBytes: 8 * 2 ** 20,
   blobBytes: 8 * 2 ** 20,
-  parsedBytes: 512 * 2 ** 10,
   tokenBytes: 64 * 2 ** 10,
   errorBytes: 64 * 2 ** 10,
   headerBytes: 16 * 2 ** 10,

@@ -23,8 +23,15 @@ export type Manifest =
       readonly manifests: readonly (Descriptor & { readonly platform: Platform | undefined })[];
     };
 
-/** What the bytes say; undefined for what is no manifest of version 2. */
+/**
+ * Parsing holds up the thread, some milliseconds for this. Real manifests have a few kilobytes; registries take up to
+ * 4 MiB.
+ */
+export const largestParsedBytes = 512 * 2 ** 10;
+
+/** What the bytes say; undefined for what is no manifest of version 2, or larger than is parsed. */
 export function parseManifest(bytes: Buffer): Manifest | undefined {
+  if (bytes.byteLength > largestParsedBytes) return undefined;
   const json = parseJson(bytes);
   if (!isObject(json) || json.schemaVersion !== 2) return undefined;
   const { mediaType } = json;

@@ -269,6 +269,12 @@ describe('how a registry sends it', () => {
     expect(answer.spent.bytes).toBeLessThanOrEqual(bytes);
   });
 
+  it('as a manifest by tag that is too large to be parsed', async () => {
+    const { host } = await fake(says(200, manifest.toString() + ' '.repeat(600_000)));
+    const client = await clientFor(plainHttp(host));
+    expect(await client.manifest(byDigest(host, { reference: 'v1' }))).toMatchObject(unavailable('tooLarge'));
+  });
+
   it('over IPv6', async () => {
     const { host } = await fake(grants, { address: '::1' });
     const client = await clientFor(plainHttp(host));

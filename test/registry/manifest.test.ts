@@ -55,6 +55,24 @@ describe('a manifest', () => {
     expect(read(value)).toBeUndefined();
   });
 
+  it('is not parsed where that would hold up the agent', () => {
+    const padded = (size: number): Buffer =>
+      Buffer.concat([manifest, Buffer.alloc(size - manifest.length, ' ')]);
+    expect(parseManifest(padded(512 * 1_024))).toMatchObject({ kind: 'image' });
+    expect(parseManifest(padded(512 * 1_024 + 1))).toBeUndefined();
+  });
+
+  it('is not parsed where it has more values than any manifest', () => {
+    const layer = { mediaType: oci, digest: digestOf('a'), size: 1 };
+    const withLayers = (count: number): unknown => ({
+      ...image,
+      layers: Array.from({ length: count }, () => layer),
+    });
+    expect(read(withLayers(500))).toMatchObject({ kind: 'image' });
+    expect(read(withLayers(3_000))).toBeUndefined();
+    expect(parseManifest(Buffer.from('['.repeat(500_000)))).toBeUndefined();
+  });
+
   it('is not what is no JSON', () => {
     expect(parseManifest(Buffer.from([0xff, 0x00]))).toBeUndefined();
   });
