@@ -58,7 +58,8 @@ export function parseJson(bytes: Buffer): unknown {
 /** Counts what stands before each value but the first: `[`, `{` and `,`, within texts as well. */
 function hasAtMost(bytes: Buffer, values: number): boolean {
   let left = values;
-  for (const byte of bytes) {
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at];
     if (byte === 0x5b || byte === 0x7b || byte === 0x2c) left -= 1;
     if (left < 0) return false;
   }
