@@ -1,6 +1,6 @@
 import { status as grpc } from '@grpc/grpc-js';
 import { isOfBlob, nameBefore, type PrintedStatus, printedStatus } from './http-status.ts';
-import { matchingRow, NOT_DONE_BECAUSE, REQUEST_NOT_DONE } from './pull-errors.ts';
+import { matchingRow } from './pull-errors.ts';
 import { messageForLog } from './pull-message.ts';
 import { type Name, type PullText, readPullText, triesOf } from './pull-text.ts';
 import type { FailedPull, PullFailure, PullSpeaker } from './runtime.ts';
@@ -80,16 +80,9 @@ function wordOfTry(code: number, text: PullText, isItself: (host: string) => boo
   }
   if (matched === undefined) return UNKNOWN;
   const { row, at } = matched;
-  if (row === REQUEST_NOT_DONE) return wordOfRequest(code, text, at);
   if (row.speaker !== undefined) return { outcome: row.outcome, speaker: row.speaker };
   const speaker = speakerOf(nameBefore(text, at));
   return { outcome: isOfBlob(text, at) && isRefusal(row.outcome) ? 'unavailable' : row.outcome, speaker };
-}
-
-/** What stands behind it are Go's words about the connection: the node or a proxy may be in the way. */
-function wordOfRequest(code: number, text: PullText, at: number): Word {
-  const because = matchingRow(code, { words: text.words.slice(at), names: [] }, NOT_DONE_BECAUSE);
-  return { outcome: because?.row.outcome ?? 'unavailable', speaker: because?.row.speaker ?? 'unstated' };
 }
 
 /**

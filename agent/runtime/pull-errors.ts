@@ -9,12 +9,14 @@ export type PullErrorRow = {
   /** Any of these stands in the words; `<>` is where a name was. */
   readonly phrases: readonly string[];
   readonly code?: grpc;
-  /** Somebody else than the registry, whoever is named. */
-  readonly speaker?: 'other';
+  /** Who spoke, whoever is named. Left out: whoever is named right before the phrase. */
+  readonly speaker?: 'other' | 'unstated';
   /** Has to follow the phrase before the next `:` or `;`. */
   readonly until?: string;
   /** A text that begins so is not meant. */
   readonly notIn?: string;
+  /** What stands behind the phrase may say more: the first of these that fits decides. */
+  readonly because?: readonly PullErrorRow[];
 };
 
 const DOCKER = ' error response from daemon: ';
@@ -26,6 +28,7 @@ const DOCKER = ' error response from daemon: ';
 const NODE_TROUBLE: PullErrorRow = {
   name: 'nodeTrouble',
   outcome: 'nodeTrouble',
+  speaker: 'unstated',
   phrases: [
     'no space left on device',
     'disk quota exceeded',
@@ -41,19 +44,10 @@ const NODE_TROUBLE: PullErrorRow = {
   ],
 };
 
-/** Go's net/http where no answer came: `Head "URL": …`, in containerd behind `failed to do request`. */
-export const REQUEST_NOT_DONE: PullErrorRow = {
-  name: 'requestNotDone',
-  outcome: 'unavailable',
-  phrases: [' failed to do request: ', ' get <>: ', ' head <>: ', ' post <>: '],
-  // The docker engine writes what the registry answered in the same form.
-  notIn: DOCKER,
-};
-
 const PROXY_REFUSED = ' proxy authentication required';
 
 /** Why a request was not done, from what Go puts behind it. */
-export const NOT_DONE_BECAUSE: readonly PullErrorRow[] = [
+const NOT_DONE_BECAUSE: readonly PullErrorRow[] = [
   NODE_TROUBLE,
   // Go net/http transport.go: a proxy's answer to CONNECT is an error whose text is the reason phrase alone.
   {
@@ -71,6 +65,59 @@ export const NOT_DONE_BECAUSE: readonly PullErrorRow[] = [
   },
 ];
 
+/** Go's net/http where no answer came: `Head "URL": …`, in containerd behind `failed to do request`. */
+const REQUEST_NOT_DONE: PullErrorRow = {
+  name: 'requestNotDone',
+  outcome: 'unavailable',
+  speaker: 'unstated',
+  phrases: [' failed to do request: ', ' get <>: ', ' head <>: ', ' post <>: '],
+  // The docker engine writes what the registry answered in the same form.
+  notIn: DOCKER,
+  because: NOT_DONE_BECAUSE,
+};
+
+/**
+ * Bytes that are not what was asked for. containerd plugins/content/local/writer.go, core/metadata/content.go,
+ * resolver.go, core/unpack/unpacker.go and core/diff/apply; containers/image copy/digesting_reader.go, internal/image/unparsed.go.
+ */
+const OTHER_BYTES: PullErrorRow = {
+  name: 'otherBytes',
+  outcome: 'unavailable',
+  phrases: [
+    'unexpected commit digest',
+    'unexpected commit size',
+    'failed size validation',
+    'digest did not match',
+    'digest mismatch',
+    'does not match provided manifest digest',
+    'not a valid digest',
+    ' unexpected media type ',
+    ' rejecting ',
+    'wrong diff id calculated',
+    'mismatched image rootfs',
+    'invalid tar header',
+    'unsupported content-encoding',
+    'gzip: invalid header',
+    'unhandled content range',
+    'failed to discard to offset',
+    'unable to discard to offset',
+  ],
+};
+
+/** The image is there, and the node cannot make a file system of it. containerd core/unpack, client/image.go. */
+const UNPACK: PullErrorRow = {
+  name: 'unpack',
+  outcome: 'nodeTrouble',
+  phrases: [
+    ' failed to extract ',
+    ' failed to unpack ',
+    ' failed to prepare ',
+    ' failed to commit ',
+    ' failed to apply ',
+  ],
+  because: [OTHER_BYTES],
+};
+
 /**
  * Every PullImage error that is known, but for the HTTP statuses (http-status.ts). The row that matches furthest to the
  * left decides, and of two at the same place the earlier: Go wraps from the left, so that the runtime's own words stand
@@ -79,18 +126,7 @@ export const NOT_DONE_BECAUSE: readonly PullErrorRow[] = [
  */
 export const PULL_ERRORS: readonly PullErrorRow[] = [
   NODE_TROUBLE,
-  // containerd core/unpack: `failed to extract layer …`, `failed to prepare extraction snapshot …`.
-  {
-    name: 'unpack',
-    outcome: 'nodeTrouble',
-    phrases: [
-      ' failed to extract ',
-      ' failed to unpack ',
-      ' failed to prepare ',
-      ' failed to commit ',
-      ' failed to apply ',
-    ],
-  },
+  UNPACK,
   // kubelet's ErrSignatureValidationFailed (cri-api pkg/errors), CRI-O's policy.json, a registry blocked in
   // registries.conf: the node's own word.
   {
@@ -156,28 +192,7 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
       ' cannot unmarshal ',
     ],
   },
-  // Bytes that are not what was asked for. containerd plugins/content/local/writer.go, core/metadata/content.go,
-  // resolver.go; containers/image copy/digesting_reader.go, internal/image/unparsed.go.
-  {
-    name: 'otherBytes',
-    outcome: 'unavailable',
-    phrases: [
-      'unexpected commit digest',
-      'unexpected commit size',
-      'failed size validation',
-      'digest did not match',
-      'digest mismatch',
-      'does not match provided manifest digest',
-      'not a valid digest',
-      ' unexpected media type ',
-      ' rejecting ',
-      'unsupported content-encoding',
-      'gzip: invalid header',
-      'unhandled content range',
-      'failed to discard to offset',
-      'unable to discard to offset',
-    ],
-  },
+  OTHER_BYTES,
 
   // distribution errcode TOOMANYREQUESTS, Docker Hub's pull limit, containers/image ErrTooManyRequests.
   {
@@ -364,12 +379,15 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
 
 export type MatchedRow = { readonly row: PullErrorRow; readonly at: number };
 
-/** The row that decides; undefined when none fits. */
-export function matchingRow(
-  code: number,
-  { words }: PullText,
-  rows: readonly PullErrorRow[] = PULL_ERRORS,
-): MatchedRow | undefined {
+/** The row that decides; undefined when none fits. `at`: where its phrase begins in the words. */
+export function matchingRow(code: number, { words }: PullText): MatchedRow | undefined {
+  const matched = leftmost(code, words, PULL_ERRORS);
+  if (matched?.row.because === undefined) return matched;
+  const because = leftmost(code, words.slice(matched.at), matched.row.because);
+  return { at: matched.at, row: because?.row ?? matched.row };
+}
+
+function leftmost(code: number, words: string, rows: readonly PullErrorRow[]): MatchedRow | undefined {
   let best: MatchedRow | undefined;
   for (const row of rows) {
     if (row.code !== undefined && row.code !== code) continue;
