@@ -200,7 +200,8 @@ export type RuntimeError = InstanceType<typeof RuntimeError>;
  * of the runtime's. `frameTooLarge`, `messageTooLarge`: beyond what the protocol allows. `unknownConnection`,
  * `unexpectedMessage`, `streamId`: what no correct peer sends. `truncated`: the end came within a frame or message.
  * `malformed`: bytes that are not such a protobuf message. `tooManyRequests`, `writeBacklog`: the runtime asks without
- * reading the answers. `internal`: a defect of the agent.
+ * reading the answers. `synchronizeUnfinished`: it could not tell what exists within its own timeout. `internal`: a
+ * defect of the agent.
  */
 export const NriError = errorClass('NriError', [
   'unreachable',
@@ -219,6 +220,7 @@ export const NriError = errorClass('NriError', [
   'malformed',
   'tooManyRequests',
   'writeBacklog',
+  'synchronizeUnfinished',
   'internal',
 ]);
 export type NriError = InstanceType<typeof NriError>;

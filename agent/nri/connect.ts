@@ -7,8 +7,8 @@ import { createSession } from './session.ts';
 /** Answers are tens of bytes: this much unread means that nobody reads. */
 const MAX_WRITE_BACKLOG_BYTES = 1024 * 1024;
 const READY_TIMEOUT_MS = 30_000;
-/** A question is some KiB long. */
-const READ_BYTES = 64 * 1024;
+/** A question is some KiB long, and a Unix socket holds 208 KiB unless told otherwise. */
+const READ_BYTES = 256 * 1024;
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
 const INDEX = /^[0-9]{2}$/;
 
@@ -97,7 +97,7 @@ export function connectPlugin(plugin: NriPlugin, options: ConnectOptions, onEnd:
   socket.on('error', (cause) => {
     const text = 'code' in cause && typeof cause.code === 'string' ? cause.code : 'failed';
     const problem = new NriError(hasSocket ? 'socket' : 'unreachable', `NRI socket: ${text}`, { cause });
-    fail(session.ownFault() ?? problem);
+    fail(session.causeOfDrop() ?? problem);
   });
 
   return {

@@ -44,10 +44,10 @@ export type Session = {
   register(): Promise<void>;
   /** @throws NriError the connection is over */
   receive(bytes: Uint8Array): void;
-  /** Why the runtime ended the connection: the agent's own fault, else `shutdown`, `truncated` or `closed`. */
+  /** Why the runtime ended the connection: what is known of it, else `shutdown`, `truncated` or `closed`. */
   whyEnded(): NriError;
-  /** What the agent did wrong, for which a runtime drops a plugin; undefined where it did nothing. */
-  ownFault(): NriError | undefined;
+  /** What a runtime drops a plugin for without saying so; undefined where there is nothing of the kind. */
+  causeOfDrop(): NriError | undefined;
   /** Stops everything; nothing is written any more. */
   close(error: NriError): void;
   /** Has Synchronize been answered to its end? Only then does the runtime ask about new containers. */
@@ -60,6 +60,8 @@ export function createSession({ name, index, plugin, write }: SessionOptions): S
   let isSynchronized = false;
   let isShutDown = false;
   let fault: NriError | undefined;
+  /** Of a Synchronize that is under way. */
+  let synchronizeBytes = 0;
 
   function configure(payload: Uint8Array): Uint8Array {
     const configuration = decodeConfigure(payload);
@@ -71,7 +73,9 @@ export function createSession({ name, index, plugin, write }: SessionOptions): S
   /** Each part is answered and forgotten, so that no number or size of containers is too much. */
   function synchronize(payload: Uint8Array): Uint8Array {
     const { more } = decodeSynchronize(payload);
+    synchronizeBytes += payload.length;
     if (!more) {
+      synchronizeBytes = 0;
       isSynchronized = true;
       plugin.synchronize?.();
     }
@@ -108,10 +112,16 @@ export function createSession({ name, index, plugin, write }: SessionOptions): S
     };
   }
 
-  function ownFault(): NriError | undefined {
+  function causeOfDrop(): NriError | undefined {
+    if (fault !== undefined) return fault;
+    if (synchronizeBytes > 0) {
+      const text =
+        `the runtime told ${synchronizeBytes} bytes of what exists and then gave up: it has ${requestTimeoutMs} ms for ` +
+        'all of it (plugin_request_timeout of its NRI configuration)';
+      return new NriError('synchronizeUnfinished', text);
+    }
     const late = server.overdue();
-    if (fault !== undefined || late === undefined) return fault;
-    return new NriError('deadline', `${late} was not answered in time`);
+    return late === undefined ? undefined : new NriError('deadline', `${late} was not answered in time`);
   }
 
   const methods = new Map<string, UnaryHandler>([
@@ -144,8 +154,8 @@ export function createSession({ name, index, plugin, write }: SessionOptions): S
     },
     receive: (bytes) => mux.receive(bytes),
     whyEnded() {
-      const own = ownFault();
-      if (own !== undefined) return own;
+      const cause = causeOfDrop();
+      if (cause !== undefined) return cause;
       try {
         mux.end();
         server.end();
@@ -157,7 +167,7 @@ export function createSession({ name, index, plugin, write }: SessionOptions): S
         ? new NriError('shutdown', 'the runtime shut its plugins down')
         : new NriError('closed', 'the runtime ended the connection');
     },
-    ownFault,
+    causeOfDrop,
     close(error) {
       isSynchronized = false;
       server.close();

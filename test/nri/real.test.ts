@@ -1,3 +1,5 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CreateContainerRequest, NriConfiguration } from '../../agent/nri/messages.ts';
@@ -35,7 +37,7 @@ for (const { containerd, available, reason } of offers) {
     }, 60_000);
 
     /** Keeps a plugin connected that judges by `judge`; resolves once it is asked. */
-    async function plugin(judge: Judge, options: Partial<StayConnectedOptions> = {}) {
+    async function plugin(judge: Judge, options: Partial<StayConnectedOptions> = {}, withinMs = 10_000) {
       const configurations: NriConfiguration[] = [];
       const away: string[] = [];
       const connection = stayConnected(
@@ -47,7 +49,7 @@ for (const { containerd, available, reason } of offers) {
         },
       );
       closers.push(connection.close);
-      await expect.poll(() => connection.connected(), { timeout: 10_000 }).toBe(true);
+      await expect.poll(() => connection.connected(), { timeout: withinMs }).toBe(true);
       return { connection, configurations, away };
     }
 
@@ -191,18 +193,36 @@ for (const { containerd, available, reason } of offers) {
       expect((await node.kubelet.listContainers()).length).toBe(before + 10);
     });
 
-    // Each message is bounded to 4 MiB; nothing bounds how many there are.
-    it('takes in a plugin beside more running containers than 64 MiB of environment', {
-      timeout: 300_000,
-    }, async () => {
-      const env = Object.fromEntries(
-        Array.from({ length: 10 }, (_, nth) => [`V${nth}`, 'x'.repeat(100_000)]),
-      );
-      for (let count = 0; count < 70; count += 1) await run('team-big', env);
-      const { away } = await plugin(refuseTeamB);
-      expect(away).toEqual([]);
-      await expect(run('team-b')).rejects.toMatchObject({ reason: 'CreateContainerError' });
-      await expect(run('team-big', env)).resolves.toBeDefined();
-    });
+    // Each message is bounded to 4 MiB; nothing bounds how many there are but the runtime's own timeout for all of them.
+    it.runIf(containerd === '2')(
+      'takes in a plugin beside 70 MiB of environment',
+      { timeout: 300_000 },
+      async () => {
+        const config = join(node.root, 'config.toml');
+        const section = '[plugins."io.containerd.nri.v1.nri"]';
+        const text = await readFile(config, 'utf8');
+        await node.killRuntime();
+        await writeFile(config, text.replace(section, `${section}\n  plugin_request_timeout = "60s"`));
+        await node.startRuntime();
+        const env = Object.fromEntries(
+          Array.from({ length: 10 }, (_, nth) => [`V${nth}`, 'x'.repeat(105_000)]),
+        );
+        const present = await node.kubelet.imageStatus(image);
+        for (let count = 0; count < 7; count += 1) {
+          const containers = Array.from({ length: 10 }, (_, nth) => {
+            return { name: `c${nth}`, image, imagePullPolicy: 'IfNotPresent' as const, env };
+          });
+          const pod = { namespace: 'team-big', name: `big-${count}`, uid: `uid-big-${count}`, containers };
+          const sandbox = await node.kubelet.runSandbox(pod);
+          for (const container of containers) {
+            await node.kubelet.createContainer(sandbox, pod, container, present?.id ?? '');
+          }
+        }
+        const { away } = await plugin(refuseTeamB, {}, 60_000);
+        expect(away).toEqual([]);
+        await expect(run('team-b')).rejects.toMatchObject({ reason: 'CreateContainerError' });
+        await expect(run('team-big', env)).resolves.toBeDefined();
+      },
+    );
   });
 }

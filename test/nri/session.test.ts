@@ -171,17 +171,31 @@ describe('a plugin on one connection', () => {
     },
   );
 
+  it('names a runtime that gives up in the middle of telling what exists', async () => {
+    const { session, runtime } = wired(allow);
+    await runtime.call('Configure', { requestTimeout: 2_000 });
+    await runtime.call('Synchronize', { pods: [pod], more: true });
+    expect(session.whyEnded()).toMatchObject({
+      reason: 'synchronizeUnfinished',
+      message: expect.stringMatching(
+        /^the runtime told \d+ bytes of what exists and then gave up: it has 2000 ms/,
+      ),
+    });
+    await runtime.call('Synchronize', { pods: [pod] });
+    expect(session.whyEnded().reason).toBe('closed');
+  });
+
   it('names the call that was not answered in time, and none that was', async () => {
     const late = wired(() => new Promise(() => {}));
     const answer = late.runtime.call('CreateContainer', { pod, container }, 5);
     await expect(answer).rejects.toThrow();
-    expect(late.session.ownFault()).toMatchObject({
+    expect(late.session.causeOfDrop()).toMatchObject({
       reason: 'deadline',
       message: 'CreateContainer was not answered in time',
     });
     const inTime = wired(allow);
     await inTime.runtime.call('CreateContainer', { pod, container });
     void inTime.runtime.call('CreateContainer', { pod, container }, 60_000);
-    expect(inTime.session.ownFault()).toBeUndefined();
+    expect(inTime.session.causeOfDrop()).toBeUndefined();
   });
 });

@@ -22,7 +22,7 @@ export type TimeBudgetLimits = {
   readonly nodeMs: number;
 };
 
-export const DEFAULT_LIMITS: TimeBudgetLimits = { namespaceMs: 1_000, nodeMs: 2_000 };
+const DEFAULT_LIMITS: TimeBudgetLimits = { namespaceMs: 1_000, nodeMs: 2_000 };
 
 /** Of the time that passes, this share is added to every allowance. */
 const REFILL = 0.01;
