@@ -1,4 +1,4 @@
-import { Composer, type Document, Lexer, type ParsedNode, Parser } from 'yaml';
+import { Composer, type Document, Lexer, LineCounter, type ParsedNode, Parser } from 'yaml';
 
 /**
  * YAML with bounds on what a text can cost, checked before it is parsed. A document costs far more than the seven bytes of
@@ -24,7 +24,7 @@ const COLUMNS_PER_LEVEL = 4;
 const DOCUMENT_START = '\x02';
 
 /**
- * The documents of a YAML (or JSON) text, each with its own errors and warnings. What aliases stand for is bounded where a
+ * The documents of a YAML (or JSON) text, each with its own errors and warnings and their lines. What aliases stand for is bounded where a
  * document becomes a value: `toJS({ maxAliasCount })`.
  * @throws YamlTooLarge
  */
@@ -39,7 +39,9 @@ export function parseBoundedYaml(text: string, limits: YamlLimits): YamlDocument
       documents.push(document);
     }
   };
-  const parser = new Parser();
+  const lines = new LineCounter();
+  lines.addNewLine(0);
+  const parser = new Parser(lines.addNewLine);
   const check = checkTokens(limits);
   for (const lexeme of new Lexer().lex(text)) {
     check(lexeme);
@@ -47,6 +49,9 @@ export function parseBoundedYaml(text: string, limits: YamlLimits): YamlDocument
   }
   for (const token of parser.end()) add(composer.next(token));
   add(composer.end(true, text.length));
+  for (const problem of documents.flatMap(({ errors, warnings }) => [...errors, ...warnings])) {
+    problem.linePos = [lines.linePos(problem.pos[0])];
+  }
   return documents;
 }
 

@@ -1,12 +1,17 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
-import { parseDocument } from 'yaml';
+import { parseBoundedYaml, type YamlLimits } from '../bounded-yaml.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../printable.ts';
 
 const MAX_BYTES = 1024 * 1024;
 const MAX_ALIASES = 100;
+/** All options and an allowlist of a thousand patterns take half of it. */
+const LIMITS: YamlLimits = { maxDocuments: 1, maxDepth: 16, maxTokens: 20_000 };
 
-/** The keys of a YAML configuration file and what they hold. Throws ConfigError `fileUnreadable` or `fileMalformed`. */
+/**
+ * The keys of a YAML configuration file and what they hold.
+ * @throws ConfigError `fileUnreadable`, `fileMalformed`
+ */
 export function readConfigFile(path: string): ReadonlyMap<string, unknown> {
   const content = parse(path, readText(path));
   if (content === null || content === undefined) return new Map();
@@ -36,17 +41,16 @@ function readText(path: string): string {
 
 function parse(path: string, text: string): unknown {
   try {
-    const document = parseDocument(text, { uniqueKeys: true });
-    const problem = document.errors[0] ?? document.warnings[0];
-    if (problem) throw problem;
-    return document.toJS({ maxAliasCount: MAX_ALIASES });
+    const [document] = parseBoundedYaml(text, LIMITS);
+    const problem = document?.errors[0] ?? document?.warnings[0];
+    if (problem) throw new Error(`${problem.message} at line ${problem.linePos?.[0].line}`);
+    return document?.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (error) {
     throw new ConfigError('fileMalformed', `${printable(path)}: ${firstLine(error)}`, { cause: error });
   }
 }
 
-/** yaml's messages go on with a picture of the place; the first line names it. */
 function firstLine(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return printable((message.split('\n')[0] ?? '').replace(/:$/, ''), 300);
+  return printable(message.split('\n')[0] ?? '', 300);
 }
