@@ -55,13 +55,13 @@ export type Veto = {
    * @throws ContainerRefused
    */
   createContainer(request: CreateContainerRequest, deadlineMs: number): Promise<void>;
-  /** A container that `onPrepared` was called with is being created without a question. */
+  /** A container that `onPrepared` was called with was created before its question was answered. */
   createdAsPrepared(request: CreateContainerRequest): void;
   /** A pod was bound to the node: what it will ask for and is present already is judged before the question comes. */
   prepare(pod: Pod): void;
   /** At the end: reports at once what is still to be reported. */
   flush(): void;
-  /** Sets who is called with containers that need not be asked about; until then every one is asked about. */
+  /** Sets who is called with containers that may be created though their question is not answered in time. */
   onPrepared(listener: (container: PreparedContainer) => void): void;
 };
 

@@ -3,7 +3,7 @@ import type { CreateContainerRequest } from '../../nri/messages.ts';
 /** What of a request says which container of which pod it is about. */
 export type ContainerOfPod = Pick<CreateContainerRequest, 'pod' | 'containerName'>;
 
-/** A container that was judged ahead and may be created: it need not be asked about. */
+/** A container that was judged ahead and may be created, also while the main thread does not answer. */
 export type PreparedContainer = ContainerOfPod & {
   /** The names of the content that was judged; a runtime that names another means other content. */
   readonly imageNames: readonly string[];

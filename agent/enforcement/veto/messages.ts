@@ -27,7 +27,7 @@ export type FromVetoWorker =
       /** When the thread answers by itself, in ms of {@link monotonicMs}. */
       readonly answerByMs: number;
     }
-  /** Allowed without a question. */
+  /** Allowed because it was prepared: the main thread did not answer in time. */
   | { readonly type: 'createdAsPrepared'; readonly request: CreateContainerRequest }
   | { readonly type: 'refusedInProgress' }
   | { readonly type: 'mayRegister'; readonly waitedMs: number }

@@ -11,7 +11,7 @@ export type PreparationOptions = {
   readonly runtime: Pick<Runtime, 'imageStatus'>;
   readonly contentOf: ContentOf;
   readonly ensureAccess: EnsureAccess;
-  /** This container may be created without a question. */
+  /** This container may be created also when its question is not answered in time. */
   readonly onPrepared: (container: PreparedContainer) => void;
 };
 

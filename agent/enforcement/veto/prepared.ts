@@ -6,7 +6,7 @@ const MAX_PREPARED = 2_000;
 
 export type PreparedContainers = {
   add(container: PreparedContainer): void;
-  /** May it be created without a question? Good for one container: the next of that name is asked about. */
+  /** May it be created though the main thread does not answer? Good for one container of that name. */
   take(container: ContainerOfPod & Pick<CreateContainerRequest, 'image'>): boolean;
 };
 

@@ -16,7 +16,7 @@ const MEMORY_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 
 export type VetoThreadOptions = VetoWorkerData & {
   /** @throws ContainerRefused */
   readonly createContainer: Veto['createContainer'];
-  /** A container was created without a question, because `allowPrepared` had told of it. */
+  /** A container that `allowPrepared` was called with was created before its question was answered. */
   readonly createdAsPrepared?: Veto['createdAsPrepared'];
   /** May the plugin register now? Asked before each try, and about every second while it may not, for `waitedMs` by then. */
   readonly mayRegister: (waitedMs: number) => boolean;
@@ -35,7 +35,7 @@ export type VetoThreadOptions = VetoWorkerData & {
 
 export type VetoThread = {
   connected(): boolean;
-  /** The thread need not ask about this container. */
+  /** The thread may allow this container when its question is not answered in time. */
   allowPrepared(container: PreparedContainer): void;
   close(): Promise<void>;
 };

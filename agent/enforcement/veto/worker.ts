@@ -15,8 +15,11 @@ import { createPreparedContainers } from './prepared.ts';
 
 /** Left of the runtime's patience for the way back to it. */
 const MARGIN_MS = 200;
-/** The runtime goes on with the container at once; what is left to do here must not be in its way. */
-const TELL_AFTER_MS = 3;
+/**
+ * A container that was judged ahead needs nothing of the main thread but a look whether its image still means what was
+ * judged. Where the main thread is busy for longer than this, in ms, it is allowed without.
+ */
+const PREPARED_PATIENCE_MS = 300;
 
 if (parentPort === null) throw new Error('this is a worker thread of the agent');
 const main = parentPort;
@@ -31,15 +34,16 @@ function tell(message: FromVetoWorker): void {
   main.postMessage(message);
 }
 
-/** Resolves with the main thread's refusal, or with one of its own when that comes too late. */
-function ask(request: CreateContainerRequest, deadlineMs: number): Promise<void> {
+/** Resolves to allow the container: the main thread decides, or this one when that takes too long. */
+function ask(request: CreateContainerRequest, deadlineMs: number, isPrepared: boolean): Promise<void> {
   questions += 1;
   const number = questions;
-  const patienceMs = Math.max(0, deadlineMs - MARGIN_MS - performance.now());
+  const untilDeadlineMs = Math.max(0, deadlineMs - MARGIN_MS - performance.now());
+  const patienceMs = isPrepared ? Math.min(PREPARED_PATIENCE_MS, untilDeadlineMs) : untilDeadlineMs;
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      tell({ type: 'refusedInProgress' });
-      answer(refusalText(IN_PROGRESS, ''));
+      tell(isPrepared ? { type: 'createdAsPrepared', request } : { type: 'refusedInProgress' });
+      answer(isPrepared ? undefined : refusalText(IN_PROGRESS, ''));
     }, patienceMs);
     const answer = (refusal: string | undefined): void => {
       clearTimeout(timer);
@@ -72,11 +76,7 @@ const plugin: NriPlugin = {
   synchronize: () => tell({ type: 'connected' }),
   isAsked: ({ namespace, uid }) => whyNotEnforced(settings, { namespace, podUid: uid }) === undefined,
   createContainer(request, deadlineMs) {
-    if (prepared.take(request)) {
-      queueMicrotask(() => setTimeout(tell, TELL_AFTER_MS, { type: 'createdAsPrepared', request }));
-      return undefined;
-    }
-    return ask(request, deadlineMs);
+    return ask(request, deadlineMs, prepared.take(request));
   },
 };
 

@@ -48,7 +48,7 @@ for (const { containerd, available, reason } of offers) {
       const heard: ChildTold[] = [];
       process.on('message', (message) => heard.push(message as ChildTold));
       const count = (told: ChildTold['told']): number => heard.filter((one) => one.told === told).length;
-      await expect.poll(() => count('connected'), { timeout: 10_000 }).toBe(1);
+      await expect.poll(() => count('connected'), { timeout: 30_000 }).toBe(1);
       return {
         process,
         heard,
@@ -118,29 +118,32 @@ for (const { containerd, available, reason } of offers) {
       expect(heard.filter(({ told }) => told === 'asked')).toHaveLength(2);
     });
 
-    it('lets by what was judged ahead without a question, also while the main thread is busy', async () => {
+    it('asks about what was judged ahead, and allows it by itself while the main thread is busy', async () => {
       const { prepareNext, makeBusy, idle, count, heard } = await agent();
       prepareNext('team-b');
-      // Would be refused, were it asked about.
-      expect((await run('team-b')).refusal).toBeUndefined();
-      await expect.poll(() => count('createdAsPrepared')).toBe(1);
+      // The main thread sees that its tag was moved meanwhile, say.
+      expect((await run('team-b')).refusal).toMatch(/not this one$/);
       prepareNext('team-b');
       await makeBusy();
       const { refusal, tookMs } = await run('team-b');
       expect(refusal).toBeUndefined();
-      expect(tookMs).toBeLessThan(1_000);
+      expect(tookMs).toBeLessThan(1_500);
       expect(count('idle')).toBe(0);
       await idle();
-      await expect.poll(() => count('createdAsPrepared')).toBe(2);
-      expect(count('asked')).toBe(0);
-      // Good for one container each, and only for the content that was judged.
-      expect((await run('team-b')).refusal).toMatch(/not this one$/);
-      prepareNext('team-b', ['another.example.com/team-a/app:v1']);
-      expect((await run('team-b')).refusal).toMatch(/not this one$/);
-      expect(heard.filter(({ told }) => told === 'asked')).toHaveLength(2);
+      await expect.poll(() => count('createdAsPrepared')).toBe(1);
+      expect(count('inProgress')).toBe(0);
+      expect(heard.filter(({ told }) => told === 'asked')).toHaveLength(1);
     });
 
-    it('lets by what may not be refused, at once, while the main thread is busy', async () => {
+    it('allows by itself only the next container of what was judged ahead, under the names of its content', async () => {
+      const { prepareNext, makeBusy, count } = await agent();
+      prepareNext('team-b', ['another.example.com/team-a/app:v1']);
+      await makeBusy();
+      expect((await run('team-b')).refusal).toMatch(/verification in progress$/);
+      expect(count('idle')).toBe(0);
+    });
+
+    it('allows what may not be refused, at once, while the main thread is busy', async () => {
       const { makeBusy, count } = await agent();
       await makeBusy();
       for (const outcome of [await run('kube-system'), await run('team-b', 'uid-agent')]) {
@@ -151,7 +154,7 @@ for (const { containerd, available, reason } of offers) {
       expect(count('asked')).toBe(0);
     });
 
-    it('in audit mode lets by everything at once', async () => {
+    it('in audit mode allows everything at once', async () => {
       const { makeBusy, count } = await agent('audit');
       await makeBusy();
       const { refusal, tookMs } = await run('team-b');
