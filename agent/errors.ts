@@ -233,6 +233,24 @@ export const PodSourceError = errorClass('PodSourceError', [
 ]);
 export type PodSourceError = InstanceType<typeof PodSourceError>;
 
+/**
+ * A service account could not be read, or no token be had for it. The message never holds a token.
+ *
+ * `audienceForbidden`: the API server gives nodes no tokens for this audience; the message has the RBAC rule.
+ * `subjectGone`: the service account or the pod does not exist any more, or is another. `tokenRefused`: the API server
+ * did not accept the request. `noTokens`: there is no API server to ask.
+ */
+export const ServiceAccountError = errorClass('ServiceAccountError', [
+  'apiServerUnavailable',
+  'serviceAccountForbidden',
+  'audienceForbidden',
+  'tokenForbidden',
+  'tokenRefused',
+  'subjectGone',
+  'noTokens',
+]);
+export type ServiceAccountError = InstanceType<typeof ServiceAccountError>;
+
 /** An object is not what its kind says. The message names fields, never their values. */
 export const ManifestError = errorClass('ManifestError', [
   'podMalformed',

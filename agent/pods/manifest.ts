@@ -10,7 +10,9 @@ import { terminationOf } from './termination.ts';
  * API server would have defaulted (namespace, pull policy) is defaulted here the same way.
  */
 
+/** Kubelet's own annotations (pkg/kubelet/types/pod_update.go). */
 const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+const SOURCE_ANNOTATION = 'kubernetes.io/config.source';
 
 const metadata = z.object({
   name: z.string().min(1).max(253),
@@ -71,32 +73,44 @@ export type ServiceAccount = {
 
 /**
  * A v1 Pod. A mirror pod gets the uid of the static pod it mirrors, which is what the runtime's labels carry.
- * Throws ManifestError.
+ *
+ * @throws ManifestError podMalformed
  */
 export function podFromObject(object: unknown): Pod {
   const { metadata: meta, spec, status } = parse(podObject, object, 'podMalformed');
   const volumes = imageVolumes(spec.volumes);
   const termination = terminationOf({ ...meta, phase: status?.phase });
+  const mirrored = meta.annotations?.[MIRROR_ANNOTATION];
   return {
     namespace: meta.namespace,
     name: meta.name,
-    uid: meta.annotations?.[MIRROR_ANNOTATION] ?? meta.uid,
-    serviceAccountName: spec.serviceAccountName || 'default',
+    uid: mirrored ?? meta.uid,
+    // Admission gives every pod an account, but for mirror pods.
+    serviceAccountName: spec.serviceAccountName || (mirrored === undefined ? 'default' : ''),
     imagePullSecrets: names(spec.imagePullSecrets),
     containers: [
       ...containers(spec.initContainers, 'initContainer', volumes),
       ...containers(spec.containers, 'container', volumes),
       ...containers(spec.ephemeralContainers, 'ephemeralContainer', volumes),
     ],
+    ...(mirrored !== undefined && { configSource: mirroredSource(meta.annotations) }),
     ...(termination && { termination }),
   };
 }
 
+/** Only a mirror pod's annotation is kubelet's word; on another pod its owner may have written anything. */
+function mirroredSource(annotations: Readonly<Record<string, string>> | null | undefined): 'file' | 'http' {
+  return annotations?.[SOURCE_ANNOTATION] === 'http' ? 'http' : 'file';
+}
+
 /**
  * A v1 Secret. `resourceVersion` is made from the content, so that an edited file counts as changed whatever its
- * metadata says. Throws ManifestError where a value is not base64.
+ * metadata says.
+ *
+ * @param readAtMs see Secret
+ * @throws ManifestError secretMalformed, also where a value is not base64
  */
-export function secretFromObject(object: unknown): Secret {
+export function secretFromObject(object: unknown, readAtMs: number): Secret {
   const { metadata: meta, type, data, stringData } = parse(secretObject, object, 'secretMalformed');
   const decoded = new Map<string, Buffer>();
   for (const [key, value] of Object.entries(data ?? {})) decoded.set(key, decodeBase64(key, value));
@@ -108,10 +122,15 @@ export function secretFromObject(object: unknown): Secret {
     resourceVersion: contentVersion(type, decoded),
     type,
     data: decoded,
+    readAtMs,
   };
 }
 
-/** A v1 ServiceAccount. Throws ManifestError. */
+/**
+ * A v1 ServiceAccount.
+ *
+ * @throws ManifestError serviceAccountMalformed
+ */
 export function serviceAccountFromObject(object: unknown): ServiceAccount {
   const { metadata: meta, imagePullSecrets } = parse(serviceAccountObject, object, 'serviceAccountMalformed');
   return { namespace: meta.namespace, name: meta.name, imagePullSecrets: names(imagePullSecrets) };

@@ -1,9 +1,13 @@
 /**
- * Where pods and their secrets come from. Field names are the Kubernetes API's. Implementations: directory.ts
- * (a folder of manifests), kubernetes.ts (the API server).
+ * Where pods and their secrets come from. Field names are the Kubernetes API's. Implementations: kubernetes/source.ts
+ * (the API server), directory/source.ts (a folder of manifests), directory/static-pods.ts (kubelet's static pods), and
+ * combined.ts (API server and static pods together).
  */
 
 export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
+
+/** From where kubelet has a pod, in the words of its annotation `kubernetes.io/config.source`. */
+export type ConfigSource = 'api' | 'file' | 'http';
 
 export type ContainerKind = 'container' | 'initContainer' | 'ephemeralContainer';
 
@@ -31,7 +35,10 @@ export type Pod = {
   readonly name: string;
   /** The uid the runtime labels its containers with (for a static pod the static one, not its mirror's). */
   readonly uid: string;
+  /** Empty for a static pod: it has none. */
   readonly serviceAccountName: string;
+  /** Absent where the source cannot tell. */
+  readonly configSource?: ConfigSource;
   /** Names of secrets in the pod's namespace, in the pod's order. */
   readonly imagePullSecrets: readonly string[];
   readonly containers: readonly PodContainer[];
@@ -57,29 +64,54 @@ export type Secret = {
   readonly resourceVersion: string;
   readonly type: string;
   readonly data: ReadonlyMap<string, Buffer>;
+  /**
+   * performance.now() when its source was asked for it: the content is no older than this. One that was cached is older
+   * than the question.
+   */
+  readonly readAtMs: number;
+};
+
+export type PodQuestion = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly containerName?: string;
+  /** What the sandbox's annotation says, where it is known: static pods are not looked for among API pods' names. */
+  readonly configSource?: ConfigSource;
 };
 
 export interface PodSource {
-  /** Resolves once the first listing is in; throws PodSourceError where there can never be one. */
+  /**
+   * Resolves once the first list is in, or after a while without it.
+   *
+   * @throws PodSourceError where there can never be one
+   */
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Undefined when in order, otherwise why pods or secrets may be missing or stale now; for /readyz. */
   problem(): string | undefined;
   /**
    * The pod of a container. Waits briefly for one that is not known yet, or has no such container yet (`kubectl debug`
-   * adds one to a pod that runs); undefined when there is no such pod.
+   * adds one to a pod that runs).
+   *
+   * Undefined means that the source is alive and does not know this pod: of the API server, that the node's pods are
+   * being watched, and that it was asked by name and has no pod with this uid (or that no pod could have such a name).
+   * It never means that nobody could be asked.
+   *
+   * @throws PodSourceError apiServerUnavailable: the pod is not known, and the pods of the node are not being watched
    */
-  getPod(ref: {
-    readonly namespace: string;
-    readonly name: string;
-    readonly uid: string;
-    readonly containerName?: string;
-  }): Promise<Pod | undefined>;
-  /** Pods by name, for the command line; undefined when there is none. */
+  getPod(question: PodQuestion): Promise<Pod | undefined>;
+  /**
+   * A pod by its name, for the command line. Undefined as in `getPod`.
+   *
+   * @throws PodSourceError apiServerUnavailable
+   */
   findPod(namespace: string, name: string): Promise<Pod | undefined>;
   /**
-   * A secret; undefined when it does not exist, PodSourceError where that cannot be told. `fresh` reads it again
-   * from where it comes from: nobody is denied on the word of a cached one.
+   * A secret; undefined when it does not exist. `fresh` reads it again from where it comes from: nobody is denied on the
+   * word of a cached one. Without it, one may be a minute old, and a missing one counts as missing for some seconds.
+   *
+   * @throws PodSourceError apiServerUnavailable, secretUnreadable: nobody can tell now
    */
   getSecret(namespace: string, name: string, read?: { readonly fresh: boolean }): Promise<Secret | undefined>;
   /** The pods of the node that are being terminated, as last heard of; undefined before the first listing. */

@@ -39,7 +39,7 @@ export function openPodSource(config: PodSourceConfig, options: PodSourceOptions
         'pods come either from podsDirectory or, by kubeconfig, from the API server',
       );
     }
-    const pods = openDirectoryPodSource({ directory, onProblem: options.onProblem });
+    const pods = openDirectoryPodSource({ directory, nodeName, onProblem: options.onProblem });
     return { pods, apiClient: undefined, close: () => pods.stop() };
   }
   if (kubeconfig === undefined && !isApiServerKnown()) {

@@ -37,6 +37,7 @@ function cluster() {
         name,
         uid: `uid-${name}`,
         resourceVersion,
+        readAtMs: performance.now(),
         type: 'kubernetes.io/dockerconfigjson',
         data,
       };

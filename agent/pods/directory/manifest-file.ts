@@ -1,4 +1,4 @@
-import { parseAllDocuments } from 'yaml';
+import { type Document, parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { ManifestError } from '../../errors.ts';
 import {
@@ -22,24 +22,33 @@ export type Manifests = {
   readonly serviceAccounts: readonly ServiceAccount[];
 };
 
-const MAX_DOCUMENTS = 10_000;
+/** `manifests` is undefined where the text is not YAML. `problem` is one line without any of the file's values. */
+export type ReadManifests = {
+  readonly manifests: Manifests | undefined;
+  readonly problem: string | undefined;
+};
+
+const MAX_ITEMS = 10_000;
+/** Each costs the parser more than its few bytes. */
+const MAX_DOCUMENTS = 1_000;
 const MAX_ALIASES = 100;
 
 const typeMeta = z.object({ kind: z.string() });
-const listObject = z.object({ items: z.array(z.unknown()).max(MAX_DOCUMENTS) });
+const listObject = z.object({ items: z.array(z.unknown()).max(MAX_ITEMS) });
 const namedObject = z.object({
   metadata: z.object({ name: z.string(), namespace: z.string().default('default') }),
 });
 
 /**
  * Reads one file of manifests: YAML or JSON (which is YAML), several documents, `kind: List` unfolded, kinds other
- * than Pod, Secret and ServiceAccount left out. `manifests` is undefined where the text is no YAML at all; a
- * malformed object costs only itself. `problem` is one line without any of the file's values.
+ * than Pod, Secret and ServiceAccount left out. A malformed object costs only itself.
+ *
+ * @param readAtMs of the secrets, see Secret
  */
-export function readManifestFile(text: string): {
-  manifests: Manifests | undefined;
-  problem: string | undefined;
-} {
+export function readManifestFile(text: string, readAtMs: number): ReadManifests {
+  if ((text.match(/^---/gm)?.length ?? 0) > MAX_DOCUMENTS) {
+    return { manifests: undefined, problem: `more than ${MAX_DOCUMENTS} documents` };
+  }
   const documents = parseAllDocuments(text, { uniqueKeys: true, logLevel: 'silent' });
   const pods: Pod[] = [];
   const secrets: (Secret | UnreadableSecret)[] = [];
@@ -50,7 +59,7 @@ export function readManifestFile(text: string): {
     const kind = typeMeta.safeParse(object).data?.kind ?? kindInList;
     try {
       if (kind === 'Pod') pods.push(podFromObject(object));
-      else if (kind === 'Secret') secrets.push(secretFromObject(object));
+      else if (kind === 'Secret') secrets.push(secretFromObject(object, readAtMs));
       else if (kind === 'ServiceAccount') serviceAccounts.push(serviceAccountFromObject(object));
       else if (kind?.endsWith('List')) {
         // A PodList's items name no kind of their own; those of kubectl's plain List do.
@@ -65,16 +74,23 @@ export function readManifestFile(text: string): {
   }
 
   for (const document of documents) {
-    const error = document.errors[0];
-    if (error)
-      return { manifests: undefined, problem: `line ${error.linePos?.[0].line ?? '?'}: ${error.code}` };
-    let object: unknown;
-    try {
-      object = document.toJS({ maxAliasCount: MAX_ALIASES });
-    } catch {
-      return { manifests: undefined, problem: 'too many aliases' };
-    }
+    const { object, problem: unreadable } = objectOf(document);
+    if (unreadable !== undefined) return { manifests: undefined, problem: unreadable };
     if (object !== null) addObject(object);
   }
   return { manifests: { pods, secrets, serviceAccounts }, problem };
+}
+
+/** The object that a YAML document holds, or why it cannot be read; the parser's own text could quote the file. */
+export function objectOf(document: Document.Parsed): {
+  readonly object?: unknown;
+  readonly problem?: string;
+} {
+  const error = document.errors[0];
+  if (error) return { problem: `line ${error.linePos?.[0].line ?? '?'}: ${error.code}` };
+  try {
+    return { object: document.toJS({ maxAliasCount: MAX_ALIASES }) };
+  } catch {
+    return { problem: 'too many aliases' };
+  }
 }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PodSourceError } from '../../errors.ts';
 import type { Pod, PodSource, Secret } from '../pod-source.ts';
 import { terminatingOf } from '../termination.ts';
-import { type Manifests, readManifestFile } from './manifest-file.ts';
+import { type Manifests, type ReadManifests, readManifestFile } from './manifest-file.ts';
 
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 const DEBOUNCE_MS = 20;
@@ -13,22 +13,45 @@ const DEBOUNCE_MS = 20;
 const WAIT_FOR_POD_MS = 1_000;
 
 export type DirectoryPodSourceOptions = {
-  /** The folder; *.yaml, *.yml and *.json directly in it, hidden files left out, as kubelet reads its static pods. */
+  /** The folder; *.yaml, *.yml, *.json and files without an extension directly in it, hidden ones left out. */
   readonly directory: string;
+  /** With it a pod is also found under the name that kubelet gives it as a static pod: `NAME-NODE`. */
+  readonly nodeName?: string;
   /** Called with one line per file that could not be read or holds something malformed; again when that changes. */
   readonly onProblem: (message: string) => void;
   /** How often to look again although nothing was notified (network file systems do not notify), in ms. */
   readonly rescanIntervalMs?: number;
 };
 
+export type ManifestFolderOptions = DirectoryPodSourceOptions & {
+  /** Whether a file of this name is read. */
+  readonly isManifest: (file: string) => boolean;
+  readonly read: (text: string, readAtMs: number) => ReadManifests;
+  /** How long getPod waits for a pod that is not there yet, ms. */
+  readonly waitForPodMs: number;
+  /** Whether a manifest's uid, empty where it has none, is that of the pod that is asked for. */
+  readonly isSameUid: (manifest: string, asked: string) => boolean;
+};
+
 type LoadedFile = { readonly fingerprint: string; readonly manifests: Manifests };
 
-/**
- * A pod source that reads Pods, Secrets and ServiceAccounts from a folder of manifests. A file that becomes
- * unreadable or malformed keeps serving what it last held, and is reported; a file that is removed is forgotten.
- */
+/** Pods, Secrets and ServiceAccounts from a folder of manifests. A pod without a uid is found under any. */
 export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodSource {
-  const { directory, onProblem, rescanIntervalMs = 5_000 } = options;
+  return openManifestFolder({
+    ...options,
+    isManifest: (file) => /^[^.]+$|^[^.].*\.(ya?ml|json)$/.test(file),
+    read: readManifestFile,
+    waitForPodMs: WAIT_FOR_POD_MS,
+    isSameUid: (manifest, asked) => manifest === '' || manifest === asked,
+  });
+}
+
+/**
+ * A folder of manifests, whatever is in it. A file that becomes unreadable or malformed keeps serving what it last held,
+ * and is reported; a file that is removed is forgotten.
+ */
+export function openManifestFolder(options: ManifestFolderOptions): PodSource {
+  const { directory, nodeName, onProblem, isManifest, read, isSameUid, rescanIntervalMs = 5_000 } = options;
   const files = new Map<string, LoadedFile>();
   const problems = new Map<string, string>();
   const listeners = new Set<() => void>();
@@ -38,6 +61,8 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
   let timer: NodeJS.Timeout | undefined;
   let debounce: NodeJS.Timeout | undefined;
   let scanning: Promise<void> | undefined;
+  /** When the last scan that saw the whole folder began, ms of the monotonic clock. */
+  let scannedAtMs = 0;
   let started = false;
 
   function report(path: string, problem: string | undefined): void {
@@ -58,7 +83,8 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
       const loaded = files.get(name);
       if (loaded?.fingerprint === fingerprint) return false;
       if (info.size > MAX_FILE_BYTES) throw new Error(`larger than ${MAX_FILE_BYTES} bytes`);
-      const { manifests, problem } = readManifestFile(await readFile(path, 'utf8'));
+      const readAtMs = performance.now();
+      const { manifests, problem } = read(await readFile(path, 'utf8'), readAtMs);
       report(name, problem && `directoryUnreadable: ${name}: ${problem}`);
       files.set(name, { fingerprint, manifests: manifests ?? loaded?.manifests ?? emptyManifests });
       return true;
@@ -70,9 +96,10 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
   }
 
   async function scanOnce(): Promise<void> {
+    const beganAtMs = performance.now();
     let names: string[];
     try {
-      names = (await readdir(directory)).filter((name) => /^[^.].*\.(ya?ml|json)$/.test(name)).sort();
+      names = (await readdir(directory)).filter(isManifest).sort();
       report('', undefined);
     } catch (error) {
       report('', `directoryUnreadable: ${errorText(error)}`);
@@ -86,6 +113,7 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
       report(name, undefined);
       changed = true;
     }
+    scannedAtMs = beganAtMs;
     if (changed) tellOfChanges();
   }
 
@@ -138,6 +166,14 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
     return undefined;
   }
 
+  /** A pod of the folder under kubelet's name for it. */
+  function findStatic(namespace: string, name: string): Pod | undefined {
+    if (nodeName === undefined) return undefined;
+    const suffix = staticPodName('', nodeName);
+    const pod = name.endsWith(suffix) ? find(namespace, name.slice(0, -suffix.length)) : undefined;
+    return pod && { ...pod, name, configSource: 'file' };
+  }
+
   /** What the ServiceAccount admission plugin does on a cluster: only a pod that names no secrets gets the account's. */
   function withServiceAccountSecrets(pod: Pod): Pod {
     if (pod.imagePullSecrets.length > 0) return pod;
@@ -158,7 +194,7 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
         });
       });
       if (!info.isDirectory())
-        throw new PodSourceError('directoryUnreadable', `${directory}: is not a directory`);
+        throw new PodSourceError('directoryUnreadable', `${directory}: not a directory`);
       watchDirectory();
       await scan();
       timer = setInterval(() => void scan(), rescanIntervalMs);
@@ -178,17 +214,17 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
       return problems.size > 0 ? [...problems.values()].join('; ') : undefined;
     },
     async getPod({ namespace, name, uid }) {
-      const deadline = Date.now() + WAIT_FOR_POD_MS;
+      const deadline = performance.now() + options.waitForPodMs;
       for (;;) {
-        const pod = find(namespace, name);
-        if (pod && (pod.uid === '' || pod.uid === uid)) return { ...pod, uid };
-        if (Date.now() >= deadline || name === '') return undefined;
+        const pod = find(namespace, name) ?? findStatic(namespace, name);
+        if (pod && isSameUid(pod.uid, uid)) return { ...pod, uid };
+        if (performance.now() >= deadline || name === '') return undefined;
         await sleep(100);
         await scan();
       }
     },
     async findPod(namespace, name) {
-      return find(namespace, name);
+      return find(namespace, name) ?? findStatic(namespace, name);
     },
     async getSecret(namespace, name, read) {
       if (read?.fresh) await scan();
@@ -196,7 +232,7 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
         const secret = manifests.secrets.find(
           (candidate) => candidate.namespace === namespace && candidate.name === name,
         );
-        if (secret) return readable(secret);
+        if (secret) return { ...readable(secret), readAtMs: scannedAtMs };
       }
       return undefined;
     },
@@ -210,6 +246,11 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
       return () => podListeners.delete(listener);
     },
   };
+}
+
+/** As kubelet's generatePodName (pkg/kubelet/config/common.go). */
+export function staticPodName(name: string, nodeName: string): string {
+  return `${name}-${nodeName.toLowerCase()}`;
 }
 
 function identityOf({ namespace, name, uid }: Pod): string {

@@ -1,10 +1,10 @@
 import { ApiError, PodSourceError } from '../../errors.ts';
 import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
 import type { Pod } from '../pod-source.ts';
+import { isUnrelated } from './past-lag.ts';
 import type { PodCache, PodRef } from './pod-cache.ts';
 import { podSourceError } from './pod-errors.ts';
 import type { PodReader } from './pod-reader.ts';
-import { isUnrelated } from './secrets.ts';
 
 export type PodLookup = {
   /** As PodSource.getPod: undefined only while the API server is alive and does not know this uid. */

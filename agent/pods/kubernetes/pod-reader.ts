@@ -5,7 +5,7 @@ import type { Pod } from '../pod-source.ts';
 /** Of one pod in a list or one line of a watch, in bytes. A larger pod is asked for by name when it matters. */
 const MAX_POD_BYTES = 4 * 1_048_576;
 
-/** Turns what the API server sends into pods; what cannot be is passed over, counted and told, never thrown. */
+/** Turns what the API server sends into pods; what cannot be read is passed over, counted and reported, never thrown. */
 export type PodReader = {
   readonly maxBytes: number;
   readPod(json: string): Pod | undefined;
@@ -38,13 +38,13 @@ export function createPodReader(
     try {
       return JSON.parse(json);
     } catch {
-      return passOver('the API server sent something that is no JSON');
+      return passOver('the API server sent something that is not JSON');
     }
   }
 
   function podOf(object: unknown): Pod | undefined {
     try {
-      return podFromObject(object);
+      return { configSource: 'api', ...podFromObject(object) };
     } catch (error) {
       if (!(error instanceof ManifestError)) throw error;
       return passOver(`a pod is malformed: ${error.message}`);

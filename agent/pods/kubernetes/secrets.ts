@@ -1,14 +1,17 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { ApiError, ManifestError, PodSourceError } from '../../errors.ts';
 import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
 import { secretFromObject } from '../manifest.ts';
 import type { Secret } from '../pod-source.ts';
+import type { FairQueue } from './fair-queue.ts';
+import { askPastLag, isUnrelated, refusedUser } from './past-lag.ts';
 
 export type SecretReader = {
   /**
    * Undefined where there is none. While the API server is away, what was last read of a secret that a pod of the node
-   * names still counts, as it does for kubelet, unless it is asked for afresh. Throws PodSourceError.
+   * names still counts, as it does for kubelet, unless it is asked for afresh.
+   *
+   * @throws PodSourceError apiServerUnavailable, secretUnreadable
    */
   get(namespace: string, name: string, fresh: boolean): Promise<Secret | undefined>;
   /** Lets go of secrets for which `named` is false. */
@@ -19,8 +22,12 @@ export type SecretReader = {
 
 export type SecretReaderOptions = {
   readonly client: ApiClient;
+  /** Reads wait here for their namespace's turn. */
+  readonly queue: FairQueue;
   /** How old a secret may be that is not asked for afresh, ms. */
   readonly maxAgeMs: number;
+  /** How long one that does not exist is not asked for again, unless afresh, ms. */
+  readonly missingMs: number;
   readonly authorizerLagMs: number;
   /** Whether the API server answers, as far as is known: what it would be asked in vain is not waited for. */
   readonly alive: () => boolean;
@@ -30,46 +37,74 @@ export type SecretReaderOptions = {
 
 /** All that is held, so that a node's secrets cannot fill its memory; one is at most 1 MiB. */
 const MAX_HELD_BYTES = 8 * 1_048_576;
-/** client-go's informers tell the Node authorizer within about this many doublings of the first pause. */
-const LAG_TRIES = 3;
+const MAX_MISSING = 5_000;
 
-type Held = { readonly secret: Secret; readonly readAt: number };
-type Reading = { readonly running: Promise<Secret | undefined>; next?: Promise<Secret | undefined> };
+type Reading = {
+  readonly outcome: Promise<Secret | undefined>;
+  /** The request has left the queue: a write that comes now may not be in its answer. */
+  isSent: boolean;
+  next?: Promise<Secret | undefined>;
+};
 
 /**
  * Secrets, one by one and only when asked for. Equal questions share an answer; who asks for a fresh one shares it only
  * with those that asked before it was sent.
  */
 export function createSecretReader(options: SecretReaderOptions): SecretReader {
-  const { client, maxAgeMs, authorizerLagMs, alive, onChanged } = options;
-  const held = new LRUCache<string, Held>({
-    maxSize: MAX_HELD_BYTES,
-    sizeCalculation: ({ secret }) => sizeOf(secret),
-  });
+  const { client, queue, maxAgeMs, authorizerLagMs, alive, onChanged } = options;
+  const held = new LRUCache<string, Secret>({ maxSize: MAX_HELD_BYTES, sizeCalculation: sizeOf });
+  const missing = new LRUCache<string, true>({ max: MAX_MISSING, ttl: options.missingMs });
   const readings = new Map<string, Reading>();
 
-  async function read(key: string, namespace: string, name: string): Promise<Secret | undefined> {
-    const before = held.get(key)?.secret;
-    const secret = await readSecret(client, namespace, name, authorizerLagMs);
-    if (secret) held.set(key, { secret, readAt: performance.now() });
-    else held.delete(key);
-    if (before && before.resourceVersion !== secret?.resourceVersion) onChanged();
-    return secret;
+  function keep(key: string, secret: Secret | undefined): void {
+    const before = held.get(key);
+    const wasMissing = missing.has(key);
+    if (secret) {
+      held.set(key, secret);
+      missing.delete(key);
+    } else {
+      held.delete(key);
+      missing.set(key, true);
+    }
+    const changed = before ? before.resourceVersion !== secret?.resourceVersion : wasMissing && secret;
+    if (changed) onChanged();
   }
 
   function begin(key: string, namespace: string, name: string): Promise<Secret | undefined> {
-    const running = read(key, namespace, name).finally(() => {
-      if (readings.get(key)?.running === running) readings.delete(key);
-    });
-    readings.set(key, { running });
-    return running;
+    let readAtMs = 0;
+    const send = (): Promise<unknown> =>
+      queue.run(namespace, () => {
+        reading.isSent = true;
+        readAtMs = performance.now();
+        return client.ask({ path: `/api/v1/namespaces/${namespace}/secrets/${name}` });
+      });
+    const read = async (): Promise<Secret | undefined> => {
+      try {
+        const object = await askPastLag(send, authorizerLagMs);
+        const secret = secretFromObject(object, readAtMs);
+        keep(key, secret);
+        return secret;
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.reason !== 'notFound') {
+          throw secretError(error, namespace, name);
+        }
+        keep(key, undefined);
+        return undefined;
+      } finally {
+        if (readings.get(key) === reading) readings.delete(key);
+      }
+    };
+    const reading: Reading = { isSent: false, outcome: Promise.resolve().then(read) };
+    readings.set(key, reading);
+    return reading.outcome;
   }
 
   function readAfresh(key: string, namespace: string, name: string): Promise<Secret | undefined> {
     const reading = readings.get(key);
     if (!reading) return begin(key, namespace, name);
+    if (!reading.isSent) return reading.outcome;
     const again = (): Promise<Secret | undefined> => begin(key, namespace, name);
-    reading.next ??= reading.running.then(again, again);
+    reading.next ??= reading.outcome.then(again, again);
     return reading.next;
   }
 
@@ -79,49 +114,23 @@ export function createSecretReader(options: SecretReaderOptions): SecretReader {
       const key = `${namespace}/${name}`;
       if (fresh) return readAfresh(key, namespace, name);
       const known = held.get(key);
-      if (known && performance.now() - known.readAt < maxAgeMs) return known.secret;
-      const reading = readings.get(key)?.running ?? begin(key, namespace, name);
+      if (known && performance.now() - known.readAtMs < maxAgeMs) return known;
+      if (missing.has(key)) return undefined;
+      const reading = readings.get(key)?.outcome ?? begin(key, namespace, name);
       if (!known) return reading;
       const orKnown = reading.catch((error: unknown) => {
-        if (error instanceof PodSourceError && error.reason === 'apiServerUnavailable') return known.secret;
+        if (error instanceof PodSourceError && error.reason === 'apiServerUnavailable') return known;
         throw error;
       });
-      return alive() ? orKnown : Promise.race([orKnown, known.secret]);
+      return alive() ? orKnown : Promise.race([orKnown, known]);
     },
     sweep(named) {
-      for (const { secret } of [...held.values()]) {
-        if (!named(secret.namespace, secret.name)) held.delete(`${secret.namespace}/${secret.name}`);
+      for (const { namespace, name } of [...held.values()]) {
+        if (!named(namespace, name)) held.delete(`${namespace}/${name}`);
       }
     },
     size: () => held.size,
   };
-}
-
-async function readSecret(
-  client: ApiClient,
-  namespace: string,
-  name: string,
-  authorizerLagMs: number,
-): Promise<Secret | undefined> {
-  const path = `/api/v1/namespaces/${namespace}/secrets/${name}`;
-  try {
-    return secretFromObject(await askPastLag(client, path, authorizerLagMs));
-  } catch (error) {
-    if (error instanceof ApiError && error.reason === 'notFound') return undefined;
-    throw secretError(error, namespace, name);
-  }
-}
-
-/** Asks again while the Node authorizer may not have heard of the pod that names the secret. */
-async function askPastLag(client: ApiClient, path: string, firstPauseMs: number): Promise<unknown> {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await client.ask({ path });
-    } catch (error) {
-      if (!isUnrelated(error) || tries >= LAG_TRIES) throw error;
-      await sleep(firstPauseMs * 2 ** tries);
-    }
-  }
 }
 
 function sizeOf({ data }: Secret): number {
@@ -139,21 +148,8 @@ function secretError(error: unknown, namespace: string, name: string): unknown {
   if (error.reason !== 'forbidden') {
     return new PodSourceError('apiServerUnavailable', `${secret}: ${error.message}`);
   }
-  const user = /User "([^"]{1,256})"/.exec(error.message)?.[1];
   const grant = isUnrelated(error)
     ? 'the Node authorizer lets it read only secrets that a pod of this node names'
     : `grant it the verb get on secrets in namespace ${namespace}`;
-  return new PodSourceError(
-    'secretUnreadable',
-    `${secret}: ${user ? `User "${user}"` : 'the agent'} may not read it: ${grant}`,
-  );
-}
-
-/** What the Node authorizer says of an object that no pod of the node names, as far as it knows yet. */
-export function isUnrelated(error: unknown): boolean {
-  return (
-    error instanceof ApiError &&
-    error.reason === 'forbidden' &&
-    error.message.includes('no relationship found between node')
-  );
+  return new PodSourceError('secretUnreadable', `${secret}: ${refusedUser(error)} may not read it: ${grant}`);
 }

@@ -3,13 +3,16 @@ import { type ApiError, PodSourceError } from '../../errors.ts';
 import type { ApiClient } from '../../kubernetes/api-client.ts';
 import { DEFAULT_TIMINGS, type KubernetesTimings } from '../../kubernetes/timings.ts';
 import type { Pod, PodSource } from '../pod-source.ts';
+import type { ServiceAccountSource } from '../service-account-source.ts';
 import { terminatingOf } from '../termination.ts';
+import { createFairQueue } from './fair-queue.ts';
 import { createPodCache } from './pod-cache.ts';
 import { whatToGrant } from './pod-errors.ts';
-import { createPodLookup, type PodLookup } from './pod-lookup.ts';
+import { createPodLookup } from './pod-lookup.ts';
 import { createPodReader } from './pod-reader.ts';
 import { type PodWatch, watchPods } from './pod-watch.ts';
 import { createSecretReader } from './secrets.ts';
+import { createServiceAccountSource } from './service-accounts.ts';
 
 export type KubernetesPodSourceOptions = {
   /** Not closed by the source: Events may go through it as well. */
@@ -26,11 +29,12 @@ export type KubernetesPodSourceOptions = {
 export type KubernetesPodSource = PodSource & {
   /** Pods, list items and watch lines that were too large or not understood, since the start. */
   passedOver(): number;
-  /** Like PodSource's; `containerName` waits for, or reads again, a pod that has no such container yet (kubectl debug). */
-  getPod: PodLookup['getPod'];
+  readonly serviceAccounts: ServiceAccountSource;
 };
 
 const SWEEP_INTERVAL_MS = 30_000;
+/** Reads of secrets and service accounts at once; half of the connections that the client has. */
+const MAX_READS = 8;
 
 /**
  * Pods and secrets from the API server: the node's pods listed and watched, secrets read one by one when asked for.
@@ -54,12 +58,20 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
     announceListing = resolve;
   });
 
+  const queue = createFairQueue(MAX_READS);
   const secrets = createSecretReader({
     client,
+    queue,
     maxAgeMs: timings.secretMs,
+    missingMs: timings.missingSecretMs,
     authorizerLagMs: timings.authorizerLagMs,
     alive: () => alive,
     onChanged: tellOfChange,
+  });
+  const serviceAccounts = createServiceAccountSource({
+    client,
+    queue,
+    authorizerLagMs: timings.authorizerLagMs,
   });
   const lookup = createPodLookup({ client, cache, reader, waitMs: timings.waitForPodMs, alive: () => alive });
 
@@ -147,6 +159,7 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
       podListeners.add(listener);
       return () => podListeners.delete(listener);
     },
+    serviceAccounts,
     passedOver: reader.passedOver,
   };
 }

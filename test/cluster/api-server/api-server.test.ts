@@ -223,6 +223,30 @@ describe('the test API server answers as a kube-apiserver did', () => {
     expect(headOf(version)).toEqual(recordedHead('version.headers'));
   });
 
+  it('to a TokenRequest for an audience that the pod does not use, and for an account that no pod uses', async () => {
+    putRecorded([recordedObject('serviceaccount-get.json')], server.putServiceAccount);
+    const pods = recordedObject('list-pods.json').items;
+    putRecorded(pods, server.putPod);
+    const pod = pods.find(({ metadata }) => metadata.namespace === 'team-a');
+    const boundObjectRef = {
+      kind: 'Pod',
+      apiVersion: 'v1',
+      name: pod?.metadata.name,
+      uid: pod?.metadata.uid,
+    };
+    const request = (namespace: string) =>
+      ask(`/api/v1/namespaces/${namespace}/serviceaccounts/default/token`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ spec: { audiences: ['registry.example.com'], boundObjectRef } }),
+      });
+    const audience = await request('team-a');
+    expect(JSON.parse(audience.body)).toEqual(recordedObject('token-request.json'));
+    const unrelated = await request('kube-system');
+    expect(JSON.parse(unrelated.body)).toEqual(recordedObject('token-request-forbidden.json'));
+    expect(headOf(unrelated)).toEqual(recordedHead('token-request-otherpod.headers'));
+  });
+
   it('to an Event that is created, but for who manages which of its fields', async () => {
     const { metadata, ...event } = recordedObject('event-create.json');
     const { managedFields, ...known } = metadata;

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAnswer, type Flow } from './answer.ts';
 import { type Attributes, createAuthorizer, type Grant } from './authorizer.ts';
+import type { Fields } from './body.ts';
 import { createAuthority } from './certificates.ts';
 import {
   type Kubeconfig,
@@ -56,6 +57,7 @@ export type ApiServer = {
   putSecret(secret: KubeObject): KubeObject;
   deleteSecret(namespace: string, name: string): boolean;
   putServiceAccount(serviceAccount: KubeObject): KubeObject;
+  deleteServiceAccount(namespace: string, name: string): boolean;
   /** The Events as they are stored now, in the order of their names. */
   events(namespace?: string): readonly KubeObject[];
   /** As after their time to live. */
@@ -87,6 +89,8 @@ export type ApiServer = {
   requests(): readonly RequestRecord[];
   /** Those of `requests` that match. */
   requestsFor(verb: Attributes['verb'], resource: string): readonly RequestRecord[];
+  /** The bodies of the TokenRequests, oldest first. */
+  tokenRequests(): readonly object[];
   /** The watches that are open now. */
   watches(): readonly OpenWatch[];
 
@@ -119,8 +123,9 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   const faults = createFaults();
   const watches = createWatches(store, { bookmarkMs: options.bookmarkMs ?? 60_000 });
   const requests: RequestRecord[] = [];
+  const tokenRequests: Fields[] = [];
   const flow: Flow = { flowSchema: randomUUID(), priorityLevel: randomUUID() };
-  const handle = createHandler({ store, users, authorizer, faults, watches, requests });
+  const handle = createHandler({ store, users, authorizer, faults, watches, requests, tokenRequests });
   const place = { folder, authority, users };
   let server: Server | undefined;
   let sockets = new Set<Socket>();
@@ -175,6 +180,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     putSecret: (secret) => store.put('secrets', secret),
     deleteSecret: (namespace, name) => store.remove('secrets', namespace, name) !== undefined,
     putServiceAccount: (serviceAccount) => store.put('serviceaccounts', serviceAccount),
+    deleteServiceAccount: (namespace, name) => store.remove('serviceaccounts', namespace, name) !== undefined,
     events: (namespace) =>
       (store.list('events') ?? []).filter(
         ({ metadata }) => namespace === undefined || metadata.namespace === namespace,
@@ -203,6 +209,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     requests: () => requests,
     requestsFor: (verb, resource) =>
       requests.filter((request) => request.verb === verb && request.resource === resource),
+    tokenRequests: () => tokenRequests,
     watches: watches.list,
     fault: faults.add,
     clearFaults: faults.clear,

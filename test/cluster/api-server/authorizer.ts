@@ -3,7 +3,16 @@ import type { KubeObject, ObjectStore } from './objects.ts';
 /** What is asked for, in the words of an authorizer. */
 export type Attributes = {
   readonly user: string;
-  readonly verb: 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete';
+  readonly verb:
+    | 'get'
+    | 'list'
+    | 'watch'
+    | 'create'
+    | 'update'
+    | 'patch'
+    | 'delete'
+    | 'request-serviceaccounts-token-audience';
+  /** With a subresource as in `serviceaccounts/token`; of the audience verb, the audience. */
   readonly resource: string;
   readonly namespace: string | undefined;
   readonly name: string | undefined;
@@ -67,6 +76,10 @@ export function createAuthorizer(store: ObjectStore, lagMs: () => number): Autho
       const own = fieldSelector.get('spec.nodeName') === node;
       return own ? 'allowed' : 'can only list/watch pods with spec.nodeName field selector';
     }
+    if (resource === 'serviceaccounts/token' && verb === 'create') {
+      const related = isRelated(node, { ...attributes, resource: 'serviceaccounts' });
+      return related ? 'allowed' : `no relationship found between node '${node}' and this object`;
+    }
     if (!['pods', 'secrets', 'configmaps', 'serviceaccounts'].includes(resource)) return '';
     if (attributes.name === undefined) return 'No Object name found';
     if (verb !== 'get') return `can only read resources of this type`;
@@ -86,7 +99,7 @@ export function createAuthorizer(store: ObjectStore, lagMs: () => number): Autho
   return {
     refusal(attributes) {
       const { user, verb, resource, namespace } = attributes;
-      const node = NODE_USER.exec(user)?.[1];
+      const node = nodeOf(user);
       const decision = node === undefined ? '' : nodeDecision(node, attributes);
       if (decision === 'allowed' || isGranted(attributes)) return undefined;
       const scope = namespace === undefined ? 'at the cluster scope' : `in the namespace "${namespace}"`;
@@ -98,6 +111,11 @@ export function createAuthorizer(store: ObjectStore, lagMs: () => number): Autho
     },
     revoke: (user) => void grants.delete(user),
   };
+}
+
+/** The node whose own identity this is. */
+export function nodeOf(user: string): string | undefined {
+  return NODE_USER.exec(user)?.[1];
 }
 
 export function nodeNameOf(pod: KubeObject): string | undefined {

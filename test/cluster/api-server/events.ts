@@ -1,12 +1,10 @@
 import type { IncomingMessage } from 'node:http';
-import { text } from 'node:stream/consumers';
 import type { Answer } from './answer.ts';
+import { type Fields, fieldsOf, isFields, readBody } from './body.ts';
 import { withKind } from './kinds.ts';
 import type { KubeObject, ObjectStore } from './objects.ts';
 import type { ApiQuestion } from './request.ts';
 import { alreadyExists, badRequest, invalid, noSuchPath, notFound, unsupportedMediaType } from './status.ts';
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** POST of an Event: validated as the API server does (legacyValidateEvent), completed, stored. */
 export async function answerCreate(
@@ -76,21 +74,4 @@ function merged(before: KubeObject, patch: Fields): Fields {
     isFields(value) ? { ...fieldsOf(before[key]), ...value } : value,
   ]);
   return { ...before, ...Object.fromEntries(entries) };
-}
-
-async function readBody(request: IncomingMessage): Promise<Fields | undefined> {
-  try {
-    const object: unknown = JSON.parse(await text(request));
-    return isFields(object) ? object : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function fieldsOf(value: unknown): Fields {
-  return isFields(value) ? value : {};
 }

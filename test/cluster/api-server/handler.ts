@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer } from './answer.ts';
 import type { Attributes, Authorizer } from './authorizer.ts';
+import type { Fields } from './body.ts';
 import { answerCreate, answerPatch } from './events.ts';
 import type { FaultAction, Faults } from './faults.ts';
 import { kindOf } from './kinds.ts';
@@ -9,6 +10,7 @@ import { answerGet, answerList } from './lists.ts';
 import type { ObjectStore } from './objects.ts';
 import { type ApiQuestion, readQuestion } from './request.ts';
 import { faultStatus, forbidden, noSuchPath, unauthorized } from './status.ts';
+import { answerTokenRequest } from './tokens.ts';
 import type { Users } from './users.ts';
 import { VERSION } from './version.ts';
 import type { Watches } from './watches.ts';
@@ -38,6 +40,8 @@ type Parts = {
   readonly faults: Faults;
   readonly watches: Watches;
   readonly requests: RequestRecord[];
+  /** Bodies of the TokenRequests. */
+  readonly tokenRequests: Fields[];
 };
 
 export type Handler = (
@@ -59,7 +63,9 @@ export function createHandler(parts: Parts): Handler {
     if (!question) return answerOther(request, answer);
     const { verb, resource, namespace, name, query } = question;
     Object.assign(record, { verb, resource, namespace, name, query });
-    const attributes: Attributes = { ...question, user: user.name };
+    const { subresource } = question;
+    const asked = subresource === undefined ? resource : `${resource}/${subresource}`;
+    const attributes: Attributes = { ...question, resource: asked, user: user.name };
     const fault = faults.take(attributes);
     if (fault && (await befall(fault, question, answer)) === 'answered') return;
     const refusal = authorizer.refusal(attributes);
@@ -73,6 +79,11 @@ export function createHandler(parts: Parts): Handler {
       case 'watch':
         return watches.open(question, user.name, answer, fault?.kind === 'silent');
       case 'create':
+        if (asked === 'serviceaccounts/token') {
+          const asking = { ...question, user: user.name };
+          parts.tokenRequests.push(await answerTokenRequest(parts, asking, request, answer));
+          return;
+        }
         return answerCreate(store, question, request, answer);
       case 'patch':
         return answerPatch(store, question, request, answer);

@@ -6,13 +6,15 @@ export type ApiQuestion = {
   readonly verb: Attributes['verb'];
   /** `pods`, `secrets` and so on. */
   readonly resource: string;
+  /** `token` of a ServiceAccount. */
+  readonly subresource: string | undefined;
   readonly namespace: string | undefined;
   readonly name: string | undefined;
   readonly query: ReadonlyMap<string, string>;
   readonly fieldSelector: ReadonlyMap<string, string>;
 };
 
-const PATH = /^\/api\/v1(?:\/namespaces\/([^/]+))?\/([a-z]+)(?:\/([^/]+))?$/;
+const PATH = /^\/api\/v1(?:\/namespaces\/([^/]+))?\/([a-z]+)(?:\/([^/]+)(?:\/(token))?)?$/;
 
 /** Undefined for what is no path of the core API. */
 export function readQuestion(request: IncomingMessage): ApiQuestion | undefined {
@@ -25,6 +27,7 @@ export function readQuestion(request: IncomingMessage): ApiQuestion | undefined 
   return {
     verb: verbOf(request.method ?? 'GET', name, query),
     resource,
+    subresource: match?.[4],
     namespace: match?.[1],
     name,
     query,

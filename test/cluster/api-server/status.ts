@@ -39,6 +39,11 @@ export function alreadyExists(resource: string, name: string): Status {
   return failure(409, 'AlreadyExists', `${resource} "${name}" already exists`, { name, kind: resource });
 }
 
+export function conflict(resource: string, name: string, text: string): Status {
+  const message = `Operation cannot be fulfilled on ${resource} ${JSON.stringify(name)}: ${text}`;
+  return failure(409, 'Conflict', message, { name, kind: resource });
+}
+
 export const badRequest = (message: string): Status => failure(400, 'BadRequest', message);
 
 export const unsupportedMediaType = (): Status =>

@@ -25,6 +25,7 @@ describe.each([61, 1_021, 70_000])('the recorded watch in chunks of %i bytes', (
       name: 'a1',
       uid: uids.a1,
       serviceAccountName: 'default',
+      configSource: 'api',
       imagePullSecrets: ['alice'],
       containers: [
         {

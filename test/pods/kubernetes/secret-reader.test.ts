@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ApiError } from '../../../agent/errors.ts';
 import type { ApiClient } from '../../../agent/kubernetes/api-client.ts';
+import { createFairQueue } from '../../../agent/pods/kubernetes/fair-queue.ts';
 import { createSecretReader, type SecretReader } from '../../../agent/pods/kubernetes/secrets.ts';
 import { secretObject } from './objects.ts';
 
@@ -13,7 +14,9 @@ function reader(bytes = 10): SecretReader {
   const client = { ask, open, close: () => undefined };
   return createSecretReader({
     client,
+    queue: createFairQueue(8),
     maxAgeMs: 60_000,
+    missingMs: 5_000,
     authorizerLagMs: 1,
     alive: () => true,
     onChanged: () => undefined,
@@ -48,7 +51,15 @@ describe('a secret that was read some time ago', () => {
     const open: ApiClient['open'] = () => Promise.reject(new Error('not asked for'));
     const client = { ask, open, close: () => undefined };
     const alive = (): boolean => server.alive;
-    return createSecretReader({ client, maxAgeMs: 5, authorizerLagMs: 1, alive, onChanged: () => undefined });
+    return createSecretReader({
+      client,
+      queue: createFairQueue(8),
+      maxAgeMs: 5,
+      missingMs: 5,
+      authorizerLagMs: 1,
+      alive,
+      onChanged: () => undefined,
+    });
   }
 
   async function readOnce(): Promise<{ server: Parameters<typeof readerOf>[0]; secrets: SecretReader }> {
@@ -89,5 +100,105 @@ describe('a secret that was read some time ago', () => {
     const read = secrets.get('team-a', 'alice', false);
     if (reason) await expect(read).rejects.toMatchObject({ reason });
     else expect(await read).toBeUndefined();
+  });
+});
+
+describe('many questions', () => {
+  /** Over an API server that answers when told, and keeps the order in which it was asked. */
+  function waitingServer(): { secrets: SecretReader; asked: string[]; answerAll: () => Promise<void> } {
+    const asked: string[] = [];
+    const waiting: (() => void)[] = [];
+    const ask: ApiClient['ask'] = ({ path }) => {
+      const [, , , , namespace = '', , name = ''] = path.split('/');
+      asked.push(`${namespace}/${name}`);
+      return new Promise((resolve, reject) => {
+        const found = (): void => resolve(secretObject(name, 'x', namespace));
+        const notFound = (): void => reject(new ApiError('notFound', 'no'));
+        waiting.push(name.startsWith('no-') ? notFound : found);
+      });
+    };
+    const open: ApiClient['open'] = () => Promise.reject(new Error('not asked for'));
+    const client = { ask, open, close: () => undefined };
+    const secrets = createSecretReader({
+      client,
+      queue: createFairQueue(4),
+      maxAgeMs: 60_000,
+      missingMs: 60_000,
+      authorizerLagMs: 1,
+      alive: () => true,
+      onChanged: () => undefined,
+    });
+    async function answerAll(): Promise<void> {
+      await settled();
+      while (waiting.length > 0) {
+        for (const answer of waiting.splice(0)) answer();
+        await settled();
+      }
+    }
+    return { secrets, asked, answerAll };
+  }
+
+  /** All that needs nobody's answer has happened. */
+  const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  it('of one namespace do not hold up the one question of another', async () => {
+    const { secrets, asked, answerAll } = waitingServer();
+    const many = Array.from({ length: 2_000 }, (_, index) => secrets.get('greedy', `no-${index}`, true));
+    await settled();
+    const one = secrets.get('modest', 'alice', false);
+    await answerAll();
+    expect((await one)?.name).toBe('alice');
+    await Promise.all(many);
+    // Four were under way, and one of the others may go first; 1,996 waited.
+    expect(asked.indexOf('modest/alice')).toBeLessThanOrEqual(5);
+    expect(asked).toHaveLength(2_001);
+  });
+
+  it('are never more than a few under way', async () => {
+    const { secrets, asked, answerAll } = waitingServer();
+    const many = Array.from({ length: 50 }, (_, index) => secrets.get(`team-${index}`, 'alice', true));
+    await settled();
+    expect(asked).toHaveLength(4);
+    await answerAll();
+    await Promise.all(many);
+    expect(asked).toHaveLength(50);
+  });
+
+  it('for the same secret, afresh, share one request as long as it has not been sent', async () => {
+    const { secrets, asked, answerAll } = waitingServer();
+    const busy = Array.from({ length: 4 }, (_, index) => secrets.get('team-b', `s${index}`, true));
+    await settled();
+    const many = Array.from({ length: 100 }, () => secrets.get('team-a', 'alice', true));
+    await answerAll();
+    await Promise.all([...busy, ...many]);
+    expect(asked.filter((name) => name === 'team-a/alice')).toHaveLength(1);
+  });
+
+  it('for a secret that does not exist are one, unless it is asked for afresh', async () => {
+    const { secrets, asked, answerAll } = waitingServer();
+    const first = secrets.get('team-a', 'no-such', false);
+    await answerAll();
+    expect(await first).toBeUndefined();
+    for (let times = 0; times < 10; times += 1) {
+      expect(await secrets.get('team-a', 'no-such', false)).toBeUndefined();
+    }
+    expect(asked).toHaveLength(1);
+    const fresh = secrets.get('team-a', 'no-such', true);
+    await answerAll();
+    expect(await fresh).toBeUndefined();
+    expect(asked).toHaveLength(2);
+  });
+
+  it('are told when the secret was read: a cached one before the question, a fresh one after it', async () => {
+    const { secrets, answerAll } = waitingServer();
+    const first = secrets.get('team-a', 'alice', false);
+    await answerAll();
+    const readAtMs = (await first)?.readAtMs;
+    const asking = performance.now();
+    expect((await secrets.get('team-a', 'alice', false))?.readAtMs).toBe(readAtMs);
+    expect(readAtMs).toBeLessThanOrEqual(asking);
+    const fresh = secrets.get('team-a', 'alice', true);
+    await answerAll();
+    expect((await fresh)?.readAtMs).toBeGreaterThanOrEqual(asking);
   });
 });

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { podObject, secretObject } from './objects.ts';
-import { eventually, openScene, type Scene, theWatch } from './scene.ts';
+import { eventually, inOrder, openScene, type Scene } from './scene.ts';
 
 let scene: Scene;
 
@@ -18,7 +18,7 @@ async function open(timings = {}): Promise<void> {
       server.putPod(podObject('web', { secrets: ['alice'] }));
     },
   });
-  await theWatch(scene.server);
+  await inOrder(scene);
 }
 
 async function password(read?: { fresh: boolean }): Promise<string | undefined> {
@@ -101,11 +101,23 @@ describe('a secret', () => {
     expect(reads()).toBe(2);
   });
 
-  it('that there is not is undefined, and asked for each time: it may be made any moment', async () => {
-    await open();
+  it('that does not exist is undefined, and asked for again after a moment: it may be made any time', async () => {
+    await open({ missingSecretMs: 100 });
     scene.server.deleteSecret('team-a', 'alice');
     expect(await password()).toBeUndefined();
     scene.server.putSecret(secretObject('alice', 'one'));
+    await eventually(async () => expect(await password()).toBe('one'));
+  });
+
+  it('that did not exist a moment ago is read by who asks afresh, and whoever waits is told', async () => {
+    await open({ missingSecretMs: 60_000 });
+    scene.server.deleteSecret('team-a', 'alice');
+    expect(await password()).toBeUndefined();
+    scene.server.putSecret(secretObject('alice', 'one'));
+    expect(await password()).toBeUndefined();
+    const before = scene.changes();
+    expect(await password(fresh)).toBe('one');
+    expect(scene.changes()).toBe(before + 1);
     expect(await password()).toBe('one');
   });
 
