@@ -15,11 +15,17 @@ export type ApiRequest = {
 };
 
 export type ApiClient = {
-  /** One question, one JSON answer, within the client's deadline. Throws ApiError. */
+  /**
+   * One question, one JSON answer, within the client's deadline.
+   *
+   * @throws ApiError
+   */
   ask(request: ApiRequest): Promise<unknown>;
   /**
-   * A list or a watch: resolves once 200 has been answered, the body is read by the caller, and whoever gave the signal
-   * must end it. Throws ApiError.
+   * A list or a watch: resolves once the API server has answered 200. The caller reads the body, and ends it by the
+   * signal.
+   *
+   * @throws ApiError
    */
   open(request: ApiRequest): Promise<IncomingMessage>;
   close(): void;
@@ -44,13 +50,13 @@ export function isObjectName(name: string): boolean {
 
 /** As client-go's. */
 const MAX_RETRIES = 10;
-/** A Retry-After of 0 is no leave to ask without pause. */
+/** A Retry-After of 0 does not mean: without a pause. */
 const MIN_RETRY_MS = 100;
 
 /**
- * HTTPS to the API server. Answers 429 and 5xx that carry Retry-After are asked again as told, as long as the deadline
- * allows, but not those for a version that the server does not have; a 401 once with a renewed identity; a GET once
- * when an idle connection turned out to be closed.
+ * HTTPS to the API server. It asks again after a 429 or 5xx with Retry-After, as long as the deadline allows and unless
+ * the server does not have the version; once after a 401, with a renewed identity; and once where an idle connection
+ * turned out to be closed, if it is a GET.
  */
 export function createApiClient({
   identity,
@@ -191,7 +197,7 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     // The parser's own message quotes the text, which may be a secret's.
-    throw new ApiError('answerMalformed', 'the API server answered with something that is no JSON');
+    throw new ApiError('answerMalformed', 'the API server did not answer with JSON');
   }
 }
 

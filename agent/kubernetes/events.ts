@@ -80,7 +80,7 @@ export function createEvents(options: EventsOptions): Events {
   let closed = false;
   let working: Promise<void> | undefined;
   let serial = 0;
-  let told = '';
+  let reported = '';
   const counts = { sent: 0, limited: 0, dropped: 0 };
 
   /** As client-go names them: unique without asking the API server for a name. */
@@ -151,12 +151,13 @@ export function createEvents(options: EventsOptions): Events {
         const before = recorded.get(queued.key);
         await (before ? raise(queued, before) : post(queued));
         counts.sent += 1;
-        told = '';
+        reported = '';
         return;
       } catch (error) {
         const { message, reason, retryAfterMs = 0 } = asApiError(error, ending.signal, 0);
-        if (!ending.signal.aborted && told !== message) onProblem(`an Event was not accepted: ${message}`);
-        told = message;
+        if (!ending.signal.aborted && reported !== message)
+          onProblem(`an Event was not accepted: ${message}`);
+        reported = message;
         if (left <= 1 || !PASSING.has(reason) || ending.signal.aborted) {
           counts.dropped += 1;
           return;

@@ -5,13 +5,17 @@ import type { Config } from '../config/resolve.ts';
 import { ConfigError } from '../errors.ts';
 import { type ApiClient, createApiClient } from '../kubernetes/api-client.ts';
 import { createIdentity } from '../kubernetes/identity.ts';
+import { combinedPodSource } from '../pods/combined.ts';
 import { openDirectoryPodSource } from '../pods/directory/source.ts';
+import { openStaticPodSource } from '../pods/directory/static-pods.ts';
 import { openKubernetesPodSource } from '../pods/kubernetes/source.ts';
 import type { PodSource } from '../pods/pod-source.ts';
+import { NO_SERVICE_ACCOUNTS, type ServiceAccountSource } from '../pods/service-account-source.ts';
 import { packageVersion } from '../version.ts';
 
 export type OpenedPodSource = {
   readonly pods: PodSource;
+  readonly serviceAccounts: ServiceAccountSource;
   /** For Events; undefined where pods come from a folder, and nobody would read them. */
   readonly apiClient: ApiClient | undefined;
   /** Stops the source and closes what it was opened with. */
@@ -23,7 +27,10 @@ export type PodSourceOptions = {
   readonly onSynced?: (pods: number) => void;
 };
 
-type PodSourceConfig = Pick<Config, 'podsDirectory' | 'kubeconfig' | 'nodeName'>;
+type PodSourceConfig = Pick<Config, 'podsDirectory' | 'kubeconfig' | 'nodeName'> & {
+  /** Kubelet's static pods, to be known besides those of the API server. */
+  readonly staticPodsDirectory?: string | undefined;
+};
 
 /**
  * Opens, and does not start, the source that the configuration names: a folder of manifests, or the API server.
@@ -40,7 +47,12 @@ export function openPodSource(config: PodSourceConfig, options: PodSourceOptions
       );
     }
     const pods = openDirectoryPodSource({ directory, nodeName, onProblem: options.onProblem });
-    return { pods, apiClient: undefined, close: () => pods.stop() };
+    return {
+      pods,
+      serviceAccounts: NO_SERVICE_ACCOUNTS,
+      apiClient: undefined,
+      close: () => pods.stop(),
+    };
   }
   if (kubeconfig === undefined && !isApiServerKnown()) {
     throw new ConfigError(
@@ -52,15 +64,26 @@ export function openPodSource(config: PodSourceConfig, options: PodSourceOptions
     identity: createIdentity({ kubeconfig }),
     userAgent: `pullwarden/${packageVersion()}`,
   });
-  const pods = openKubernetesPodSource({ client: apiClient, nodeName, ...options });
+  const apiPods = openKubernetesPodSource({ client: apiClient, nodeName, ...options });
+  const pods = withStaticPods(apiPods, config, options);
   return {
     pods,
+    serviceAccounts: apiPods.serviceAccounts,
     apiClient,
     async close() {
       await pods.stop();
       apiClient.close();
     },
   };
+}
+
+function withStaticPods(
+  api: PodSource,
+  { staticPodsDirectory: directory, nodeName }: PodSourceConfig,
+  { onProblem }: PodSourceOptions,
+): PodSource {
+  if (directory === undefined) return api;
+  return combinedPodSource(api, openStaticPodSource({ directory, nodeName, onProblem }));
 }
 
 function isApiServerKnown(): boolean {

@@ -48,6 +48,29 @@ describe('a pod as the API server gives it', () => {
       'bcfd6d5262f8a9d2cfd3c1cfb4fba896',
     ]);
   });
+
+  it('is from a file or a URL when it is a mirror, and then without a service account', () => {
+    const mirror = (source: string) =>
+      podFromObject({
+        metadata: {
+          name: 'web-lab',
+          annotations: { 'kubernetes.io/config.mirror': 'uid', 'kubernetes.io/config.source': source },
+        },
+        spec: { containers: [] },
+      });
+    expect(mirror('file')).toMatchObject({ configSource: 'file', serviceAccountName: '' });
+    expect(mirror('http')).toMatchObject({ configSource: 'http', serviceAccountName: '' });
+    expect(podFromObject(recorded('pod-mirror'))).toMatchObject({ configSource: 'file' });
+  });
+
+  it('is not what its owner writes into the annotation of kubelet', () => {
+    const pod = podFromObject({
+      metadata: { name: 'web', annotations: { 'kubernetes.io/config.source': 'file' } },
+      spec: { containers: [] },
+    });
+    expect(pod.configSource).toBeUndefined();
+    expect(pod.serviceAccountName).toBe('default');
+  });
 });
 
 describe('a pod that was told to end', () => {

@@ -32,6 +32,10 @@ describe('the source of pods', () => {
     vi.stubEnv('KUBERNETES_SERVICE_HOST', '10.96.0.1');
     const source = openPodSource({ ...nowhere, podsDirectory: '/pods' }, options);
     expect(source.apiClient).toBeUndefined();
+    await expect(source.serviceAccounts.getServiceAccount('team-a', 'builder')).rejects.toMatchObject({
+      name: 'ServiceAccountError',
+      reason: 'noTokens',
+    });
     await source.close();
   });
 

@@ -1,6 +1,6 @@
 import { ApiError, PodSourceError } from '../../errors.ts';
 
-/** As the pod source's interface has it; what is no ApiError is returned as it is. */
+/** The PodSourceError for an ApiError; any other error is a defect and returned as it is. */
 export function podSourceError(error: unknown, subject: string): unknown {
   if (!(error instanceof ApiError)) return error;
   return new PodSourceError('apiServerUnavailable', `${subject}: ${error.message}${whatToGrant(error)}`);

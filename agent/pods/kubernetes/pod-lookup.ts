@@ -47,7 +47,7 @@ export function createPodLookup({ client, cache, reader, waitMs, alive }: PodLoo
 
   function podOf(object: unknown): Pod {
     const pod = reader.podOf(object);
-    if (!pod) throw new PodSourceError('apiServerUnavailable', 'the API server sent a pod that is malformed');
+    if (!pod) throw new PodSourceError('apiServerUnavailable', 'the API server sent a malformed pod');
     return pod;
   }
 

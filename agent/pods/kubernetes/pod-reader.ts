@@ -24,13 +24,13 @@ export function createPodReader(
   maxBytes = MAX_POD_BYTES,
 ): PodReader {
   let count = 0;
-  let told = '';
+  let reported = '';
 
-  /** Told once where the same comes again and again, as with every change of one malformed pod. */
+  /** Reported once where the same comes again and again, as with every change of one malformed pod. */
   function passOver(what: string): undefined {
     count += 1;
-    if (what !== told) onPassedOver(what);
-    told = what;
+    if (what !== reported) onPassedOver(what);
+    reported = what;
     return undefined;
   }
 

@@ -43,7 +43,7 @@ export function watchPods(options: PodWatchOptions): PodWatch {
   const stopping = new AbortController();
   const { signal } = stopping;
   const retry = createRetryDelay(timings.retry);
-  const tell = onlyChanges((problem: ApiError | undefined) => {
+  const report = onlyChanges((problem: ApiError | undefined) => {
     if (!signal.aborted) options.onProblem(problem);
   });
 
@@ -66,7 +66,7 @@ export function watchPods(options: PodWatchOptions): PodWatch {
     const handlers = {
       onOpen() {
         openedAt = performance.now();
-        tell(undefined);
+        report(undefined);
       },
       onEvent(event: Exclude<WatchEvent, { type: 'error' }>) {
         lastSeen = event.resourceVersion;
@@ -92,8 +92,8 @@ export function watchPods(options: PodWatchOptions): PodWatch {
   }
 
   async function pauseAfter(failure: ApiError | undefined): Promise<void> {
-    const told = Math.min(failure?.retryAfterMs ?? 0, timings.retry.maxMs);
-    await sleep(Math.max(retry.next(), told), undefined, { signal }).catch(() => undefined);
+    const asked = Math.min(failure?.retryAfterMs ?? 0, timings.retry.maxMs);
+    await sleep(Math.max(retry.next(), asked), undefined, { signal }).catch(() => undefined);
   }
 
   async function run(): Promise<void> {
@@ -103,7 +103,7 @@ export function watchPods(options: PodWatchOptions): PodWatch {
       if (signal.aborted) return;
       const after = advance(state, outcome, { now: performance.now(), relistMs: timings.retry.maxMs });
       state = after.state;
-      if (after.delay === 'trouble') tell(failure);
+      if (after.delay === 'trouble') report(failure);
       if (after.delay !== 'none') await pauseAfter(failure);
     }
   }
@@ -117,14 +117,14 @@ export function watchPods(options: PodWatchOptions): PodWatch {
   };
 }
 
-/** Passes on a problem, or its end, where it is not what was told last. */
+/** Passes on a problem, or its end, unless it is what was passed on last. */
 function onlyChanges(
   listener: (problem: ApiError | undefined) => void,
 ): (problem: ApiError | undefined) => void {
-  let told: { readonly message: string | undefined } | undefined;
+  let last: { readonly message: string | undefined } | undefined;
   return (problem) => {
-    if (told && told.message === problem?.message) return;
-    told = { message: problem?.message };
+    if (last && last.message === problem?.message) return;
+    last = { message: problem?.message };
     listener(problem);
   };
 }

@@ -19,9 +19,9 @@ export type KubernetesPodSourceOptions = {
   readonly client: ApiClient;
   /** The node as the API server names it. */
   readonly nodeName: string;
-  /** One line when the API server stops answering, or why it does; and for every object that was passed over. */
+  /** One line when the API server stops answering, and why; and for every object that could not be read. */
   readonly onProblem: (message: string) => void;
-  /** The pods are listed and watched; after each interruption too. */
+  /** The pods are listed and watched, at first and after each interruption. */
   readonly onSynced?: (pods: number) => void;
   readonly timings?: Partial<KubernetesTimings>;
 };
@@ -37,9 +37,9 @@ const SWEEP_INTERVAL_MS = 30_000;
 const MAX_READS = 8;
 
 /**
- * Pods and secrets from the API server: the node's pods listed and watched, secrets read one by one when asked for.
- * Pods already carry what their ServiceAccount adds. `start` does not fail while the API server is away: it waits a
- * while for the first listing, then lets the agent begin; until then every pod is asked for by name.
+ * Pods, secrets and service accounts from the API server: the node's pods are listed and watched, the others read one by
+ * one when asked for, each namespace in its turn. `start` does not fail while the API server is away: it waits a while
+ * for the first list, then lets the agent begin; until then every pod is asked for by name.
  */
 export function openKubernetesPodSource(options: KubernetesPodSourceOptions): KubernetesPodSource {
   const { client, nodeName, onProblem, onSynced } = options;
@@ -52,6 +52,7 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
   let sweeping: NodeJS.Timeout | undefined;
   let listed = false;
   let alive = false;
+  /** `since` is for people only. */
   let trouble: { readonly since: Date; readonly text: string } | undefined;
   let announceListing: () => void = () => undefined;
   const firstListing = new Promise<void>((resolve) => {

@@ -21,14 +21,14 @@ export function readWatchEvent(json: string, reader: PodReader): WatchEvent | un
   if (line === undefined) return undefined;
   const parsed = event.safeParse(line).data;
   if (!parsed) {
-    reader.notUnderstood('the API server sent an event of a watch that is malformed');
+    reader.notUnderstood('the API server sent a malformed watch event');
     return undefined;
   }
   const { type, object } = parsed;
   if (type === 'ERROR') return { type: 'error', error: errorFromStatus(object, undefined) };
   const resourceVersion = versioned.safeParse(object).data?.metadata.resourceVersion;
   if (resourceVersion === undefined) {
-    reader.notUnderstood('the API server sent an event of a watch without a resourceVersion');
+    reader.notUnderstood('the API server sent a watch event without a resourceVersion');
     return undefined;
   }
   if (type === 'BOOKMARK') return { type: 'bookmark', resourceVersion };
