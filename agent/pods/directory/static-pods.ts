@@ -45,7 +45,7 @@ export function openStaticPodSource(options: StaticPodSourceOptions): PodSource 
 }
 
 /** The first YAML document of the file counts, as for kubelet. */
-export function readStaticPod(text: string, nodeName: string): ReadManifests {
+function readStaticPod(text: string, nodeName: string): ReadManifests {
   const { object, problem } = firstObject(text);
   if (problem !== undefined) return { manifests: undefined, problem };
   if (!podKind.safeParse(object).success) {

@@ -92,6 +92,13 @@ describe('a folder of manifests for a node', () => {
     });
     expect(await imageOf('web-node-2')).toBeUndefined();
   });
+
+  it('does not take a file of very many documents apart', async () => {
+    await put('many.yaml', '--- {}\n'.repeat(100_000));
+    source = openDirectoryPodSource({ directory, onProblem: (problem) => problems.push(problem) });
+    await source.start();
+    expect(problems).toEqual(['directoryUnreadable: many.yaml: more than 1000 documents']);
+  });
 });
 
 describe('static pods beside an API server', () => {
