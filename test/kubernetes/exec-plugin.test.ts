@@ -11,7 +11,7 @@ let plugin: ExecPlugin;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'pullwarden-exec-'));
-  plugin = createExecPlugin({ timeoutMs: 2_000, pauseMs: 150 });
+  plugin = createExecPlugin({ timeoutMs: 15_000, pauseMs: 150 });
 });
 
 afterEach(async () => {

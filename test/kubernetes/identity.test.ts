@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 
 function connect(options: IdentityOptions): ApiClient {
-  client = createApiClient({ identity: createIdentity({ recheckMs: 30, ...options }), timeoutMs: 2_000 });
+  client = createApiClient({ identity: createIdentity({ recheckMs: 30, ...options }), timeoutMs: 15_000 });
   return client;
 }
 
