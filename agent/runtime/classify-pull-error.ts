@@ -6,8 +6,9 @@ import { type Name, type PullText, readPullText, triesOf } from './pull-text.ts'
 import type { FailedPull, PullFailure, PullSpeaker } from './runtime.ts';
 
 /**
- * How the call stood when its error came: `closed` by the agent's own end, or at its deadline. The server keeps the
- * deadline too, and its reset may come before grpc-js says so itself; it looks like that of a server that went away.
+ * How the call stood when its error came: `closed` by the agent's own end, or at its deadline. The server
+ * keeps the deadline too, and its reset may come before grpc-js says so itself; it looks like that of a
+ * server that went away.
  */
 export type CallState = 'open' | 'closed' | 'overdue';
 
@@ -20,16 +21,22 @@ export type PullError = {
   readonly secrets: readonly string[];
 };
 
-/** Is this host (with its port, if it has one) the registry that the image names, rather than a mirror of it? */
+/**
+ * Is this host (with its port, if it has one) the registry that the image names, rather than a mirror of
+ * it?
+ */
 export type IsRegistryItself = (imageRegistry: string, host: string) => boolean;
 
-/** As a runtime without any configuration has it: docker.io is registry-1.docker.io, all others are themselves. */
+/**
+ * As a runtime without any configuration has it: docker.io is registry-1.docker.io, all others are
+ * themselves.
+ */
 export const isRegistryByDefault: IsRegistryItself = (imageRegistry, host) =>
   host === imageRegistry || (imageRegistry === 'docker.io' && host === 'registry-1.docker.io');
 
 /**
- * What a failed PullImage says, from its gRPC code and text: a refusal carries no other sign (all runtimes answer
- * Unknown(2) without details). `isItself` tells whether a host is the image's own registry.
+ * What a failed PullImage says, from its gRPC code and text: a refusal carries no other sign (all runtimes
+ * answer Unknown(2) without details). `isItself` tells whether a host is the image's own registry.
  */
 export function classifyPullError(error: PullError, isItself: (host: string) => boolean): FailedPull {
   const message = messageForLog(error.message, error.secrets);
@@ -50,7 +57,8 @@ function outcomeOfCode({ code, message, call }: PullError): PullFailure | undefi
       return 'runtimeUnavailable';
     case grpc.CANCELLED:
       if (call !== 'open') return call === 'closed' ? 'runtimeUnavailable' : 'unavailable';
-      // grpc-js's words where a connection broke; containerd cancels a pull whose registry sends nothing any more.
+      // grpc-js's words where a connection broke; containerd cancels a pull whose registry sends nothing
+      // any more.
       return message === 'Call cancelled' || message === 'Cancelled on client'
         ? 'runtimeUnavailable'
         : 'unavailable';
@@ -86,8 +94,9 @@ function wordOfTry(code: number, text: PullText, isItself: (host: string) => boo
 }
 
 /**
- * A status counts as a refusal only where a manifest was asked for: a blob's may be an object store's, and containerd
- * asks for one in the manifest's place where the manifest was not answered. A token server may only refuse.
+ * A status counts as a refusal only where a manifest was asked for: a blob's may be an object store's, and
+ * containerd asks for one in the manifest's place where the manifest was not answered. A token server may
+ * only refuse.
  */
 function outcomeOfStatus({ status, asked }: PrintedStatus): PullFailure {
   const outcome = meaningOf(status);

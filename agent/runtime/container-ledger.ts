@@ -39,9 +39,9 @@ export type ContainerLedger = {
 const rank: Readonly<Record<ContainerState, number>> = { created: 0, unknown: 0, running: 1, exited: 2 };
 
 /**
- * Which containers there are: reports each once while it lives, and each change of its state once, from events and
- * lists that may arrive late, twice and in any order. No I/O, and no clock of the machine's: it may be set while the
- * agent is away. `wasSeen`: had an earlier run of the agent seen this container?
+ * Which containers there are: reports each once while it lives, and each change of its state once, from
+ * events and lists that may arrive late, twice and in any order. No I/O, and no clock of the machine's: it
+ * may be set while the agent is away. `wasSeen`: had an earlier run of the agent seen this container?
  */
 export function createContainerLedger(
   callbacks: LedgerCallbacks,

@@ -33,8 +33,9 @@ type Lookup = { readonly tries: number; readonly due: number };
 const MAX_LOOKUPS = 4_096;
 
 /**
- * The containers that events spoke of and that no list has shown yet: the runtime may tell of one before it lists it.
- * One round at a time; what arrives meanwhile waits for the next, so that a burst becomes a few questions.
+ * The containers that events spoke of and that no list has shown yet: the runtime may tell of one before it
+ * lists it. One round at a time; what arrives meanwhile waits for the next, so that a burst becomes a few
+ * questions.
  */
 export function createContainerLookups(options: ContainerLookupsOptions): ContainerLookups {
   const delay = createRetryDelay(options.reconnect);

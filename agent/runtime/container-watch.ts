@@ -27,7 +27,10 @@ export type ContainerWatchOptions = LedgerCallbacks & {
 export type WatchTiming = {
   /** Tries to find a container that an event spoke of and the list does not show yet. */
   readonly lookupRetries: readonly number[];
-  /** A list this long after subscribing: when the runtime begins to record events for a new stream it does not say. */
+  /**
+   * A list this long after subscribing: when the runtime begins to record events for a new stream it does
+   * not say.
+   */
   readonly settleMs: number;
   readonly reconnect: RetryDelays;
   readonly unsupported: RetryDelays;
@@ -67,10 +70,10 @@ const defaultTiming: WatchTiming = {
 const MAX_SINGLE_LOOKUPS = 4;
 
 /**
- * Tells of every container on the node once, as early as the runtime allows: subscribes to its events first, lists
- * second, and lists again at an interval, because events get lost (containerd 1.7 and CRI-O deal each event to only
- * one of several subscribers, containerd issue 7318). An event is never believed further than that there is something
- * to look up. Callbacks must not throw.
+ * Tells of every container on the node once, as early as the runtime allows: subscribes to its events
+ * first, lists second, and lists again at an interval, because events get lost (containerd 1.7 and CRI-O
+ * deal each event to only one of several subscribers, containerd issue 7318). An event is never believed
+ * further than that there is something to look up. Callbacks must not throw.
  */
 export function watchContainers(options: ContainerWatchOptions): ContainerWatch {
   const timing = { ...defaultTiming, ...options.timing };

@@ -2,16 +2,19 @@ import type { RegistryAuth } from './runtime.ts';
 
 /** As much of a form's beginning gives it away; whoever echoes a credential may have cut it. */
 const TELLING = 8;
-/** Characters of a credential that are encoded: enough for `TELLING` of every form, however long the credential is. */
+/**
+ * Characters of a credential that are encoded: enough for `TELLING` of every form, however long the
+ * credential is.
+ */
 const READ = 24;
 /** Shorter ones are no secret, and to take them out would leave nothing readable. */
 const SHORTEST = 3;
 
 /**
- * The beginnings of the forms in which a runtime or a registry may repeat a credential in an error: as it is, escaped
- * as JSON and Go's %q do (and once more, for an error inside an error) or as HTML, percent-encoded, and in base64 of
- * either alphabet. ASCII letters in lower case; the longest first. As secret as the credential. The work does not
- * depend on how long the credential is.
+ * The beginnings of the forms in which a runtime or a registry may repeat a credential in an error: as it
+ * is, escaped as JSON and Go's %q do (and once more, for an error inside an error) or as HTML,
+ * percent-encoded, and in base64 of either alphabet. ASCII letters in lower case; the longest first. As
+ * secret as the credential. The work does not depend on how long the credential is.
  */
 export function encodingsOf({ username, password }: RegistryAuth): readonly string[] {
   if (password.length < SHORTEST) return [];
@@ -49,8 +52,8 @@ function formsOf(text: string): string[] {
 }
 
 /**
- * JSON in its shortest form, as Go's encoding/json writes it (`<`, `>`, `&` in hex), all but ASCII in hex, and Go's
- * %q and %+q, which write control characters in two digits.
+ * JSON in its shortest form, as Go's encoding/json writes it (`<`, `>`, `&` in hex), all but ASCII in hex,
+ * and Go's %q and %+q, which write control characters in two digits.
  */
 function escapedForms(text: string): string[] {
   const json = JSON.stringify(text).slice(1, -1);

@@ -35,7 +35,9 @@ export type CriChannel = {
   close(): void;
 };
 
-/** A gRPC connection over a Unix socket. It connects on its own and again whenever the runtime comes back. */
+/**
+ * A gRPC connection over a Unix socket. It connects on its own and again whenever the runtime comes back.
+ */
 export function openCriChannel(
   socketPath: string,
   onConnectionChange: (connected: boolean) => void,

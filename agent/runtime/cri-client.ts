@@ -21,7 +21,10 @@ import { toRuntimeContainers } from './listed-containers.ts';
 
 import type { Runtime, SandboxConfig } from './runtime.ts';
 
-/** Hears the runtime's container events until `onEnd`, which is called exactly once unless the stream was ended here. */
+/**
+ * Hears the runtime's container events until `onEnd`, which is called exactly once unless the stream was
+ * ended here.
+ */
 export type EventListener = {
   readonly onEvent: (event: ContainerEvent) => void;
   readonly onMalformed: () => void;
@@ -48,11 +51,16 @@ export type CriClientOptions = {
   /** Milliseconds for stopContainer, which waits for the process to end; 30 s when left out. */
   readonly stopTimeoutMs?: number;
   readonly onConnectionChange?: (connected: boolean) => void;
-  /** Which hosts are a registry itself, as the runtime's configuration maps it; without one when left out. */
+  /**
+   * Which hosts are a registry itself, as the runtime's configuration maps it; without one when left out.
+   */
   readonly isRegistryItself?: IsRegistryItself;
 };
 
-/** The runtime over CRI v1. Connects in the background: a call while the runtime is away throws `unreachable`. */
+/**
+ * The runtime over CRI v1. Connects in the background: a call while the runtime is away throws
+ * `unreachable`.
+ */
 export function createCriClient(options: CriClientOptions): CriClient {
   const channel = openCriChannel(options.socketPath, options.onConnectionChange ?? (() => {}));
   const timeoutMs = options.callTimeoutMs ?? 10_000;
@@ -239,7 +247,10 @@ export function createCriClient(options: CriClientOptions): CriClient {
   };
 }
 
-/** How much earlier than here a deadline may pass for the runtime; gRPC rounds it, and the event loop may be late. */
+/**
+ * How much earlier than here a deadline may pass for the runtime; gRPC rounds it, and the event loop may be
+ * late.
+ */
 const CLOCKS_APART_MS = 50;
 
 /** The sandbox may be a `Sandbox`, which has more fields than go on the wire. */

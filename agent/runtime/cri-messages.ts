@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import type { ContainerState, RuntimeImage } from './runtime.ts';
 
-/** What a container event says; it carries no image id (recorded on 1.7, 2.1 and CRI-O), so it only names a container. */
+/**
+ * What a container event says; it carries no image id (recorded on 1.7, 2.1 and CRI-O), so it only names a
+ * container.
+ */
 export type ContainerEvent = {
   readonly containerId: string;
   readonly type: ContainerEventType;

@@ -20,7 +20,8 @@ export function criService(name: CriService): ServiceDefinition {
   if (definition === undefined || 'format' in definition) {
     throw new TypeError(`proto/cri.proto has no service ${name}`);
   }
-  // The other kinds of definition all carry `format`, but the type of a service is an open index and cannot say so.
+  // The other kinds of definition all carry `format`, but the type of a service is an open index and cannot
+  // say so.
   return definition as ServiceDefinition;
 }
 

@@ -2,7 +2,10 @@ import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { EndpointError } from '../errors.ts';
 
-/** Where runtimes put their CRI socket, in the order they are tried; a runtime's other spelling stands behind its first. */
+/**
+ * Where runtimes put their CRI socket, in the order they are tried; a runtime's other spelling stands
+ * behind its first.
+ */
 export const RUNTIME_SOCKETS: readonly string[] = [
   '/run/containerd/containerd.sock',
   '/run/k3s/containerd/containerd.sock',
@@ -35,9 +38,9 @@ export function parseEndpoint(endpoint: string): string {
 }
 
 /**
- * The socket to talk to: the endpoint that was asked for, else the first candidate that exists. One that exists but
- * cannot be used ends the search: going on could find the socket of a runtime that kubelet does not use.
- * `access` throws where a path may not be opened, as access(2) says.
+ * The socket to talk to: the endpoint that was asked for, else the first candidate that exists. One that
+ * exists but cannot be used ends the search: going on could find the socket of a runtime that kubelet does
+ * not use. `access` throws where a path may not be opened, as access(2) says.
  *
  * @throws EndpointError
  */

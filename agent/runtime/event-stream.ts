@@ -16,11 +16,16 @@ export type EventStreamOptions = {
   readonly reconnect: RetryDelays;
   /** After an answer that there are no events: an upgrade or a changed setting may bring them. */
   readonly unsupported: RetryDelays;
-  /** A stream that ends in order before this many ms and without an event is one that is never going to give any. */
+  /**
+   * A stream that ends in order before this many ms and without an event is one that is never going to give
+   * any.
+   */
   readonly minLifeMs: number;
 };
 
-/** Keeps one GetContainerEvents stream open for as long as the runtime gives events. Returns how to end it. */
+/**
+ * Keeps one GetContainerEvents stream open for as long as the runtime gives events. Returns how to end it.
+ */
 export function keepEventStream(options: EventStreamOptions): () => void {
   const reconnect = createRetryDelay(options.reconnect);
   const unsupported = createRetryDelay(options.unsupported);

@@ -21,9 +21,9 @@ type Form = {
 /**
  * The phrases in which runtimes print a status, and whether they name who answered.
  *
- * containerd core/remotes/errors.ErrUnexpectedStatus names the URL that answered in the end (`answered`); fetcher.go
- * of 1.x the one it asked, and an object store behind it may have answered (`asked`); 1.6's resolver.go the host, and
- * the path (`path`). containers/image docker/errors.go names nobody itself.
+ * containerd core/remotes/errors.ErrUnexpectedStatus names the URL that answered in the end (`answered`);
+ * fetcher.go of 1.x the one it asked, and an object store behind it may have answered (`asked`); 1.6's
+ * resolver.go the host, and the path (`path`). containers/image docker/errors.go names nobody itself.
  */
 const FORMS: readonly Form[] = [
   { before: ' status from get request to ', name: 'answered' },
@@ -121,8 +121,8 @@ export function isOfBlob({ words, names }: PullText, at: number): boolean {
 }
 
 /**
- * Who answered, where the words at `at` follow right behind its name. containers/image writes `reading manifest 1 in
- * NAME: …` and `pinging container registry NAME: …`.
+ * Who answered, where the words at `at` follow right behind its name. containers/image writes `reading
+ * manifest 1 in NAME: …` and `pinging container registry NAME: …`.
  */
 export function nameBefore({ words, names }: PullText, at: number): Name | undefined {
   const begin = words[at] === ' ' ? at + 1 : at;

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { ImagePiecesAnswer } from './runtime.ts';
 
 /**
- * Longest text about an image that is read, in characters; it holds the image's config, which whoever built the image
- * wrote. Configs of real images have 2 to 60 KiB.
+ * Longest text about an image that is read, in characters; it holds the image's config, which whoever built
+ * the image wrote. Configs of real images have 2 to 60 KiB.
  */
 const MAX_INFO = 512 * 1024;
 /** Layers of one image; overlayfs mounts no more than 500, and runtimes stop at 128. */
@@ -21,8 +21,9 @@ const imageInfo = z.object({
 /**
  * The pieces of an image, from what a verbose ImageStatus tells of it. `imageId` as the runtime writes it.
  *
- * containerd (internal/cri/server/images/image_status.go, toCRIImageInfo) and CRI-O (server/image_status.go) put the
- * config as JSON text under the key `info`, at `imageSpec`; recorded alike on containerd 1.6, 1.7, 2.1 and CRI-O 1.37.
+ * containerd (internal/cri/server/images/image_status.go, toCRIImageInfo) and CRI-O
+ * (server/image_status.go) put the config as JSON text under the key `info`, at `imageSpec`; recorded alike
+ * on containerd 1.6, 1.7, 2.1 and CRI-O 1.37.
  */
 export function readImagePieces(imageId: string, info: Readonly<Record<string, string>>): ImagePiecesAnswer {
   const config = BARE_ID.test(imageId) ? `sha256:${imageId}` : imageId;

@@ -30,7 +30,9 @@ export type ImageWatchOptions = {
 };
 
 export type ImageWatch = {
-  /** Something happened that may have brought an image: lists soon. A hundred calls in a row cost one list. */
+  /**
+   * Something happened that may have brought an image: lists soon. A hundred calls in a row cost one list.
+   */
   relist(): void;
   /** Images known now. */
   size(): number;
@@ -39,12 +41,16 @@ export type ImageWatch = {
   stop(): void;
 };
 
-/** Kubelet's image garbage collection keeps a node far below this; it bounds the memory, at about 1 KiB an image. */
+/**
+ * Kubelet's image garbage collection keeps a node far below this; it bounds the memory, at about 1 KiB an
+ * image.
+ */
 const MAX_IMAGES = 20_000;
 
 /**
- * Tells which images come to the node and go from it, by listing them at an interval and whenever asked to: CRI has no
- * events for images. An image that comes and goes between two lists is never seen. Begins with a list of all.
+ * Tells which images come to the node and go from it, by listing them at an interval and whenever asked to:
+ * CRI has no events for images. An image that comes and goes between two lists is never seen. Begins with a
+ * list of all.
  */
 export function watchImages(options: ImageWatchOptions): ImageWatch {
   const stopping = new AbortController();

@@ -3,7 +3,10 @@ import type { Runtime, RuntimeContainer } from './runtime.ts';
 
 const IMAGE_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
 
-/** containerd names the content in image_ref, CRI-O in image_id, and both repeat what kubelet asked for in image.image. */
+/**
+ * containerd names the content in image_ref, CRI-O in image_id, and both repeat what kubelet asked for in
+ * image.image.
+ */
 function imageIdOf({ imageId, imageRef, image }: ListedContainer): string | undefined {
   return [imageId, imageRef, image?.image ?? ''].find((candidate) => IMAGE_ID.test(candidate));
 }

@@ -22,8 +22,9 @@ export type PullErrorRow = {
 const DOCKER = ' error response from daemon: ';
 
 /**
- * What the node itself lacks or forbids; says nothing about the credentials, nor about the registry. errno as Go prints
- * them: ENOSPC, EDQUOT, EROFS, EIO, ENOMEM, EMFILE, ENOBUFS, EPERM and EACCES of socket and file calls.
+ * What the node itself lacks or forbids; says nothing about the credentials, nor about the registry. errno
+ * as Go prints them: ENOSPC, EDQUOT, EROFS, EIO, ENOMEM, EMFILE, ENOBUFS, EPERM and EACCES of socket and
+ * file calls.
  */
 const NODE_TROUBLE: PullErrorRow = {
   name: 'nodeTrouble',
@@ -77,8 +78,9 @@ const REQUEST_NOT_DONE: PullErrorRow = {
 };
 
 /**
- * Bytes that are not what was asked for. containerd plugins/content/local/writer.go, core/metadata/content.go,
- * resolver.go, core/unpack/unpacker.go and core/diff/apply; containers/image copy/digesting_reader.go, internal/image/unparsed.go.
+ * Bytes that are not what was asked for. containerd plugins/content/local/writer.go,
+ * core/metadata/content.go, resolver.go, core/unpack/unpacker.go and core/diff/apply; containers/image
+ * copy/digesting_reader.go, internal/image/unparsed.go.
  */
 const OTHER_BYTES: PullErrorRow = {
   name: 'otherBytes',
@@ -104,7 +106,10 @@ const OTHER_BYTES: PullErrorRow = {
   ],
 };
 
-/** The image is there, and the node cannot make a file system of it. containerd core/unpack, client/image.go. */
+/**
+ * The image is there, and the node cannot make a file system of it. containerd core/unpack,
+ * client/image.go.
+ */
 const UNPACK: PullErrorRow = {
   name: 'unpack',
   outcome: 'nodeTrouble',
@@ -119,10 +124,10 @@ const UNPACK: PullErrorRow = {
 };
 
 /**
- * Every PullImage error that is known, but for the HTTP statuses (http-status.ts). The row that matches furthest to the
- * left decides, and of two at the same place the earlier: Go wraps from the left, so that the runtime's own words stand
- * before what a registry sent, and text of a registry's (or of a user name it echoes) cannot overrule the status that
- * came with it.
+ * Every PullImage error that is known, but for the HTTP statuses (http-status.ts). The row that matches
+ * furthest to the left decides, and of two at the same place the earlier: Go wraps from the left, so that
+ * the runtime's own words stand before what a registry sent, and text of a registry's (or of a user name it
+ * echoes) cannot overrule the status that came with it.
  */
 export const PULL_ERRORS: readonly PullErrorRow[] = [
   NODE_TROUBLE,
@@ -141,7 +146,8 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
       ' registry <> is blocked in ',
     ],
   },
-  // Harbor's deployment security, where the runtime prints the message without its status (src/server/middleware).
+  // Harbor's deployment security, where the runtime prints the message without its status
+  // (src/server/middleware).
   {
     name: 'registryPolicy',
     outcome: 'forbiddenByPolicy',
@@ -200,7 +206,8 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
     outcome: 'unavailable',
     phrases: ['toomanyrequests', 'too many requests', 'pull rate limit'],
   },
-  // net/http Response.Status where a runtime prints it without one of the phrases above (cri-dockerd, older CRI-O).
+  // net/http Response.Status where a runtime prints it without one of the phrases above (cri-dockerd, older
+  // CRI-O).
   {
     name: 'bareServerError',
     outcome: 'unavailable',
@@ -286,9 +293,9 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
     phrases: ['service unavailable', 'stopped after 10 redirects'],
   },
 
-  // containerd ErrInvalidAuthorization (recorded: `… authorization failed: no basic auth credentials`; with a token
-  // server `server message: insufficient_scope: authorization failed`), docker's ErrAccessDenied. They name no host:
-  // containerd says the same of a mirror.
+  // containerd ErrInvalidAuthorization (recorded: `… authorization failed: no basic auth credentials`; with
+  // a token server `server message: insufficient_scope: authorization failed`), docker's ErrAccessDenied.
+  // They name no host: containerd says the same of a mirror.
   {
     name: 'accessDenied',
     outcome: 'refused',
@@ -305,8 +312,8 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
     outcome: 'refused',
     phrases: ['invalid username/password', 'missing username or secret'],
   },
-  // Harbor and GCR answer an unknown project in these codes (UNKNOWN, NOT_FOUND), which distribution prints as
-  // `unknown:`.
+  // Harbor and GCR answer an unknown project in these codes (UNKNOWN, NOT_FOUND), which distribution prints
+  // as `unknown:`.
   {
     name: 'unknownArtifact',
     outcome: 'notFound',
@@ -319,8 +326,9 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
     ],
     until: 'not found',
   },
-  // distribution errcode UNAUTHORIZED and DENIED (recorded on CRI-O): Docker Hub, ECR, Artifact Registry, ACR, Harbor,
-  // GitLab (`denied: access forbidden`), Quay (`unauthorized: access to the requested resource is not authorized`).
+  // distribution errcode UNAUTHORIZED and DENIED (recorded on CRI-O): Docker Hub, ECR, Artifact Registry,
+  // ACR, Harbor, GitLab (`denied: access forbidden`), Quay (`unauthorized: access to the requested resource
+  // is not authorized`).
   {
     name: 'errcodeRefused',
     outcome: 'refused',
@@ -347,7 +355,8 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
       (word) => `<>:${word}`,
     ),
   },
-  // distribution errcode MANIFEST_UNKNOWN (recorded on CRI-O) and NAME_UNKNOWN (ECR: `name unknown: The repository …`).
+  // distribution errcode MANIFEST_UNKNOWN (recorded on CRI-O) and NAME_UNKNOWN (ECR: `name unknown: The
+  // repository …`).
   {
     name: 'manifestUnknown',
     outcome: 'notFound',
@@ -361,8 +370,9 @@ export const PULL_ERRORS: readonly PullErrorRow[] = [
   },
   // docker engine: `manifest for … not found`.
   { name: 'dockerNotFound', outcome: 'notFound', phrases: [' manifest for <> not found'] },
-  // containerd resolver.go and fetcher.go, recorded: the reference itself, then errdefs.ErrNotFound. Only there: a
-  // snapshot or lease that is missing on the node ends in `not found` with the same code. It names no host.
+  // containerd resolver.go and fetcher.go, recorded: the reference itself, then errdefs.ErrNotFound. Only
+  // there: a snapshot or lease that is missing on the node ends in `not found` with the same code. It names
+  // no host.
   {
     name: 'notFound',
     outcome: 'notFound',

@@ -2,7 +2,10 @@ import { asciiLower } from './credential-encodings.ts';
 import { MAX_TEXT } from './pull-text.ts';
 
 const MAX_KEPT = 512;
-/** Of a longer message the front (which image) and the end (the cause, which Go's wrapping puts last) are kept. */
+/**
+ * Of a longer message the front (which image) and the end (the cause, which Go's wrapping puts last) are
+ * kept.
+ */
 const KEPT_FRONT = 120;
 /** Longer than the longest of `secrets`, so that one that begins before the cut is found. */
 const BEYOND_THE_CUT = 16;
@@ -15,8 +18,9 @@ const CUT_OFF = '."\'\\…';
 
 /**
  * A pull error as it may be logged and stored: one line, at most 512 characters of the first 2 KiB, without
- * user:password@ and query strings (a token server's carry the account), without bearer or basic tokens. `secrets` are
- * the beginnings of what must not be kept (credential-encodings.ts): the message ends where one of them begins.
+ * user:password@ and query strings (a token server's carry the account), without bearer or basic tokens.
+ * `secrets` are the beginnings of what must not be kept (credential-encodings.ts): the message ends where
+ * one of them begins.
  */
 export function messageForLog(message: string, secrets: readonly string[] = []): string {
   const words = untilSecret(message, secrets).split(/[\p{Cc}\p{Zl}\p{Zp}\s]+/u);

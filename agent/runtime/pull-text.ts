@@ -1,4 +1,7 @@
-/** Longest part of an error that is looked at: a runtime's own words and the names in them fit, a body does not. */
+/**
+ * Longest part of an error that is looked at: a runtime's own words and the names in them fit, a body does
+ * not.
+ */
 export const MAX_TEXT = 2_048;
 /** In which the parts of a message are looked for, by one search each; gRPC lets hardly more through. */
 const MAX_MESSAGE = 16_384;
@@ -16,7 +19,9 @@ export type Name = {
   readonly after: string;
 };
 
-/** An error text with its names apart, so that nobody steers its class by what they call an image or a host. */
+/**
+ * An error text with its names apart, so that nobody steers its class by what they call an image or a host.
+ */
 export type PullText = {
   /** In lower case, parted and surrounded by single spaces. */
   readonly words: string;
@@ -28,15 +33,16 @@ export type PullText = {
  * What each of a runtime's tries ended with; undefined where the message does not tell for certain.
  *
  * CRI-O tries a name as an image and then as an OCI artifact (internal/storage/image.go) and reports both.
- * containers/image reports a registry's mirrors before the registry itself: `(Mirrors also failed: [a: …]): b: …`
- * (docker/docker_image_src.go, newImageSource); only the registry's own part is kept.
+ * containers/image reports a registry's mirrors before the registry itself: `(Mirrors also failed: [a: …]):
+ * b: …` (docker/docker_image_src.go, newImageSource); only the registry's own part is kept.
  */
 export function triesOf(message: string): readonly string[] | undefined {
   const text = message.slice(0, MAX_MESSAGE);
   const tries = text.startsWith('unable to pull image or OCI artifact:')
     ? text.split('; artifact err: ', 3)
     : [text];
-  // A text that repeats the joints of the format could have been written by a mirror to look like the registry's.
+  // A text that repeats the joints of the format could have been written by a mirror to look like the
+  // registry's.
   if (tries.length > 2) return undefined;
   const own = tries.map(withoutMirrors);
   return own.every((each) => each !== undefined) ? own.map((each) => each.slice(0, MAX_TEXT)) : undefined;

@@ -25,8 +25,8 @@ type State =
   | { readonly phase: 'stopped' };
 
 /**
- * Something that is done again and again, one run at a time: at an interval, and earlier when asked for. Whatever is
- * asked for during a run becomes one more run. The first run is the first that is asked for.
+ * Something that is done again and again, one run at a time: at an interval, and earlier when asked for.
+ * Whatever is asked for during a run becomes one more run. The first run is the first that is asked for.
  */
 export function createRepeatedTask({ run, intervalMs, retry }: RepeatedTaskOptions): RepeatedTask {
   const retryDelay = createRetryDelay(retry);

@@ -5,7 +5,10 @@
 
 /** CRI `Image`. */
 export type RuntimeImage = {
-  /** The runtime's image id, as it writes it: `sha256:<hex>` on containerd, `<hex>` on CRI-O. Kubelet's imageRef. */
+  /**
+   * The runtime's image id, as it writes it: `sha256:<hex>` on containerd, `<hex>` on CRI-O. Kubelet's
+   * imageRef.
+   */
   readonly id: string;
   readonly repoTags: readonly string[];
   readonly repoDigests: readonly string[];
@@ -59,8 +62,8 @@ export type Sandbox = SandboxConfig & {
   /** Empty for the runtime's default handler. */
   readonly runtimeHandler: string;
   /**
-   * Where kubelet got the pod from: `api`, `file` or `http` (annotation kubernetes.io/config.source, kubelet's
-   * pkg/kubelet/types/pod_update.go). Undefined where the sandbox has no such annotation.
+   * Where kubelet got the pod from: `api`, `file` or `http` (annotation kubernetes.io/config.source,
+   * kubelet's pkg/kubelet/types/pod_update.go). Undefined where the sandbox has no such annotation.
    */
   readonly configSource: string | undefined;
 };
@@ -69,13 +72,17 @@ export type Sandbox = SandboxConfig & {
 export type ImagePieces = {
   /** The digest of the image config, which is the image id. */
   readonly config: string;
-  /** The layers' diff_ids (OCI image spec, rootfs.diff_ids), lowest first; each is the digest of the unpacked tar. */
+  /**
+   * The layers' diff_ids (OCI image spec, rootfs.diff_ids), lowest first; each is the digest of the
+   * unpacked tar.
+   */
   readonly layers: readonly string[];
 };
 
 /**
- * Why an image's pieces are not known. `imageAbsent`: the runtime does not have it. `infoMissing`: the runtime tells
- * nothing about it. `infoTooLarge`: it tells more than is read. `infoMalformed`: what it tells is no image config.
+ * Why an image's pieces are not known. `imageAbsent`: the runtime does not have it. `infoMissing`: the
+ * runtime tells nothing about it. `infoTooLarge`: it tells more than is read. `infoMalformed`: what it
+ * tells is no image config.
  */
 export type PiecesUnknown = 'imageAbsent' | 'infoMissing' | 'infoTooLarge' | 'infoMalformed';
 
@@ -101,11 +108,15 @@ export type PullRequest = {
 /**
  * How a pull failed, as far as the runtime's text tells.
  *
- * `refused`: somebody answered 401, 403 or the like. `notFound`: no such manifest or repository for these credentials.
- * `unavailable`: no answer that counts, whoever was asked. `forbiddenByPolicy`: content that nobody may have now,
- * whatever the credentials (412, 451, a signature policy). `invalid`: the runtime does not accept the name.
- * `nodeTrouble`: the node itself is in the way (a full disk, a forbidden socket, a layer that cannot be unpacked).
- * `unknown`: a text that no row of the table knows: an outage of unknown kind, never a permission and never a refusal.
+ * `refused`: somebody answered 401, 403 or the like. `notFound`: no such manifest or repository for these
+ * credentials.
+ * `unavailable`: no answer that counts, whoever was asked. `forbiddenByPolicy`: content that nobody may
+ * have now, whatever the credentials (412, 451, a signature policy). `invalid`: the runtime does not accept
+ * the name.
+ * `nodeTrouble`: the node itself is in the way (a full disk, a forbidden socket, a layer that cannot be
+ * unpacked).
+ * `unknown`: a text that no row of the table knows: an outage of unknown kind, never a permission and never
+ * a refusal.
  * `runtimeUnavailable`: the runtime did not answer.
  */
 export type PullFailure =
@@ -119,9 +130,9 @@ export type PullFailure =
   | 'runtimeUnavailable';
 
 /**
- * Who said so. `registry`: the text names the image's own registry as the host that answered. `other`: it names, or
- * can only come from, somebody else: a mirror, a proxy, a token server elsewhere, an object store. `unstated`: it names
- * nobody, or whom it names need not be the one who answered.
+ * Who said so. `registry`: the text names the image's own registry as the host that answered. `other`: it
+ * names, or can only come from, somebody else: a mirror, a proxy, a token server elsewhere, an object
+ * store. `unstated`: it names nobody, or whom it names need not be the one who answered.
  */
 export type PullSpeaker = 'registry' | 'other' | 'unstated';
 
@@ -132,7 +143,9 @@ export type FailedPull = {
   readonly message: string;
 };
 
-/** `imageRef`: the image id that the runtime reports for what was pulled; it need not be the content in use. */
+/**
+ * `imageRef`: the image id that the runtime reports for what was pulled; it need not be the content in use.
+ */
 export type PullOutcome = { readonly outcome: 'pulled'; readonly imageRef: string } | FailedPull;
 
 export type RuntimeVersion = { readonly name: string; readonly version: string; readonly apiVersion: string };
@@ -147,7 +160,10 @@ export interface Runtime {
   listImages(): Promise<readonly RuntimeImage[]>;
   /** The image by name, digest or id; undefined when it is not present. */
   imageStatus(image: string): Promise<RuntimeImage | undefined>;
-  /** What the image consists of, by its image id. Costs the runtime a read of the image config: not for a hot path. */
+  /**
+   * What the image consists of, by its image id. Costs the runtime a read of the image config: not for a
+   * hot path.
+   */
   imagePieces(imageId: string): Promise<ImagePiecesAnswer>;
   /** Asks the runtime to pull; never throws. */
   pullImage(request: PullRequest): Promise<PullOutcome>;

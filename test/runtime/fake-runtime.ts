@@ -5,15 +5,17 @@ import { status as grpc, Server, ServerCredentials, type ServerWritableStream } 
 import { criService } from '../../agent/runtime/cri-proto.ts';
 
 /**
- * A runtime that does what a real one cannot be made to do on demand: lack events, end or break its stream in the
- * middle, hang, vanish, send thousands of events at once. It is a real gRPC server on a real Unix socket; what it
- * answers was recorded from containerd 1.6.20, 1.7.24, 2.1.9 and CRI-O 1.37 (test/captures/cri-*.json) or is made of
- * the same fields.
+ * A runtime that does what a real one cannot be made to do on demand: lack events, end or break its stream
+ * in the middle, hang, vanish, send thousands of events at once. It is a real gRPC server on a real Unix
+ * socket; what it answers was recorded from containerd 1.6.20, 1.7.24, 2.1.9 and CRI-O 1.37
+ * (test/captures/cri-*.json) or is made of the same fields.
  */
 export type FakeRuntime = {
   readonly socketPath: string;
   readonly calls: { readonly method: string; readonly request: unknown; readonly authority: string }[];
-  /** Answers by method; a method that is missing is Unimplemented, one that returns undefined never answers. */
+  /**
+   * Answers by method; a method that is missing is Unimplemented, one that returns undefined never answers.
+   */
   answers: Record<string, (request: Record<string, unknown>) => Answer | undefined>;
   /** How a stream that is opened begins; it stays open where this is left out. */
   onSubscribe: ((stream: EventStream) => void) | undefined;

@@ -161,7 +161,8 @@ describe('the work that a tenant can cause', () => {
       return fastest(() => classify(text, { secrets }));
     };
     const [small, whole, beyond] = [cost(512), cost(2_048), cost(65_536)];
-    // Four times the text: four times the work, and eight where the machine is in a bad mood; squared it is sixteen.
+    // Four times the text: four times the work, and eight where the machine is in a bad mood; squared it is
+    // sixteen.
     expect(whole).toBeLessThan(small * 10 + 0.5);
     expect(beyond).toBeLessThan(whole * 4 + 0.5);
   });

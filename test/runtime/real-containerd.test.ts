@@ -46,7 +46,8 @@ describe.each(offers.filter(({ available }) => available))(
 
     /** A registry that is asked through a mirror first; gives the name of an image in it. */
     async function mirrored(mirror: string, registry: string): Promise<string> {
-      // A name of its own for each pair, because containerd keeps nothing between pulls but what the name says.
+      // A name of its own for each pair, because containerd keeps nothing between pulls but what the name
+      // says.
       const name = `127.0.0.1:${await freePort()}`;
       await mkdir(join(node.root, 'certs.d', name), { recursive: true });
       await writeFile(
