@@ -18,7 +18,7 @@ function migrationsWith(key: Buffer): readonly Migration[] {
 }
 
 /** Rows without checks; only ever read again to bring such a database up to date. */
-const VERSION_1 = `
+export const VERSION_1 = `
   CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL

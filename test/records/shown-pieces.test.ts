@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { openShownPieces } from '../../agent/records/shown-pieces.ts';
+import { makeRowsInMemory } from './store-in-memory.ts';
+
+function pieceOf(n: number): string {
+  return `sha256:${n.toString(16).padStart(64, '0')}`;
+}
+
+describe('where pieces of images are from', () => {
+  it('is told for each host, with what it has shown', () => {
+    const pieces = openShownPieces(makeRowsInMemory());
+    pieces.add('a.example', [pieceOf(1), pieceOf(2)], { firstSeenAt: 1, shown: true });
+    pieces.add('b.example', [pieceOf(2)], { firstSeenAt: 2, shown: false });
+    expect(pieces.isShown('a.example', pieceOf(1))).toBe(true);
+    expect(pieces.isShown('b.example', pieceOf(1))).toBe(false);
+    expect(pieces.isShown('b.example', pieceOf(2))).toBe(false);
+    expect(pieces.sightings(pieceOf(2))).toEqual([
+      { host: 'a.example', firstSeenAt: 1, shown: true },
+      { host: 'b.example', firstSeenAt: 2, shown: false },
+    ]);
+    expect([pieces.isKnown(pieceOf(2)), pieces.isKnown(pieceOf(3))]).toEqual([true, false]);
+  });
+
+  it('keeps the first time, and what was shown, until it is doubted; also over a restart', () => {
+    const rows = makeRowsInMemory();
+    const pieces = openShownPieces(rows);
+    pieces.add('a.example', [pieceOf(1)], { firstSeenAt: 1, shown: false });
+    pieces.add('a.example', [pieceOf(1)], { firstSeenAt: 5, shown: true });
+    pieces.add('a.example', [pieceOf(1)], { firstSeenAt: 9, shown: false });
+    const shown = [{ host: 'a.example', firstSeenAt: 1, shown: true }];
+    for (const each of [pieces, openShownPieces(rows)]) expect(each.sightings(pieceOf(1))).toEqual(shown);
+    pieces.doubt(pieceOf(1), ['a.example', 'b.example']);
+    for (const each of [pieces, openShownPieces(rows)]) {
+      expect(each.isShown('a.example', pieceOf(1))).toBe(false);
+      expect(each.isKnown(pieceOf(1))).toBe(true);
+    }
+  });
+
+  it('forgets pieces that left the node, and takes their places for others', () => {
+    const rows = makeRowsInMemory();
+    const pieces = openShownPieces(rows);
+    const all = Array.from({ length: 5_000 }, (_, n) => pieceOf(n));
+    pieces.add('a.example', all, { firstSeenAt: 1, shown: true });
+    pieces.add('b.example', all, { firstSeenAt: 1, shown: true });
+    expect(pieces.keepOnly([pieceOf(7)])).toBe(4_999);
+    pieces.add('c.example', [pieceOf(8)], { firstSeenAt: 2, shown: false });
+    for (const each of [pieces, openShownPieces(rows)]) {
+      expect(each.size).toBe(2);
+      expect(each.isShown('b.example', pieceOf(7))).toBe(true);
+      expect(each.sightings(pieceOf(8))).toEqual([{ host: 'c.example', firstSeenAt: 2, shown: false }]);
+    }
+  });
+
+  it('takes a piece that is no digest as it is', () => {
+    const pieces = openShownPieces(makeRowsInMemory());
+    pieces.add('a.example', ['sha512:abc'], { firstSeenAt: 1, shown: true });
+    expect(pieces.isShown('a.example', 'sha512:abc')).toBe(true);
+    expect(pieces.keepOnly([])).toBe(1);
+  });
+});
