@@ -17,6 +17,9 @@ type Flags = {
   readonly output: OutputFormat;
   readonly namespace?: string;
   readonly image?: string;
+  readonly secret?: string;
+  readonly olderThan?: string;
+  readonly dryRun?: boolean;
   readonly denied?: boolean;
   readonly since?: string;
   readonly limit?: string;
@@ -119,14 +122,27 @@ declare(
 
 declare(
   records,
-  'forget <imageRef>',
+  'forget [imageRef]',
   'records',
-  'forget an image, so that everyone is verified again',
-  async (config, flags, [imageRef = '']) => {
+  'forget an image, or what the options mean, so that everyone is verified again',
+  async (config, flags, [imageRef]) => {
+    if (imageRef === undefined) {
+      const { forgetGrants } = await import('./commands/records/forget-grants.ts');
+      return forgetGrants(config, flags, { output: flags.output, print, now: Date.now() });
+    }
     const { forgetRecord } = await import('./commands/records/list-show-forget.ts');
     return forgetRecord(config, imageRef, { image: flags.image, print });
   },
-).option('--image <trimmedImage>', 'only under this name, without tag and digest');
+)
+  .option('--image <name>', 'only under this name; its tag and digest do not matter')
+  .option(
+    '--namespace <name>',
+    'without an image id: what secrets and service accounts of this namespace are good for',
+  )
+  .option('--secret <namespace/name>', 'without an image id: what this secret is good for')
+  .option('--older-than <duration>', 'without an image id: what no registry has granted for so long')
+  .option('--dry-run', 'without an image id: only say what would be forgotten')
+  .addOption(outputOption());
 
 declare(
   records,

@@ -113,7 +113,8 @@ function whoMay(credentials: ImagePullCredentials): string {
   const accounts = (credentials.kubernetesServiceAccounts ?? []).map(
     ({ namespace, name }) => `serviceaccount ${namespace}/${name}`,
   );
-  const all = [...secrets, ...accounts];
+  const byRuntime = credentials.grantedByRuntime ? ['every pod, by the runtime'] : [];
+  const all = [...byRuntime, ...secrets, ...accounts];
   if (all.length === 0) return 'nobody yet';
   const more = all.length > SHOWN_SECRETS ? ` and ${all.length - SHOWN_SECRETS} more` : '';
   return `${all.slice(0, SHOWN_SECRETS).join(', ')}${more}`;
