@@ -12,7 +12,7 @@ import type { ServiceAccountTokens } from '../../agent/credentials/providers/ser
 
 /** In everything that a plugin prints or is told, so that it can be looked for in everything that comes out. */
 export const SECRET = 'hunter2-not-a-password';
-export const VERSION = 'credentialprovider.kubelet.k8s.io/v1';
+const VERSION = 'credentialprovider.kubelet.k8s.io/v1';
 export const IMAGE = 'reg.example.com/team-a/app';
 export const POD = { namespace: 'team-a', name: 'pod-1', uid: 'pod-uid-1', serviceAccountName: 'builder' };
 
@@ -56,7 +56,7 @@ export type TestNode = {
 };
 
 /** Stands for the API server, of which these tests need two answers. */
-export const NO_API_SERVER: ServiceAccountTokens = {
+const NO_API_SERVER: ServiceAccountTokens = {
   getServiceAccount: () => Promise.reject(new Error('not asked in this test')),
   requestToken: () => Promise.reject(new Error('not asked in this test')),
 };
