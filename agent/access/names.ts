@@ -10,9 +10,9 @@ export type Name = {
   /** What records are keyed by once trimmed, and what pull intents are counted by. */
   readonly image: string;
   readonly repository: string;
-  /** What to pull, best first: `repository@digest` of the very content, or a tag where the runtime holds no digest. */
-  readonly pulls: readonly string[];
-  /** What to pull when the registry says it has no such digest; undefined where no tag is known. */
+  /** Manifest digests of the very content at this repository, best first; none where the runtime knows none. */
+  readonly digests: readonly string[];
+  /** The tag that the registry is asked about where it does not know the digests; undefined where none is known. */
   readonly tag: string | undefined;
 };
 
@@ -37,40 +37,43 @@ export function namesOfContent(specImage: string, listed: ListedNames): NamesOfC
       const { repository, tag: specTag, digest } = parseImageName(specImage);
       const found = byRepository.get(repository);
       if (found) {
-        const digests = prefer(found.digests, digest && `${repository}@${digest}`);
-        const tag = digest === '' ? specImage : found.tags[0];
-        // The spec may have been edited to a tag that is not on the node, and what is absent must not be pulled.
-        const tagged = found.tags.includes(`${repository}:${specTag}`) ? [specImage] : found.tags.slice(0, 1);
-        return {
-          kind: 'spec',
-          name: { image: specImage, repository, pulls: digests.length > 0 ? digests : tagged, tag },
-        };
+        const digests = prefer(found.digests, digest);
+        const tag = digest === '' ? specTag : found.tags[0];
+        return { kind: 'spec', name: { image: specImage, repository, digests, tag } };
       }
     } catch (error) {
       if (error instanceof ImageNameError) return { kind: 'invalid', message: error.message };
       throw error;
     }
   }
-  const names = [...byRepository].slice(0, MAX_OTHER_NAMES).map(([repository, { digests, tags }]) => ({
-    image: tags[0] ?? digests[0] ?? repository,
-    repository,
-    pulls: digests.length > 0 ? digests.slice(0, MAX_DIGESTS) : tags.slice(0, 1),
-    tag: tags[0],
-  }));
+  const names = [...byRepository].slice(0, MAX_OTHER_NAMES).map(([repository, { digests, tags }]) => {
+    const [digest] = digests;
+    const [tag] = tags;
+    const named = tag === undefined ? digest && `${repository}@${digest}` : `${repository}:${tag}`;
+    return { image: named ?? repository, repository, digests: digests.slice(0, MAX_DIGESTS), tag };
+  });
   return { kind: 'others', names };
 }
 
-function groupByRepository(listed: ListedNames): Map<string, { digests: string[]; tags: string[] }> {
-  const groups = new Map<string, { digests: string[]; tags: string[] }>();
-  const groupOf = (name: string): { digests: string[]; tags: string[] } | undefined => {
-    const repository = repositoryOf(name);
-    if (repository === undefined) return undefined;
+type Names = { readonly digests: string[]; readonly tags: string[] };
+
+function groupByRepository(listed: ListedNames): Map<string, Names> {
+  const groups = new Map<string, Names>();
+  const groupOf = (repository: string): Names => {
     const group = groups.get(repository) ?? { digests: [], tags: [] };
     groups.set(repository, group);
     return group;
   };
-  for (const name of listed.repoDigests) groupOf(name)?.digests.push(name);
-  for (const name of listed.repoTags) groupOf(name)?.tags.push(name);
+  for (const name of listed.repoDigests) {
+    const repository = repositoryOf(name);
+    const at = name.lastIndexOf('@');
+    if (repository !== undefined && at !== -1) groupOf(repository).digests.push(name.slice(at + 1));
+  }
+  for (const name of listed.repoTags) {
+    const repository = repositoryOf(name);
+    const at = name.lastIndexOf(':');
+    if (repository !== undefined && at !== -1) groupOf(repository).tags.push(name.slice(at + 1));
+  }
   return groups;
 }
 

@@ -1,138 +1,133 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
-import { newReadingLimit } from '../credentials/docker-config.ts';
-import { type Keyring, keyringOf, lookup, type ReadSecret, readSecret } from '../credentials/keyring.ts';
-import type { RegistryCredential } from '../credentials/types.ts';
-import { DockerConfigError, PodSourceError } from '../errors.ts';
+import { podCredentialsOf } from '../credentials/grant.ts';
+import type { SourcedCredential } from '../credentials/types.ts';
+import { PodSourceError } from '../errors.ts';
 import type { Pod, PodSource, Secret } from '../pods/pod-source.ts';
-import type { ImagePullSecret } from '../records/types.ts';
+import type { PodCredential } from './pod-credential.ts';
+import type { PodPullCredentials } from './record/decide.ts';
+import { createSecretKeyrings, sizeOf } from './secret-keyrings.ts';
 import { type Unverifiable, unverifiable } from './verdict.ts';
 
-/** A credential that the pod may try for one repository. `secret.credentialHash` is keyed. Must never be logged. */
-export type PodCredential = { readonly credential: RegistryCredential; readonly secret: ImagePullSecret };
-
 export type PodCredentials = {
+  /** In the order in which kubelet tries them. */
   readonly credentials: readonly PodCredential[];
+  /** How many imagePullSecrets the pod names. */
+  readonly imagePullSecrets: number;
   /** Names of imagePullSecrets that do not exist; kubelet goes on without them, so do we, but say so. */
   readonly missing: readonly string[];
   /** Changes whenever a secret of the pod appears, disappears or changes its content. */
   readonly version: string;
+  /** Were secrets taken from a cache, so that they may have been changed meanwhile? */
+  readonly isCached: boolean;
+  /** A source that could not be asked: what it would have offered might have been granted. */
+  readonly problem?: Unverifiable;
 };
 
-/** Of what all keyrings kept take: the secrets' own bytes and what each entry takes besides. */
-const MAX_BYTES_KEPT = 16 * 1_048_576;
-const BYTES_OF_AN_ENTRY = 1_024;
-/** No longer than needed: a secret that was deleted or changed should not stay in memory. */
-const KEPT_MS = 10 * 60_000;
-/** Takes some milliseconds to read. */
-const LARGE_BYTES = 65_536;
-/** Of all secrets that one pod names. The API server bounds each by 1 MiB; more than that is no set of credentials. */
-const MAX_BYTES_OF_POD = 2 * 1_048_576;
+/** What the node offers besides a pod's secrets: its docker config files and its credential provider plugins. */
+export type NodeOffer = {
+  readonly credentials: readonly SourcedCredential[];
+  readonly problem?: Unverifiable;
+};
 
-/** What a version of a pod's secrets came to: a keyring, or the message why there is none. Neither changes. */
-type Kept = { readonly bytes: number } & (
-  | { readonly keyring: Keyring; readonly hashes: Map<string, string> }
-  | { readonly malformed: string }
-);
+export type NodeCredentialSource = {
+  /** Never throws; runs plugins, so that it may take their time limit. */
+  offerFor(pod: Pod, repository: string): Promise<NodeOffer>;
+};
+
+export type ReadOptions = {
+  /** Read secrets again from where they come from. */
+  readonly fresh?: boolean;
+  /** Only what the pod's secrets hold: runs no plugin. */
+  readonly secretsOnly?: boolean;
+};
 
 export type PodCredentialsReader = (
   pod: Pod,
   repository: string,
-  read?: { readonly fresh: boolean },
+  read?: ReadOptions,
 ) => Promise<PodCredentials | Unverifiable>;
 
+/** Ours: nobody needs more, and each costs the API server a request. */
+const MAX_IMAGE_PULL_SECRETS = 100;
+/** Of all secrets that one pod names. The API server bounds each by 1 MiB; more than that is no set of credentials. */
+const MAX_BYTES_OF_POD = 2 * 1_048_576;
+
 /**
- * Reads a pod's imagePullSecrets in order and says what kubelet's keyring would offer for a repository
- * (kuberuntime PullImage and getPullSecretsForPod): a secret that does not exist is passed over, one malformed
- * docker config fails the whole look-up.
+ * Reads what a pod may pull with, in kubelet's order: its imagePullSecrets, then what the node offers (kuberuntime
+ * PullImage, getPullSecretsForPod). A secret that does not exist is passed over; one malformed docker config fails the
+ * whole look-up.
+ *
+ * @param keyedHash turns kubelet's credentialHash into what may be stored
  */
 export function createPodCredentialsReader(
   pods: Pick<PodSource, 'getSecret'>,
   keyedHash: (credentialHash: string) => string,
+  node?: NodeCredentialSource,
 ): PodCredentialsReader {
-  const kept = new LRUCache<string, Kept>({
-    maxSize: MAX_BYTES_KEPT,
-    sizeCalculation: ({ bytes }, version) => bytes + version.length + BYTES_OF_AN_ENTRY,
-    ttl: KEPT_MS,
-    // Otherwise what is over stays in memory until it is asked for again.
-    ttlAutopurge: true,
-  });
-  const inTheMaking = new Map<string, Promise<Kept>>();
-
-  async function make(version: string, secrets: readonly Secret[]): Promise<Kept> {
-    try {
-      const made = await keptOf(secrets);
-      kept.set(version, made);
-      return made;
-    } finally {
-      inTheMaking.delete(version);
-    }
-  }
-
-  function keptFor(version: string, secrets: readonly Secret[]): Promise<Kept> {
-    const making = inTheMaking.get(version) ?? make(version, secrets);
-    inTheMaking.set(version, making);
-    return making;
-  }
-
-  return async (pod, repository, read) => {
-    const secrets: Secret[] = [];
-    const missing: string[] = [];
-    for (const name of pod.imagePullSecrets) {
-      try {
-        const secret = await pods.getSecret(pod.namespace, name, read);
-        if (secret) secrets.push(secret);
-        else missing.push(name);
-      } catch (error) {
-        if (error instanceof PodSourceError) return unverifiable(reasonOf(error), error.message);
-        throw error;
-      }
-    }
-    const bytes = secrets.reduce((sum, { data }) => sum + sizeOf(data), 0);
-    if (bytes > MAX_BYTES_OF_POD) {
-      return unverifiable('secretMalformed', `the imagePullSecrets hold more than ${MAX_BYTES_OF_POD} bytes`);
-    }
-    const version = JSON.stringify(
-      secrets.map((secret) => [secret.namespace, secret.name, secret.uid, secret.resourceVersion]),
-    );
-    const found = kept.get(version) ?? (await keptFor(version, secrets));
+  const keyrings = createSecretKeyrings(keyedHash);
+  return async (pod, repository, { fresh = false, secretsOnly = false } = {}) => {
+    const read = await readSecrets(pods, pod, fresh);
+    if ('verdict' in read) return read;
+    const offer = node === undefined || secretsOnly ? nothing : node.offerFor(pod, repository);
+    const { version, ...found } = await keyrings.lookup(read.secrets, repository);
     if ('malformed' in found) return unverifiable('secretMalformed', found.malformed);
-    const { keyring, hashes } = found;
-    const credentials = lookup(keyring, repository).map(({ credential, secret, credentialHash }) => {
-      const keyed = hashes.get(credentialHash) ?? keyedHash(credentialHash);
-      hashes.set(credentialHash, keyed);
-      return { credential, secret: { ...secret, credentialHash: keyed } };
+    const { credentials: offered, problem } = await offer;
+    const fromNode = offered.map(({ credential, source, credentialHash }) => {
+      return { credential, source, key: keyedHash(credentialHash) };
     });
-    return { credentials, missing, version };
+    return {
+      credentials: [...found.credentials, ...fromNode],
+      imagePullSecrets: pod.imagePullSecrets.length,
+      missing: read.missing,
+      version,
+      isCached: !fresh && read.secrets.length > 0,
+      ...(problem && { problem }),
+    };
   };
 }
 
-/** Large secrets one by one, so that two of 1 MiB do not keep everything else waiting in one go. */
-async function keptOf(secrets: readonly Secret[]): Promise<Kept> {
-  const limit = newReadingLimit();
-  const readSecrets: ReadSecret[] = [];
+const nothing: NodeOffer = { credentials: [] };
+
+type ReadSecrets = { readonly secrets: readonly Secret[]; readonly missing: readonly string[] };
+
+async function readSecrets(
+  pods: Pick<PodSource, 'getSecret'>,
+  pod: Pod,
+  fresh: boolean,
+): Promise<ReadSecrets | Unverifiable> {
+  const secrets: Secret[] = [];
+  const missing: string[] = [];
   let bytes = 0;
-  try {
-    for (const secret of secrets) {
-      const size = sizeOf(secret.data);
-      if (size > LARGE_BYTES) await nextTurn();
-      const read = readSecret(secret, limit);
-      readSecrets.push(read);
-      bytes += size + read.entries.length * BYTES_OF_AN_ENTRY;
-    }
-  } catch (error) {
-    if (error instanceof DockerConfigError) return { bytes: error.message.length, malformed: error.message };
-    throw error;
+  if (pod.imagePullSecrets.length > MAX_IMAGE_PULL_SECRETS) {
+    const count = pod.imagePullSecrets.length;
+    return unverifiable(
+      'tooManyCredentials',
+      `the pod names ${count} imagePullSecrets, and ${MAX_IMAGE_PULL_SECRETS} are read at most`,
+    );
   }
-  return { bytes, keyring: keyringOf(readSecrets), hashes: new Map() };
+  for (const name of pod.imagePullSecrets) {
+    try {
+      const secret = await pods.getSecret(pod.namespace, name, { fresh });
+      if (secret) secrets.push(secret);
+      else missing.push(name);
+      bytes += secret === undefined ? 0 : sizeOf(secret.data);
+    } catch (error) {
+      if (error instanceof PodSourceError) return unverifiable(reasonOf(error), error.message);
+      throw error;
+    }
+    if (bytes > MAX_BYTES_OF_POD) {
+      return unverifiable('secretMalformed', `the imagePullSecrets hold more than ${MAX_BYTES_OF_POD} bytes`);
+    }
+  }
+  return { secrets, missing };
 }
 
 function reasonOf(error: PodSourceError): 'apiServerUnavailable' | 'secretUnreadable' {
   return error.reason === 'apiServerUnavailable' ? 'apiServerUnavailable' : 'secretUnreadable';
 }
 
-function sizeOf(data: Secret['data']): number {
-  let bytes = 0;
-  for (const value of data.values()) bytes += value.length;
-  return bytes;
+/** As the record is asked: every secret in order, and the first service account (kubelet's GetCredentials). */
+export function recordedAs(credentials: readonly PodCredential[]): PodPullCredentials {
+  return podCredentialsOf(
+    credentials.map(({ credential, source, key }) => ({ credential, source, credentialHash: key })),
+  );
 }

@@ -6,6 +6,8 @@ export type AccessRequest = {
   readonly container: Pick<PodContainer, 'name' | 'image' | 'imagePullPolicy'>;
   /** The image id of the content that the container really uses. */
   readonly imageRef: string;
+  /** The pod's sandbox, where it is known. */
+  readonly podSandboxId?: string | undefined;
   /** False for containers that ran before anyone asked. */
   readonly urgent: boolean;
 };

@@ -10,6 +10,10 @@ export const ALLOWED_REASONS = [
   'preloaded',
   'recordMatched',
   'repullSucceeded',
+  // By what the node itself has: docker config files, provider plugins, or what --node-credentials says.
+  'nodeCredentials',
+  // By nobody's credentials, and not by the registry itself: a mirror, or the runtime's own configuration.
+  'grantedByRuntime',
 ] as const;
 
 /** Why a container must not run its image. */
@@ -17,37 +21,37 @@ export const DENIED_REASONS = [
   'registryRefused',
   'neverWithoutRecord',
   'imageMismatch',
+  // The registry that grants the image has not shown that it holds it.
+  'bytesNotShown',
+  // Kubelet took the pod from the API server, which does not know it (any more), or knows no such container of it.
+  'podUnknown',
   'unmanagedPod',
 ] as const;
 
-/**
- * Why it could not be told: whoever would know cannot be asked, or the image is not there to ask about. An outage is
- * nobody's right and nobody's guilt, and a node must outlive it: enforcement is lenient with these.
- */
-export const NOBODY_TO_ASK_REASONS = [
+/** Why it could not be told: what the pod itself brings along, its image's name or its secrets, cannot be used. */
+export const OF_THE_POD_REASONS = ['secretMalformed', 'tooManyCredentials', 'imageNameInvalid'] as const;
+
+/** Why it could not be told; every one of these is tried again while the container runs. */
+export const UNVERIFIABLE_REASONS = [
   'registryUnavailable',
+  // The registry keeps this image from everybody, by its own policy (412) or by law (451).
+  'registryForbidsImage',
   'runtimeUnavailable',
+  // The node itself is in the way: a full disk, a forbidden socket.
+  'nodeTrouble',
   'apiServerUnavailable',
+  // A credential provider plugin did not answer.
+  'providerUnavailable',
+  // The API server does not let the agent ask for the token that a provider plugin needs.
+  'audienceForbidden',
   // The agent may not read it: for an operator to mend, not for the tenant.
   'secretUnreadable',
   'imageNotPresent',
+  // The answer is still awaited; another verdict follows.
+  'verificationInProgress',
   'internalError',
+  ...OF_THE_POD_REASONS,
 ] as const;
-
-/**
- * Why it could not be told: by what the pod itself brings along, its image's name or its secrets. Whoever writes the
- * pod chooses these, so that they excuse no more than a denial does.
- */
-export const OF_THE_POD_REASONS = [
-  'secretMalformed',
-  'tooManyCredentials',
-  'imageNameInvalid',
-  // A registry's answer that means neither a refusal nor an outage, as 431 to a password of 790 kB.
-  'pullErrorUnknown',
-] as const;
-
-/** Why it could not be told; every one of these is tried again while the container runs. */
-export const UNVERIFIABLE_REASONS = [...NOBODY_TO_ASK_REASONS, ...OF_THE_POD_REASONS] as const;
 
 export type AllowedReason = (typeof ALLOWED_REASONS)[number];
 export type DeniedReason = (typeof DENIED_REASONS)[number];
@@ -60,12 +64,33 @@ export type Allowed = {
   readonly reason: AllowedReason;
   readonly message: string;
 };
-export type Denied = { readonly verdict: 'denied'; readonly reason: DeniedReason; readonly message: string };
+export type Denied = {
+  readonly verdict: 'denied';
+  readonly reason: DeniedReason;
+  readonly message: string;
+  /** With `registryRefused`, where it is known. */
+  readonly about?: RegistryRefusal;
+};
 export type Unverifiable = {
   readonly verdict: 'unverifiable';
   readonly reason: UnverifiableReason;
   readonly message: string;
 };
+
+/** What the pod had to show when the registry refused it; enough to tell the tenant what to mend. */
+export type RegistryRefusal = {
+  /** Credentials that the registry refused; 0 when it was asked anonymously. */
+  readonly tried: number;
+  /** imagePullSecrets that the pod names. */
+  readonly configured: number;
+};
+
+/**
+ * Who gets the benefit of the doubt when a verdict cannot be found. `standing`: this namespace was granted this content
+ * under this name on this node, or its container ran when the agent first came. `broughtByRegistry`: the registry that
+ * the image names is the one that brought the content. `none`: neither.
+ */
+export type Doubt = 'standing' | 'broughtByRegistry' | 'none';
 
 /** What Pullwarden says of one container and the image it uses. */
 export type Verdict = Allowed | Denied | Unverifiable;
@@ -74,15 +99,15 @@ export function allowed(reason: AllowedReason, message: string): Allowed {
   return { verdict: 'allowed', reason, message };
 }
 
-export function denied(reason: DeniedReason, message: string): Denied {
-  return { verdict: 'denied', reason, message };
+export function denied(reason: DeniedReason, message: string, about?: RegistryRefusal): Denied {
+  return { verdict: 'denied', reason, message, ...(about && { about }) };
 }
 
 export function unverifiable(reason: UnverifiableReason, message: string): Unverifiable {
   return { verdict: 'unverifiable', reason, message };
 }
 
-/** Did the pod itself bring it about that nothing could be told? */
+/** Could nothing be told because of what the pod itself brings along? */
 export function isOfThePod({ reason }: Verdict): boolean {
   const reasons: readonly Reason[] = OF_THE_POD_REASONS;
   return reasons.includes(reason);

@@ -14,8 +14,8 @@ describe('under which names content may be verified', () => {
       name: {
         image: 'reg.example.com/team-a/app:1',
         repository: 'reg.example.com/team-a/app',
-        pulls: [`reg.example.com/team-a/app@${digest(1)}`],
-        tag: 'reg.example.com/team-a/app:1',
+        digests: [digest(1)],
+        tag: '1',
       },
     });
   });
@@ -24,7 +24,7 @@ describe('under which names content may be verified', () => {
     const listed = { repoTags: [], repoDigests: [`docker.io/library/busybox@${digest(1)}`] };
     expect(namesOfContent('busybox', listed)).toMatchObject({
       kind: 'spec',
-      name: { image: 'busybox', repository: 'docker.io/library/busybox', tag: 'busybox' },
+      name: { image: 'busybox', repository: 'docker.io/library/busybox', tag: 'latest' },
     });
   });
 
@@ -35,23 +35,18 @@ describe('under which names content may be verified', () => {
     };
     expect(namesOfContent(`reg.example.com/app@${digest(2)}`, listed)).toMatchObject({
       name: {
-        pulls: [2, 1, 3].map((n) => `reg.example.com/app@${digest(n)}`),
-        tag: 'reg.example.com/app:1',
+        digests: [2, 1, 3].map(digest),
+        tag: '1',
       },
     });
   });
 
-  it.each([
-    ['the image as written', 'docker.io/library/app:1', 'app:1', 'app:1'],
-    [
-      'a tag that is there, not the one that the spec was edited to',
-      'reg.example.com/app:1',
-      'reg.example.com/app:2',
-      'reg.example.com/app:1',
-    ],
-  ])('is %s where the runtime lists the repository without a digest', (_, repoTag, image, pull) => {
-    const listed = { repoTags: [repoTag], repoDigests: [] };
-    expect(namesOfContent(image, listed)).toMatchObject({ kind: 'spec', name: { pulls: [pull] } });
+  it('is the tag of the spec where the runtime lists the repository without a digest: only the registry is asked', () => {
+    const listed = { repoTags: ['reg.example.com/app:1'], repoDigests: [] };
+    expect(namesOfContent('reg.example.com/app:2', listed)).toMatchObject({
+      kind: 'spec',
+      name: { digests: [], tag: '2' },
+    });
   });
 
   it('is any listed name when the spec names another repository, or the image by its id', () => {
@@ -65,13 +60,13 @@ describe('under which names content may be verified', () => {
         {
           image: 'reg.example.com/team-a/app:1',
           repository: 'reg.example.com/team-a/app',
-          pulls: [`reg.example.com/team-a/app@${digest(1)}`],
-          tag: 'reg.example.com/team-a/app:1',
+          digests: [digest(1)],
+          tag: '1',
         },
         {
           image: `reg.example.com/copy@${digest(1)}`,
           repository: 'reg.example.com/copy',
-          pulls: [`reg.example.com/copy@${digest(1)}`],
+          digests: [digest(1)],
           tag: undefined,
         },
       ],
@@ -113,7 +108,18 @@ describe('under which names content may be verified', () => {
     };
     const spec = namesOfContent('reg.example.com/app:1', oneRepository);
     const others = namesOfContent('reg.example.com/other:1', manyRepositories);
-    expect(spec.kind === 'spec' && spec.name.pulls.length).toBe(5);
+    expect(spec.kind === 'spec' && spec.name.digests.length).toBe(5);
     expect(others.kind === 'others' && others.names.length).toBe(10);
+  });
+
+  it('are digests and one tag for content that the spec does not name', () => {
+    const listed = { repoTags: ['reg.example.com/app:1', 'reg.example.com/app:2'], repoDigests: [] };
+    expect(namesOfContent('reg.example.com/edited:1', listed)).toMatchObject({
+      names: [{ image: 'reg.example.com/app:1', digests: [], tag: '1' }],
+    });
+    const repoDigests = [1, 2, 3, 4, 5, 6].map((n) => `reg.example.com/app@${digest(n)}`);
+    expect(namesOfContent('reg.example.com/edited:1', { repoTags: [], repoDigests })).toMatchObject({
+      names: [{ digests: [1, 2, 3, 4, 5].map(digest) }],
+    });
   });
 });

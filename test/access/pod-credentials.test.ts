@@ -57,7 +57,9 @@ describe('the secrets of one pod', () => {
     pods.put('two', entries(1_000));
     pods.put('three', entries(1));
     const read = createPodCredentialsReader(pods, (hash) => hash);
-    expect(await read(podWith('one', 'two'), 'r1/app')).toMatchObject({ credentials: { length: 2 } });
+    expect(await read(podWith('one', 'two'), 'r1/app')).toMatchObject({
+      credentials: { length: 2 },
+    });
     expect(await read(podWith('one', 'two', 'three'), 'r1/app')).toMatchObject({
       verdict: 'unverifiable',
       reason: 'secretMalformed',

@@ -1,5 +1,7 @@
 import type { RecordStore } from '../../records/record-store.ts';
-import type { PodCredential, PodCredentialsReader } from '../pod-credentials.ts';
+import type { ImagePullSecret } from '../../records/types.ts';
+import type { PodCredential } from '../pod-credential.ts';
+import { type PodCredentials, type PodCredentialsReader, recordedAs } from '../pod-credentials.ts';
 import type { AccessRequest, CheckResult } from '../request.ts';
 import { type Allowed, allowed, isOfThePod, type Unverifiable } from '../verdict.ts';
 import { checkAccess } from './check-access.ts';
@@ -28,13 +30,20 @@ export type LookupOptions = {
   readonly remember: (write: () => void) => void;
 };
 
-/** Looks up one name of the content for one request. The pod's secrets are read only if they matter. */
-export type Lookup = (request: AccessRequest, image: string, repository: string) => Promise<LookupResult>;
+/**
+ * Looks up one name of the content for one request. What the pod may pull with is read only if it matters, and plugins
+ * run only where its secrets do not answer.
+ */
+export type Lookup = (request: AccessRequest, image: string, repository: string) => Promise<Found>;
+
+export type Found = {
+  readonly result: LookupResult;
+  /** The secrets that the answer rests on, where they came from a cache and may have been changed meanwhile. */
+  readonly cachedVersion?: string;
+};
 
 /** `check` is what is counted. */
 type Answer = { readonly check: CheckResult; readonly result: LookupResult };
-
-type PodCredentials = Awaited<ReturnType<PodCredentialsReader>>;
 
 export function createLookup(options: LookupOptions): Lookup {
   const { store, policy, onCheck } = options;
@@ -58,55 +67,68 @@ export function createLookup(options: LookupOptions): Lookup {
         return { check: decision.result, result };
       }
       case 'error':
-        return { check: 'error', result: { verdict: 'mustAuthenticate' } };
+        return { check: 'error', result: mustAuthenticate };
       case 'mustAuthenticate':
       case 'needsPodCredentials':
-        return { check: 'mustAuthenticate', result: { verdict: 'mustAuthenticate' } };
+        return { check: 'mustAuthenticate', result: mustAuthenticate };
     }
   }
 
-  function answerWith(read: PodCredentials, { container, imageRef }: AccessRequest, image: string): Answer {
+  function answerWith(
+    read: PodCredentials | Unverifiable,
+    { container, imageRef }: AccessRequest,
+    image: string,
+  ): Answer {
     const about = { image, imageRef };
     if ('verdict' in read) {
       // With Never nobody is asked but the record, and secrets that say nothing match none.
       const noMatch = container.imagePullPolicy === 'Never' && isOfThePod(read);
-      return { check: 'error', result: noMatch ? { verdict: 'mustAuthenticate' } : read };
+      return { check: 'error', result: noMatch ? mustAuthenticate : read };
     }
     let candidates = read.credentials;
     let rotated: PodCredential | undefined;
     for (;;) {
-      const decision = checkAccess(store, policy, about, { secrets: candidates.map(({ secret }) => secret) });
-      const changed = options.noticeRotation && changedSecret(decision);
-      if (!changed) {
+      const decision = checkAccess(store, policy, about, recordedAs(candidates));
+      const changed = options.noticeRotation ? changedSecret(decision) : undefined;
+      if (changed === undefined) {
         if (rotated === undefined || decision.result === 'credentialRecordFound') {
           return answerOf(about, decision);
         }
         return { check: 'credentialRecordFound', result: { verdict: 'rotated', credential: rotated } };
       }
       // Another credential of the pod may be one that the record vouches for without any question.
-      rotated ??= candidates.find(({ secret }) => secret === changed);
-      candidates = candidates.filter(({ secret }) => secret !== changed);
+      rotated ??= candidates.find((candidate) => isOfSecret(candidate, changed));
+      candidates = candidates.filter((candidate) => !isOfSecret(candidate, changed));
     }
   }
 
   return async (request, image, repository) => {
     const about = { image, imageRef: request.imageRef };
-    const withoutSecrets = checkAccess(store, policy, about);
-    if (withoutSecrets.result !== 'needsPodCredentials') {
-      const { check, result } = answerOf(about, withoutSecrets);
+    const withoutCredentials = checkAccess(store, policy, about);
+    if (withoutCredentials.result !== 'needsPodCredentials') {
+      const { check, result } = answerOf(about, withoutCredentials);
       onCheck(check);
-      return result;
+      return { result };
     }
-    let answer = answerWith(await options.readCredentials(request.pod, repository), request, image);
+    const { pod } = request;
+    let read = await options.readCredentials(pod, repository, { secretsOnly: true });
+    let answer = answerWith(read, request, image);
+    if (answer.result.verdict === 'mustAuthenticate') {
+      read = await options.readCredentials(pod, repository);
+      answer = answerWith(read, request, image);
+    }
     // What is held against the pod must not rest on a secret as it was a minute ago.
     if (isAgainstThePod(request, answer.result)) {
-      const again = await options.readCredentials(request.pod, repository, { fresh: true });
-      answer = answerWith(again, request, image);
+      read = await options.readCredentials(pod, repository, { fresh: true });
+      answer = answerWith(read, request, image);
     }
     onCheck(answer.check);
-    return answer.result;
+    if ('verdict' in read || !read.isCached) return { result: answer.result };
+    return { result: answer.result, cachedVersion: read.version };
   };
 }
+
+const mustAuthenticate = { verdict: 'mustAuthenticate' } as const;
 
 /** With Never there is no one else to ask; and what is the pod's own doing is stopped like a denied one. */
 function isAgainstThePod({ container }: AccessRequest, result: LookupResult): boolean {
@@ -115,7 +137,17 @@ function isAgainstThePod({ container }: AccessRequest, result: LookupResult): bo
 }
 
 /** Kubelet would learn such a secret as it is now; `learn` holds it, and nothing else. */
-function changedSecret(decision: Decision): PodCredential['secret'] | undefined {
+function changedSecret(decision: Decision): ImagePullSecret | undefined {
   const found = decision.result === 'credentialRecordFound' && decision.matchedBy === 'coordinates';
   return found ? decision.learn?.kubernetesSecrets?.[0] : undefined;
+}
+
+function isOfSecret({ source, key }: PodCredential, secret: ImagePullSecret): boolean {
+  return (
+    source.kind === 'secret' &&
+    source.uid === secret.uid &&
+    source.namespace === secret.namespace &&
+    source.name === secret.name &&
+    key === secret.credentialHash
+  );
 }
