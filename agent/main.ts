@@ -14,6 +14,7 @@ import { printable } from './printable.ts';
 import { packageVersion } from './version.ts';
 
 type Flags = {
+  readonly ask?: boolean;
   readonly output: OutputFormat;
   readonly namespace?: string;
   readonly image?: string;
@@ -63,10 +64,12 @@ declare(
   'say what would happen to a pod, and do nothing',
   async (config, flags, [pod = '']) => {
     const { runCheck } = await import('./commands/check.ts');
-    return runCheck(config, { namespace: flags.namespace ?? 'default', pod, output: flags.output, print });
+    const { namespace = 'default', ask = false, output } = flags;
+    return runCheck(config, { namespace, pod, ask, output, print });
   },
 )
   .option('-n, --namespace <namespace>', 'namespace of the pod', 'default')
+  .option('--ask', 'ask registries where policy and record leave it open; nothing is pulled or written')
   .addOption(outputOption());
 
 declare(

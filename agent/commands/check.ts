@@ -1,18 +1,19 @@
-import { createPodCredentialsReader } from '../access/pod-credentials.ts';
-import type { RepullRequest } from '../access/proof/repull.ts';
 import { makePolicy } from '../access/record/policy.ts';
 import type { AccessRequest } from '../access/request.ts';
 import type { Verdict } from '../access/verdict.ts';
-import { createVerifier } from '../access/verifier.ts';
 import type { Config } from '../config/resolve.ts';
 import { CommandError } from '../errors.ts';
 import type { Pod, PodContainer } from '../pods/pod-source.ts';
 import { printable } from '../printable.ts';
 import { openRecordStoreReadOnly } from '../records/sqlite/open.ts';
+import type { RegistryClient } from '../registry/client.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { openNodeCredentials } from '../wiring/node-credentials.ts';
 import { openPodSource } from '../wiring/open-pod-source.ts';
+import { openRegistry } from '../wiring/open-registry.ts';
+import { wireDryRun } from '../wiring/verification.ts';
 import { EXIT } from './exit-code.ts';
 import { type Column, type OutputFormat, type Print, printOutput } from './output.ts';
 import { toneOf } from './terminal.ts';
@@ -39,54 +40,60 @@ const columns: readonly Column<Outlook>[] = [
   { header: 'IMAGE ID', value: (row) => row.imageRef, wide: true },
 ];
 
+export type CheckOptions = {
+  readonly namespace: string;
+  /** A name, or pod/NAME. */
+  readonly pod: string;
+  /** Asks registries where policy and record leave it open; nothing is pulled or written all the same. */
+  readonly ask: boolean;
+  readonly output: OutputFormat;
+  readonly print: Print;
+};
+
 /**
- * `check`: the verdict of every container of a pod, as far as it can be told without asking a registry and without
- * writing anything. Returns 3 when any would be denied, else 4 when of any it is not known, else 0.
+ * `check`: the verdict of every container of a pod, without writing or pulling anything. Returns 3 when any would be
+ * denied, else 4 when of any it is not known, else 0.
  *
  * @throws ConfigError, EndpointError, PodSourceError, RecordStoreError, RuntimeError, CommandError
  */
 export async function runCheck(
   config: Config,
-  {
-    namespace,
-    pod: operand,
-    output,
-    print,
-  }: { namespace: string; pod: string; output: OutputFormat; print: Print },
+  { namespace, pod: operand, ask, output, print }: CheckOptions,
 ): Promise<number> {
-  const { pods, close } = openPodSource(config, { onProblem: () => undefined });
-  const client = createCriClient({ socketPath: findRuntimeSocket(config.runtimeEndpoint) });
+  const { pods, serviceAccounts, close } = openPodSource(config, { onProblem: () => undefined });
+  const socketPath = findRuntimeSocket(config.runtimeEndpoint);
+  const client = createCriClient({ socketPath });
+  const registry = openRegistry(config, socketPath);
+  const node = openNodeCredentials(config, serviceAccounts, () => undefined);
   const { store, keyedHash = () => '' } = openRecordStoreReadOnly(config.stateDir);
   try {
     await pods.start();
     const name = operand.replace(/^pods?\//, '');
     const pod = await pods.findPod(namespace, name);
     if (pod === undefined) throw new CommandError('notFound', `there is no pod ${namespace}/${name}`);
-    const readCredentials = createPodCredentialsReader(pods, keyedHash);
-    const judgeWithoutAsking: WithoutAsking = async (image) => {
-      const wouldAsk: RepullRequest[] = [];
-      const verifier = createVerifier({
-        // It was opened to be read only: what a match would teach it is refused and left out.
-        store,
-        runtime: client,
+    const unasked = registryThatIsNotAsked();
+    const verifier = wireDryRun(
+      {
         policy: makePolicy(config.verificationPolicy, config.verificationAllowlist),
         rotatedSecrets: config.rotatedSecrets,
-        readCredentials,
-        repull: async (request) => {
-          wouldAsk.push(request);
-          return { answer: 'unverifiable', reason: 'registryUnavailable', message: 'not asked' };
-        },
-        onCheck: () => undefined,
-        onEnsured: () => undefined,
-        onRecordStoreError: () => undefined,
-      });
-      const { verdict } = await verifier.ensureAccess({ pod, ...image, urgent: false });
-      return { verdict, wouldAsk };
-    };
+        nodeCredentials: config.nodeCredentials,
+      },
+      {
+        pods,
+        runtime: client,
+        registry: ask ? registry : unasked.client,
+        // Without --ask nobody is, plugins included.
+        node: ask ? node.source : undefined,
+        store,
+        keyedHash,
+      },
+    );
     const rows: Outlook[] = [];
     for (const container of pod.containers) {
       for (const image of await imagesOf(client, pod, container)) {
-        rows.push(await outlookOf(image, judgeWithoutAsking));
+        rows.push(
+          await outlookOf(image, (about) => verifier.ensureAccess({ pod, ...about, urgent: true }), unasked),
+        );
       }
     }
     printOutput(print, output, { data: rows, rows, columns, name: (row) => row.container });
@@ -95,6 +102,8 @@ export async function runCheck(
     }
     return exitCodeOf(rows);
   } finally {
+    node.close();
+    await registry.close();
     await close();
     client.close();
     store.close();
@@ -114,27 +123,47 @@ type CheckedImage = {
   readonly imageRef: string | undefined;
 };
 
-/** The verdict as far as it goes without the registry, and what the registry would be asked. */
-type WithoutAsking = (
-  image: Pick<AccessRequest, 'container' | 'imageRef'>,
-) => Promise<{ readonly verdict: Verdict; readonly wouldAsk: readonly RepullRequest[] }>;
+/** Says what a registry would have been asked. */
+type Unasked = { readonly client: RegistryClient; takeQuestions(): readonly string[] };
+
+function registryThatIsNotAsked(): Unasked {
+  let questions: string[] = [];
+  const spent = { requests: 0, tokenRequests: 0, bytes: 0 };
+  const notAsked = { answer: 'unavailable', seen: 'aborted', message: 'not asked', spent } as const;
+  return {
+    client: {
+      async manifest({ registry, repository, reference, login }) {
+        const name = `${registry}/${repository}${reference.includes(':') ? '@' : ':'}${reference}`;
+        const how = login ? 'with a credential of the pod' : 'anonymously: nothing that the pod has matches';
+        questions.push(`${name} ${how}`);
+        return notAsked;
+      },
+      blob: async () => notAsked,
+      close: async () => undefined,
+    },
+    takeQuestions() {
+      const taken = questions;
+      questions = [];
+      return taken;
+    },
+  };
+}
 
 async function outlookOf(
   { label, container, imageRef }: CheckedImage,
-  judge: WithoutAsking,
+  judge: (about: Pick<AccessRequest, 'container' | 'imageRef'>) => Promise<{ readonly verdict: Verdict }>,
+  unasked: Unasked,
 ): Promise<Outlook> {
   const { image, imagePullPolicy } = container;
   if (imageRef === undefined) return absent({ container: label, image, imagePullPolicy, imageRef: '' });
   const subject = { container: label, image, imagePullPolicy, imageRef };
-  const { verdict, wouldAsk } = await judge({ container, imageRef });
-  return verdict.verdict === 'unverifiable' && wouldAsk.length > 0
-    ? {
-        ...subject,
-        would: 'unknown',
-        reason: 'registryNotAsked',
-        message: wouldAsk.map(questionText).join('; '),
-      }
-    : { ...subject, would: verdict.verdict, reason: verdict.reason, message: verdict.message };
+  const { verdict } = await judge({ container, imageRef });
+  const questions = unasked.takeQuestions();
+  if (verdict.verdict === 'unverifiable' && questions.length > 0) {
+    const message = `not known: only the registry can tell, asked for ${questions.join('; ')} (--ask asks it)`;
+    return { ...subject, would: 'unknown', reason: 'registryNotAsked', message };
+  }
+  return { ...subject, would: verdict.verdict, reason: verdict.reason, message: verdict.message };
 }
 
 /** With the content that the pod's newest container of this name uses, or what the names would give now. */
@@ -167,17 +196,6 @@ function absent(subject: Pick<Outlook, 'container' | 'image' | 'imagePullPolicy'
         ...subject,
         would: 'unknown',
         reason: 'imageNotPresent',
-        message:
-          'not known: the image is not here, kubelet would have to pull it with the secrets of the pod',
+        message: 'not known: the image is not here, kubelet would have to pull it with what the pod has',
       };
-}
-
-/** Names of secrets only. */
-function questionText({ name, credentials }: RepullRequest): string {
-  const secrets = credentials.map(({ secret }) => `${secret.namespace}/${secret.name}`);
-  const how =
-    secrets.length > 0
-      ? `with ${[...new Set(secrets)].join(', ')}`
-      : 'anonymously: no secret of the pod matches';
-  return `not known: only the registry can tell, asked for ${name.pulls[0] ?? name.image} ${how}`;
 }

@@ -150,6 +150,98 @@ export const OPTIONS = {
     description: 'whether images that are on the node when the agent first runs count as preloaded',
     commands: ['agent'],
   },
+  staticPods: {
+    type: optional(path),
+    default: undefined,
+    description:
+      "folder of kubelet's static pods (its `staticPodPath`), to be known besides those of the API server",
+    commands: ['agent', 'check', 'doctor'],
+  },
+  kubeletRootDir: {
+    type: path,
+    default: '/var/lib/kubelet',
+    description: "kubelet's `--root-dir`, where it looks for the docker config file of the node",
+    commands: ['agent', 'check', 'doctor'],
+  },
+  dockerConfig: {
+    type: list('FILES', 'files', (item) => item.startsWith('/')),
+    default: '',
+    description: "further docker config files whose credentials are the node's",
+    commands: ['agent', 'check', 'doctor'],
+  },
+  imageCredentialProviderConfig: {
+    type: optional(path),
+    default: undefined,
+    description: "kubelet's `--image-credential-provider-config`: a file or a folder",
+    commands: ['agent', 'check', 'doctor'],
+  },
+  imageCredentialProviderBinDir: {
+    type: optional(path),
+    default: undefined,
+    description: "kubelet's `--image-credential-provider-bin-dir`, with the executables of the providers",
+    commands: ['agent', 'check', 'doctor'],
+  },
+  credentialProviderTimeout: {
+    type: duration(1_000, 60_000),
+    default: '10s',
+    description: 'longest time for one run of a credential provider plugin',
+    commands: ['agent', 'check', 'doctor'],
+  },
+  proof: {
+    type: oneOf(['pull', 'registry']),
+    default: 'pull',
+    description:
+      'who is asked whether a pod may pull an image: `pull` the registry itself, and the runtime where that leaves something open; `registry` nobody but the registry, so that nothing is ever pulled',
+    commands: ['agent', 'check'],
+  },
+  runtimeGrants: {
+    type: oneOf(['allow', 'deny']),
+    default: 'allow',
+    description:
+      "whether a pull without any of the pod's credentials counts where the registry itself does not grant it: a mirror that asks nobody, or credentials in the runtime's own configuration",
+    commands: ['agent', 'check'],
+  },
+  registryConfigDir: {
+    type: list('FOLDERS', 'folders', (item) => item.startsWith('/')),
+    default: '/etc/containerd/certs.d',
+    description:
+      "folders of the runtime's hosts.toml files, read to know where a registry is and which CA it has; never for a mirror",
+    commands: ['agent', 'check', 'doctor'],
+  },
+  registriesConf: {
+    type: path,
+    default: '/etc/containers/registries.conf',
+    description: "CRI-O's registries.conf (and registries.conf.d beside it), read for the same",
+    commands: ['agent', 'check', 'doctor'],
+  },
+  authoritativeMirrors: {
+    type: list('HOSTS', 'hosts', (item) => /^[^/\s]+$/.test(item)),
+    default: '',
+    description:
+      'mirrors whose word counts like that of the registry they mirror, for nodes that reach nothing else',
+    commands: ['agent', 'check'],
+  },
+  bytes: {
+    type: oneOf(['shown', 'always', 'off']),
+    default: 'shown',
+    description:
+      'whether a registry that grants an image must have shown that it holds the content: `shown` yes, and what it brought new to the node counts; `always` what it brought does not count; `off` no',
+    commands: ['agent'],
+  },
+  trustedRegistries: {
+    type: list('REPOSITORIES', 'registries, or repositories below them', (item) => /^[^\s]+$/.test(item)),
+    default: '',
+    description:
+      'registries that are believed to hold what they grant, without being asked to show it: those whose tenants cannot alter what they answer',
+    commands: ['agent'],
+  },
+  nodeCredentials: {
+    type: list('REPOSITORIES', 'registries, or repositories below them', (item) => /^[^\s]+$/.test(item)),
+    default: '',
+    description:
+      'what the node itself may pull, so that every pod may: where its credentials cannot be used by the agent',
+    commands: ['agent', 'check'],
+  },
   rotatedSecrets: {
     type: oneOf(['trust', 'verify', 'deny']),
     default: 'verify',
@@ -159,15 +251,15 @@ export const OPTIONS = {
   },
   pullTimeout: {
     type: duration(1_000, HOUR),
-    default: '60s',
-    description: 'longest time for one re-pull',
-    commands: ['agent'],
+    default: '5s',
+    description: 'longest time for a pull of content that is present, by which the runtime is asked',
+    commands: ['agent', 'check'],
   },
   maxParallelPulls: {
     type: wholeNumber(1, 64),
     default: '4',
-    description: 're-pulls at once from one registry',
-    commands: ['agent'],
+    description: 'questions to one registry at once',
+    commands: ['agent', 'check'],
   },
   existingContainersDelay: {
     type: duration(0, DAY),
@@ -208,7 +300,7 @@ export const OPTIONS = {
   fuseWindow: {
     type: duration(1_000, DAY),
     default: '10m',
-    description: 'the window of the fuse, and the quiet time after which it closes',
+    description: 'how far back the fuse counts; it closes when what it counts within this no longer opens it',
     commands: ['agent'],
   },
   listenAddress: {

@@ -1,4 +1,5 @@
 import type { AccessRequest } from '../access/request.ts';
+import type { StandingOfImages } from '../access/standing.ts';
 import { type Doubt, isOfThePod, type Verdict } from '../access/verdict.ts';
 import type { Access } from '../access/verifier.ts';
 import type { ImageVolume } from '../pods/pod-source.ts';
@@ -9,16 +10,8 @@ import type { Owner } from './owner.ts';
 
 export type EnsureAccess = (request: AccessRequest) => Promise<Access>;
 
-/**
- * Who gets the benefit of the doubt, from the records alone. Where the pod's spec is not known (`image` is undefined),
- * the namespace may have been granted this content under any name; where the content is not, any content of this name.
- */
-export type DoubtOf = (
-  about: { readonly namespace: string } & (
-    | { readonly imageRef: string; readonly image: string | undefined }
-    | { readonly imageRef: undefined; readonly image: string }
-  ),
-) => Doubt;
+/** Who gets the benefit of the doubt, from the records alone. */
+export type DoubtOf = StandingOfImages['doubtOf'];
 
 export type JudgeImages = {
   readonly ensureAccess: EnsureAccess;

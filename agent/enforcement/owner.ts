@@ -12,15 +12,13 @@ export type ContainerLabels = {
 /** The pod that a container belongs to, and its part of the pod's spec. */
 export type Owner = { readonly pod: Pod; readonly spec: PodContainer };
 
-/** Where kubelet took a pod from: the annotation `kubernetes.io/config.source`, which kubelet itself sets. */
-export type ConfigSource = 'api' | 'file' | 'http';
-
 /**
- * Undefined where the sandbox has no such annotation, or is gone.
+ * Where kubelet took the pod of a sandbox from: `api`, `file` or `http`. It is the sandbox's annotation
+ * `kubernetes.io/config.source`, which kubelet itself sets. Undefined where there is none, or no such sandbox.
  *
  * @throws RuntimeError
  */
-export type ConfigSourceOf = (podSandboxId: string) => Promise<ConfigSource | undefined>;
+export type ConfigSourceOf = (podSandboxId: string) => Promise<string | undefined>;
 
 /**
  * The owner of a container, or the verdict on a container without one. A pod that the API server does not know is
@@ -46,7 +44,8 @@ export async function findOwner(
       : `no pod ${namespace}/${name} with uid ${uid} is known`;
     const source = await configSourceOf(labels.podSandboxId);
     if (source === 'api') return denied('podUnknown', `${what}, and kubelet has it from the API server`);
-    return denied('unmanagedPod', source ? `${what}; kubelet has it from a ${source} source` : what);
+    const isStatic = source === 'file' || source === 'http';
+    return denied('unmanagedPod', isStatic ? `${what}; kubelet has it from a ${source} source` : what);
   } catch (error) {
     if (error instanceof PodSourceError) return unverifiable('apiServerUnavailable', error.message);
     if (error instanceof RuntimeError) return unverifiable('runtimeUnavailable', error.message);

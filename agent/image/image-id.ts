@@ -10,3 +10,8 @@ export function imageIdKey(id: string): string {
 export function isImageId(text: string): boolean {
   return PREFIXED.test(text) || BARE.test(text);
 }
+
+/** Do these two ids name the same content, whichever runtime wrote them? */
+export function isSameImageId(one: string, other: string): boolean {
+  return imageIdKey(one) === imageIdKey(other);
+}

@@ -16,6 +16,8 @@ export type HousekeepingOptions = {
   readonly onRecordStoreError: (error: RecordStoreError) => void;
   /** The first run on this node: so many images count as preloaded from now on. */
   readonly onInventoryTaken: (images: number) => void;
+  /** What is kept about images that are not among these is to be forgotten. */
+  readonly onPrune: (imageRefs: readonly string[]) => void;
 };
 
 export type Housekeeping = {
@@ -65,7 +67,9 @@ export function createHousekeeping(options: HousekeepingOptions): Housekeeping {
       seenLastTime = keys;
       // A runtime that has just started may list less than it has: only what was missing twice in a row is gone.
       if (lastTime === undefined) return 0;
-      return write(() => store.pruneUnknownRecords([...present, ...lastTime], before)) ?? 0;
+      const kept = [...present, ...lastTime];
+      options.onPrune(kept);
+      return write(() => store.pruneUnknownRecords(kept, before)) ?? 0;
     },
   };
 }

@@ -21,6 +21,12 @@ export type StandingEntry = {
 export interface Standing {
   /** One look into memory. */
   has(namespace: string, imageRef: string, trimmedImage: string): boolean;
+  /** The same where the content or the name is not known: with any. */
+  hasSome(about: {
+    readonly namespace: string;
+    readonly imageRef?: string;
+    readonly trimmedImage?: string;
+  }): boolean;
   /** The first time counts; later ones change and write nothing. @throws RecordStoreError */
   add(entry: StandingEntry): void;
   /** Forgets images that are not among these. Returns how many were forgotten. @throws RecordStoreError */
@@ -72,6 +78,14 @@ export function openStanding(rows: Rows): Standing {
   return {
     has(namespace, imageRef, trimmedImage) {
       return images.get(imageIdKey(imageRef))?.get(trimmedImage)?.has(namespace) ?? false;
+    },
+    hasSome({ namespace, imageRef, trimmedImage }) {
+      const candidates = imageRef === undefined ? images.values() : [images.get(imageIdKey(imageRef))];
+      for (const names of candidates) {
+        const wanted = trimmedImage === undefined ? names?.values() : [names?.get(trimmedImage)];
+        for (const namespaces of wanted ?? []) if (namespaces?.has(namespace)) return true;
+      }
+      return false;
     },
     add(entry) {
       if (this.has(entry.namespace, entry.imageRef, entry.trimmedImage)) return;

@@ -1,3 +1,6 @@
+import type { Shown } from '../access/bytes/showing.ts';
+import type { PullWord } from '../access/proof/ask-by-pull.ts';
+import type { RegistryWord } from '../access/proof/ask-registry.ts';
 import type { CheckResult } from '../access/request.ts';
 import { NriError, RecordStoreError } from '../errors.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';

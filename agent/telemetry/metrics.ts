@@ -1,6 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Shown } from '../access/bytes/showing.ts';
+import type { PullWord } from '../access/proof/ask-by-pull.ts';
+import type { RegistryWord } from '../access/proof/ask-registry.ts';
 import type { CheckResult } from '../access/request.ts';
 import { ALLOWED_REASONS, DENIED_REASONS, UNVERIFIABLE_REASONS, type Verdict } from '../access/verdict.ts';
+import type { PluginRun } from '../credentials/providers/provider-set.ts';
 import {
   ENFORCEMENT_OUTCOMES,
   type EnforcementAction,
@@ -16,7 +20,10 @@ import {
   NRI_DISCONNECT_REASONS,
   PULL_OUTCOMES,
   PULL_POLICY_LABELS,
+  PULL_WORDS,
   RECORD_STORE_FAILURES,
+  REGISTRY_WORDS,
+  SHOWN_OUTCOMES,
   YES_NO_UNKNOWN,
   yesNoUnknown,
 } from './metric-words.ts';
@@ -31,6 +38,10 @@ export type Observed = {
   readonly nriConnected: () => boolean;
   readonly fuseOpen: () => boolean;
   readonly pendingVerdicts: () => number;
+  /** Registries that the runtime reaches and the agent does not. */
+  readonly registriesOnlyTheRuntimeReaches: () => number;
+  /** Repositories granted by the runtime's own doing, to no credential of a pod. */
+  readonly runtimeGrants: () => number;
   /** Seconds since the epoch; 0 for never. */
   readonly lastList: () => number;
   /** Kubernetes Events, since the start, by what became of them. */
@@ -63,6 +74,8 @@ export type Metrics = {
   secondOpinion(pull: PullWord['said'], registry: RegistryWord['answer']): void;
   /** A registry was asked to show content that it grants. */
   bytesShown(outcome: Shown['outcome'], bytes: number): void;
+  /** A credential provider plugin ended; its names come from the node's own configuration. */
+  providerRun(provider: string, outcome: PluginRun['outcome']): void;
   /** Adds what is read at each scrape. Call it once, when all of it is there. */
   observe(observed: Observed): void;
   nriDisconnected(reason: NriError['reason']): void;
@@ -85,12 +98,10 @@ const STOP_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 3
  * (KEP-2535: image_mustpull_checks_total, ensure_image_requests_total). Every series of a closed list is there
  * from the start with 0, since an alert on the increase of a series misses the first event of one that appears with it.
  */
-export function createMetrics(options: { readonly build: Build; readonly observed: Observed }): Metrics {
+export function createMetrics(build: Build): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  observeGauges(registry, options.observed);
-  observeEvents(registry, options.observed.events);
 
   const buildInfo = new Gauge({
     name: `${PREFIX}build_info`,
@@ -98,7 +109,7 @@ export function createMetrics(options: { readonly build: Build; readonly observe
     labelNames: ['version', 'revision', 'node_version'],
     registers,
   });
-  const { version, revision, nodeVersion } = options.build;
+  const { version, revision, nodeVersion } = build;
   buildInfo.set({ version, revision, node_version: nodeVersion }, 1);
 
   const mustPullChecks = new Counter({
@@ -216,6 +227,13 @@ export function createMetrics(options: { readonly build: Build; readonly observe
     registers,
   });
 
+  const providerRuns = new Counter({
+    name: `${PREFIX}credential_provider_plugin_runs_total`,
+    help: 'Runs of credential provider plugins, by how they ended.',
+    labelNames: ['provider', 'outcome'],
+    registers,
+  });
+
   const bytesNotShown = new Counter({
     name: `${PREFIX}bytes_not_shown_total`,
     help: 'Times that a registry granted an image whose content it could not show: somebody may be claiming an image of another tenant.',
@@ -255,6 +273,7 @@ export function createMetrics(options: { readonly build: Build; readonly observe
       bytesFetched.inc(bytes);
       if (outcome === 'lacks') bytesNotShown.inc();
     },
+    providerRun: (provider, outcome) => providerRuns.inc({ provider, outcome }),
     observe(observed) {
       observeGauges(registry, observed);
       observeEvents(registry, observed.events);
@@ -282,6 +301,16 @@ function observeGauges(registry: Registry, observed: Observed): void {
       'pending_verdicts',
       'Containers whose verdict is being found or will be tried again.',
       observed.pendingVerdicts,
+    ],
+    [
+      'registries_only_runtime_reaches',
+      'Registries that the container runtime reaches and the agent does not: there its text decides.',
+      observed.registriesOnlyTheRuntimeReaches,
+    ],
+    [
+      'runtime_granted_repositories',
+      "Repositories that pods run by the runtime's own credentials or a mirror that asks nobody, in the last day.",
+      observed.runtimeGrants,
     ],
     [
       'last_list_timestamp_seconds',

@@ -27,10 +27,8 @@ export type PodSourceOptions = {
   readonly onSynced?: (pods: number) => void;
 };
 
-type PodSourceConfig = Pick<Config, 'podsDirectory' | 'kubeconfig' | 'nodeName'> & {
-  /** Kubelet's static pods, to be known besides those of the API server. */
-  readonly staticPodsDirectory?: string | undefined;
-};
+type PodSourceConfig = Pick<Config, 'podsDirectory' | 'kubeconfig' | 'nodeName'> &
+  Partial<Pick<Config, 'staticPods'>>;
 
 /**
  * Opens, and does not start, the source that the configuration names: a folder of manifests, or the API server.
@@ -79,7 +77,7 @@ export function openPodSource(config: PodSourceConfig, options: PodSourceOptions
 
 function withStaticPods(
   api: PodSource,
-  { staticPodsDirectory: directory, nodeName }: PodSourceConfig,
+  { staticPods: directory, nodeName }: PodSourceConfig,
   { onProblem }: PodSourceOptions,
 ): PodSource {
   if (directory === undefined) return api;

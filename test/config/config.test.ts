@@ -52,7 +52,7 @@ describe('where nothing is configured', () => {
       stateDir: '/var/lib/pullwarden',
       runtimeEndpoint: undefined,
       podsDirectory: undefined,
-      pullTimeout: 60_000,
+      pullTimeout: 5_000,
       maxParallelPulls: 4,
       fuseCount: 10,
       fuseShare: 0.2,

@@ -31,7 +31,7 @@ describe('the content of an image volume', () => {
     expect(await contentOf(models)).toBe('sha256:now');
   });
 
-  it('cannot be told while the runtime is away', async () => {
+  it('is not known while the runtime is away', async () => {
     const away = async (): Promise<never> => {
       throw new RuntimeError('unreachable', 'no answer');
     };

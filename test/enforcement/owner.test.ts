@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ConfigSource, findOwner } from '../../agent/enforcement/owner.ts';
+import { findOwner } from '../../agent/enforcement/owner.ts';
 import { PodSourceError, RuntimeError } from '../../agent/errors.ts';
 import type { Pod } from '../../agent/pods/pod-source.ts';
 
@@ -27,7 +27,7 @@ const labels = {
 
 function find(
   pod: Pod | undefined | Error,
-  source: ConfigSource | undefined | Error = undefined,
+  source: string | undefined | Error = undefined,
   of: typeof labels = labels,
 ) {
   return findOwner(
@@ -57,8 +57,10 @@ describe('the owner of a container', () => {
   });
 
   it('is missing as unmanagedPod when kubelet took the pod from a file or a URL, or did not make it', async () => {
-    for (const source of ['file', 'http', undefined] as const) {
-      expect(await find(undefined, source)).toMatchObject({ verdict: 'denied', reason: 'unmanagedPod' });
+    for (const source of ['file', 'http', 'whatever a tenant wrote', undefined]) {
+      const verdict = await find(undefined, source);
+      expect(verdict).toMatchObject({ verdict: 'denied', reason: 'unmanagedPod' });
+      expect(JSON.stringify(verdict)).not.toContain('tenant wrote');
     }
   });
 
@@ -70,7 +72,7 @@ describe('the owner of a container', () => {
     });
   });
 
-  it('cannot be told while the pods or the sandbox cannot be read, nor by a mistake of the agent', async () => {
+  it('cannot be found while the pods or the sandbox cannot be read, nor by a mistake of the agent', async () => {
     const away = new PodSourceError('apiServerUnavailable', 'connection refused');
     expect(await find(away)).toMatchObject({ verdict: 'unverifiable', reason: 'apiServerUnavailable' });
     const runtimeAway = new RuntimeError('unreachable', 'connection refused');

@@ -11,7 +11,7 @@ import { IN_PROGRESS, isNamedById, refusalText, tenantText } from '../../agent/e
 const image = 'reg.example.com/team-a/app:1';
 const operatorsOnly = 'tried registry.example.com/other-tenant/secret-project as robot$builder';
 
-describe('what kubelet and the tenant are told of a refusal', () => {
+describe('what kubelet and the tenant read about a refusal', () => {
   it('names the image and the reason in words of its own', () => {
     expect(refusalText(denied('registryRefused', operatorsOnly), image)).toBe(
       `pullwarden: image "${image}": the registry refused the image pull secrets of this pod (registryRefused)`,
@@ -82,7 +82,7 @@ describe('an image that is named by its id', () => {
   const id = 'd3dfa36d'.repeat(8);
   const names = [`sha256:${id}`, id, 'sha256:d3dfa36d', 'd3dfa36d', 'sha256:d', 'd'];
 
-  it('is told from a name, whole or its beginning, with the algorithm or without', () => {
+  it('is recognized, whole or its beginning, with the algorithm or without', () => {
     expect(names.map(isNamedById)).toEqual(names.map(() => true));
     const others = [image, 'app', 'app:d3dfa36d', `app@sha256:${id}`, `${id}0`, 'cafe:1', 'library/cafe', ''];
     expect(others.map(isNamedById)).toEqual(others.map(() => false));

@@ -171,20 +171,20 @@ describe('the dashboard', { timeout: 60_000 }, () => {
 });
 
 async function exportedSeries(): Promise<Series[]> {
-  const metrics = createMetrics({
-    build: { version: '1.0.0', revision: 'abc', nodeVersion: process.version },
-    observed: {
-      pulledRecords: () => 0,
-      pullIntents: () => 0,
-      runtimeConnected: () => true,
-      runtimeEventsSupported: () => true,
-      podsSourceReady: () => true,
-      nriConnected: () => true,
-      fuseOpen: () => false,
-      pendingVerdicts: () => 0,
-      lastList: () => 0,
-      events: () => ({ sent: 0, limited: 0, dropped: 0 }),
-    },
+  const metrics = createMetrics({ version: '1.0.0', revision: 'abc', nodeVersion: process.version });
+  metrics.observe({
+    pulledRecords: () => 0,
+    pullIntents: () => 0,
+    runtimeConnected: () => true,
+    runtimeEventsSupported: () => true,
+    podsSourceReady: () => true,
+    nriConnected: () => true,
+    fuseOpen: () => false,
+    pendingVerdicts: () => 0,
+    registriesOnlyTheRuntimeReaches: () => 0,
+    runtimeGrants: () => 0,
+    lastList: () => 0,
+    events: () => ({ sent: 0, limited: 0, dropped: 0 }),
   });
   return parseExposition(await metrics.render()).series;
 }

@@ -13,13 +13,16 @@ const quiet: Observed = {
   nriConnected: () => true,
   fuseOpen: () => false,
   pendingVerdicts: () => 2,
+  registriesOnlyTheRuntimeReaches: () => 1,
+  runtimeGrants: () => 2,
   lastList: () => 1_700_000_000.5,
   events: () => ({ sent: 7, limited: 1, dropped: 0 }),
 };
 
 function metricsOf(observed: Partial<Observed> = {}) {
-  const build = { version: '1.2.3', revision: 'abc', nodeVersion: 'v24.0.0' };
-  return createMetrics({ build, observed: { ...quiet, ...observed } });
+  const metrics = createMetrics({ version: '1.2.3', revision: 'abc', nodeVersion: 'v24.0.0' });
+  metrics.observe({ ...quiet, ...observed });
+  return metrics;
 }
 
 function sampleValue(

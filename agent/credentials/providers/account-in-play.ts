@@ -1,4 +1,4 @@
-import { ApiError, ProviderError } from '../../errors.ts';
+import { ProviderError, ServiceAccountError } from '../../errors.ts';
 import type { TokenAttributes } from '../validate-provider-config.ts';
 import type { PodContext } from './pod-context.ts';
 import type { ServiceAccount, ServiceAccountTokens } from './service-accounts.ts';
@@ -39,7 +39,7 @@ async function readAccount(tokens: ServiceAccountTokens, pod: PodContext): Promi
   try {
     account = await tokens.getServiceAccount(pod.namespace, pod.serviceAccountName);
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
+    if (!(error instanceof ServiceAccountError)) throw error;
     throw new ProviderError('serviceAccountUnreadable', `${nameOf(pod)} cannot be read: ${error.message}`);
   }
   if (account === undefined) throw new ProviderError('serviceAccountGone', `${nameOf(pod)} does not exist`);
@@ -63,31 +63,26 @@ async function requestToken(
     });
     return token;
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    throw tokenError(error, audience, pod);
+    if (!(error instanceof ServiceAccountError)) throw error;
+    throw tokenError(error, pod);
   }
 }
 
-function tokenError(error: ApiError, audience: string, pod: PodContext): ProviderError {
+function tokenError(error: ServiceAccountError, pod: PodContext): ProviderError {
   const account = nameOf(pod);
   switch (error.reason) {
-    case 'notFound':
-    case 'conflict':
+    case 'subjectGone':
       return new ProviderError('serviceAccountGone', `${account} or its pod is gone, or another by now`);
-    case 'forbidden':
-      // The words of NodeRestriction (plugin/pkg/admission/noderestriction, validateNodeServiceAccountAudience).
-      return /audience/i.test(error.message)
-        ? new ProviderError('audienceForbidden', missingRule(audience))
-        : new ProviderError('tokenForbidden', `no token for ${account} may be requested: ${error.message}`);
+    case 'audienceForbidden':
+      return new ProviderError('audienceForbidden', error.message);
+    case 'tokenForbidden':
+      return new ProviderError(
+        'tokenForbidden',
+        `no token for ${account} may be requested: ${error.message}`,
+      );
     default:
       return new ProviderError('tokenUnavailable', `no token for ${account} can be had: ${error.message}`);
   }
-}
-
-/** What to add where the node may not ask for this audience (NodeRestriction, ServiceAccountNodeAudienceRestriction). */
-function missingRule(audience: string): string {
-  const rule = `{apiGroups: [""], resources: [${JSON.stringify(audience)}], verbs: ["request-serviceaccounts-token-audience"]}`;
-  return `the node may not request tokens for audience ${JSON.stringify(audience)}; missing is a ClusterRole with the rule ${rule}, bound to group system:nodes`;
 }
 
 function nameOf({ namespace, serviceAccountName }: PodContext): string {

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { ApiError } from '../../errors.ts';
+import { ServiceAccountError } from '../../errors.ts';
 import type { ServiceAccountToken, ServiceAccountTokens, TokenRequest } from './service-accounts.ts';
 
 /** In ms. `steady` only ever goes forward; `wall` is the node's idea of the time of day, and may jump. */
@@ -76,7 +76,12 @@ export function keepTokens(tokens: ServiceAccountTokens, { steady, wall }: Clock
 
 /** The API server answered, and the answer is no: what was good before is not any more. */
 function isNo(error: unknown): boolean {
-  return error instanceof ApiError && NO.has(error.reason);
+  return error instanceof ServiceAccountError && NO.has(error.reason);
 }
 
-const NO: ReadonlySet<ApiError['reason']> = new Set(['forbidden', 'notFound', 'conflict', 'badRequest']);
+const NO: ReadonlySet<ServiceAccountError['reason']> = new Set([
+  'audienceForbidden',
+  'tokenForbidden',
+  'subjectGone',
+  'tokenRefused',
+]);

@@ -3,11 +3,11 @@
  * at every look-up, as kubelet's are (pkg/credentialprovider/plugin/plugin.go, serviceAccountProvider).
  */
 export interface ServiceAccountTokens {
-  /** Undefined where there is none of this name. @throws ApiError */
+  /** Undefined where there is none of this name. @throws ServiceAccountError */
   getServiceAccount(namespace: string, name: string): Promise<ServiceAccount | undefined>;
   /**
    * A token that is bound to the pod (TokenRequest: metadata.uid the account's, exactly this audience, no
-   * expirationSeconds). @throws ApiError, `forbidden` with the API server's own words
+   * expirationSeconds). @throws ServiceAccountError, `audienceForbidden` with the rule that is missing
    */
   requestToken(request: TokenRequest): Promise<ServiceAccountToken>;
 }

@@ -1,4 +1,5 @@
 import type { Verdict } from '../../access/verdict.ts';
+import { isSameImageId } from '../../image/image-id.ts';
 import type { PodSource } from '../../pods/pod-source.ts';
 import type { Runtime, RuntimeContainer } from '../../runtime/runtime.ts';
 import type { Census } from '../census.ts';
@@ -12,7 +13,7 @@ import { endsWithin } from '../patience.ts';
 import { IN_PROGRESS } from '../tenant-message.ts';
 import type { Enforcer } from './enforcer.ts';
 import { createExistingContainers, type ExistingContainersOptions } from './existing-containers.ts';
-import { createLastReports, wasLeftRunning } from './last-reports.ts';
+import { createLastReports } from './last-reports.ts';
 import { createRetries } from './retries.ts';
 
 export type GuardOptions = {
@@ -45,6 +46,8 @@ export type Guard = {
   retryNow(): void;
   /** The fuse has closed: what it let run is judged again. */
   fuseClosed(): void;
+  /** What a verdict rested on has changed: the containers that it was about are judged again. */
+  judgeAgain(which: ToJudgeAgain): void;
   /** Containers whose verdict is being found, or will be tried again. */
   pending(): number;
   /** Resolves when nothing is being judged; what waits for a retry does not count. */
@@ -52,6 +55,9 @@ export type Guard = {
   /** Begins nothing new and gives what is being judged this long (ms) to be enforced; later verdicts are dropped. */
   close(graceMs: number): Promise<void>;
 };
+
+/** The containers of a pod, or those that use one of these contents. */
+export type ToJudgeAgain = { readonly podUid: string } | { readonly imageRefs: readonly string[] };
 
 type Subject = { readonly container: RuntimeContainer; readonly preexisting: boolean };
 
@@ -62,7 +68,11 @@ export function createGuard(options: GuardOptions): Guard {
   const reports = createLastReports(options.report);
   const existing = createExistingContainers(options.existing);
   const retries = createRetries<Subject>((subject) => run(() => judge(subject)));
-  /** What the open fuse let run, by container id. */
+  /** The containers that there are, by id. */
+  const present = new Map<string, Subject>();
+  /** Those of them that have been left running so far. */
+  const leftRunning = new Set<string>();
+  /** Those of them that the open fuse let run. */
   const spared = new Map<string, Subject>();
   let closing = false;
   let closed = false;
@@ -76,7 +86,7 @@ export function createGuard(options: GuardOptions): Guard {
   function judgeInTurn(subject: Subject): void {
     const { id, pod } = subject.container;
     existing.add(pod.namespace, async () => {
-      if (reports.exists(id)) await run(() => judge(subject));
+      if (present.has(id)) await run(() => judge(subject));
     });
   }
 
@@ -85,6 +95,7 @@ export function createGuard(options: GuardOptions): Guard {
     const mountedImages = () => runtime.mountedImages(id);
     const claim = await handover.claimForGuard({ id, imageRef, mountedImages });
     if (claim === 'guardJudges') await judge(subject);
+    else leftRunning.add(id);
   }
 
   async function judge(subject: Subject): Promise<void> {
@@ -140,7 +151,7 @@ export function createGuard(options: GuardOptions): Guard {
     const { id } = subject.container;
     if (verdict.verdict === 'denied') {
       await conclude(subject, { ...finding, access: { ...finding.access, verdict } }, started);
-    } else if (verdict.verdict === 'unverifiable' && reports.exists(id) && !closing) {
+    } else if (verdict.verdict === 'unverifiable' && present.has(id) && !closing) {
       retries.later(id, subject);
     }
   }
@@ -158,8 +169,7 @@ export function createGuard(options: GuardOptions): Guard {
       ...{ container, preexisting, spec, kind, imageRef },
       ...{ verdict, doubt, durationMs },
     };
-    const last = reports.of(container.id);
-    const alreadyRuns = preexisting || (last !== undefined && wasLeftRunning(last));
+    const alreadyRuns = preexisting || leftRunning.has(container.id);
     const enforcement = await reports.enforceAndReport(judgement, () =>
       options.enforce(judgement, { alreadyRuns }),
     );
@@ -169,7 +179,9 @@ export function createGuard(options: GuardOptions): Guard {
 
   function planRetry(subject: Subject, verdict: Verdict, enforcement: Enforcement | undefined): void {
     const { id } = subject.container;
-    const mayRun = enforcement?.action !== 'stop' && reports.exists(id) && !closing;
+    const mayRun = enforcement?.action !== 'stop' && present.has(id) && !closing;
+    if (mayRun) leftRunning.add(id);
+    else leftRunning.delete(id);
     if (mayRun && enforcement?.outcome === 'fuseOpen') spared.set(id, subject);
     else spared.delete(id);
     // The verification that is in progress goes on by itself.
@@ -183,12 +195,15 @@ export function createGuard(options: GuardOptions): Guard {
     containerSeen(container, { preexisting }) {
       if (closing) return;
       const subject = { container, preexisting };
+      present.set(container.id, subject);
       reports.begin(container.id);
       options.census.seen(container);
       if (preexisting) judgeInTurn(subject);
       else void run(() => judgeUnlessVetoDid(subject));
     },
     containerGone(id) {
+      present.delete(id);
+      leftRunning.delete(id);
       reports.forget(id);
       options.census.gone(id);
       retries.forget(id);
@@ -204,6 +219,14 @@ export function createGuard(options: GuardOptions): Guard {
       for (const subject of again) {
         retries.forget(subject.container.id);
         judgeInTurn(subject);
+      }
+    },
+    judgeAgain(which) {
+      if (closing) return;
+      for (const subject of present.values()) {
+        if (!isAbout(which, subject.container)) continue;
+        retries.forget(subject.container.id);
+        void run(() => judge(subject));
       }
     },
     pending: () => judging.size + existing.size() + retries.size(),
@@ -222,4 +245,9 @@ export function createGuard(options: GuardOptions): Guard {
 
 function isWithoutPod({ reason }: Verdict): boolean {
   return reason === 'unmanagedPod' || reason === 'podUnknown';
+}
+
+function isAbout(which: ToJudgeAgain, { pod, imageRef }: RuntimeContainer): boolean {
+  if ('podUid' in which) return pod.uid === which.podUid;
+  return which.imageRefs.some((other) => isSameImageId(other, imageRef));
 }

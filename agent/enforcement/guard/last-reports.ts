@@ -1,18 +1,14 @@
 import type { Verdict } from '../../access/verdict.ts';
 import type { Enforcement, Judgement, Report } from '../judgement.ts';
-import { ENFORCEMENT_OUTCOMES } from '../plan.ts';
 
 /** What was last reported about a container. */
-export type LastReport = Pick<Verdict, 'verdict' | 'reason'> & {
+type LastReport = Pick<Verdict, 'verdict' | 'reason'> & {
   readonly outcome: Enforcement['outcome'] | undefined;
 };
 
 export type LastReports = {
   /** The container exists from now on, until `forget`. */
   begin(containerId: string): void;
-  exists(containerId: string): boolean;
-  /** Undefined before the first report. */
-  of(containerId: string): LastReport | undefined;
   /** Reports the verdict, has it enforced, and reports that. */
   enforceAndReport(
     judgement: Judgement,
@@ -31,8 +27,6 @@ export function createLastReports(report: Report): LastReports {
     begin(containerId) {
       last.set(containerId, last.get(containerId));
     },
-    exists: (containerId) => last.has(containerId),
-    of: (containerId) => last.get(containerId),
     async enforceAndReport(judgement, enforce) {
       const { id } = judgement.container;
       const { verdict, reason } = judgement.verdict;
@@ -51,10 +45,4 @@ export function createLastReports(report: Report): LastReports {
       last.delete(containerId);
     },
   };
-}
-
-/** Was the container left running when it was judged last? */
-export function wasLeftRunning({ verdict, outcome }: LastReport): boolean {
-  const leftRunning: readonly LastReport['outcome'][] = ENFORCEMENT_OUTCOMES.none;
-  return verdict === 'allowed' || leftRunning.includes(outcome);
 }

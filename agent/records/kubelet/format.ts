@@ -84,7 +84,9 @@ export function formatPulledRecord({
 }: ImagePulledRecord): string {
   // What only the runtime granted is nothing that kubelet could say; its rule would open it to every pod for ever.
   const names = [...credentialMapping]
-    .filter(([, entry]) => entry.nodePodsAccessible || entry.kubernetesSecrets || entry.kubernetesServiceAccounts)
+    .filter(
+      ([, entry]) => entry.nodePodsAccessible || entry.kubernetesSecrets || entry.kubernetesServiceAccounts,
+    )
     .sort(([one], [other]) => (one < other ? -1 : 1));
   const mapping = names.map(([trimmedImage, entry]) => [trimmedImage, goEntry(entry)]);
   return goJson({

@@ -105,7 +105,7 @@ describe('a container that the veto judged', () => {
   });
 });
 
-describe('what could not be told', () => {
+describe('what was unverifiable', () => {
   it('is tried again as soon as something changes', async () => {
     const { see, guard, words } = guardScene({
       judge: inTurn<Verdict>(down, refused),
@@ -131,7 +131,7 @@ describe('what could not be told', () => {
     expect(gone.guard.pending()).toBe(0);
   });
 
-  it('is told once the pod turns up', async () => {
+  it('is judged once the pod turns up', async () => {
     let known: Pod | undefined;
     const { see, guard, words } = guardScene({
       getPod: async () => known,
@@ -318,6 +318,49 @@ describe('a container that was let run for the time being', () => {
     await see();
     expect([words(), guard.pending()]).toEqual([['repullSucceeded allowed'], 1]);
     await guard.close(0);
+  });
+});
+
+describe('a pod whose secret has changed', () => {
+  it('has its containers judged again, also those that the veto judged, and no others', async () => {
+    const changed = unverifiable('secretUnreadable', '');
+    const { see, guard, handover, asked, words, enforced } = guardScene({
+      judge: inTurn<Verdict>(granted, granted, refused, changed),
+      enforce: ({ verdict }) =>
+        verdict === changed ? notEnforced('ranBefore') : { action: 'stop', outcome: 'stopped' },
+    });
+    const other = { ...webContainer, id: 'other', pod: { ...webContainer.pod, uid: 'uid-other' } };
+    const vetoed = { ...webContainer, id: 'vetoed' };
+    handover.judgedByVeto(vetoed.id, { own: vetoed.imageRef, volumes: [] });
+    for (const container of [webContainer, other, vetoed]) await see(container);
+    guard.judgeAgain({ podUid: webPod.uid });
+    await guard.idle();
+    expect(asked).toHaveLength(4);
+    expect(words().slice(2)).toEqual(['registryRefused stopped', 'secretUnreadable ranBefore']);
+    // What the veto allowed runs since then.
+    expect(enforced.map(({ judgement, alreadyRuns }) => [judgement.container.id, alreadyRuns])).toEqual([
+      ['c1', true],
+      ['vetoed', true],
+    ]);
+    await guard.close(0);
+  });
+});
+
+describe('a content that lost what its verdicts rested on', () => {
+  it('has the containers that use it judged again, whichever way the runtime writes its id', async () => {
+    const digits = 'a'.repeat(64);
+    const { see, guard, asked, words } = guardScene({ judge: inTurn<Verdict>(granted, granted, refused) });
+    const container = { ...webContainer, imageRef: `sha256:${digits}` };
+    await see(container);
+    await see({ ...webContainer, id: 'other' });
+    guard.judgeAgain({ imageRefs: [digits] });
+    await guard.idle();
+    expect(asked.map(({ imageRef }) => imageRef)).toEqual([
+      container.imageRef,
+      webContainer.imageRef,
+      container.imageRef,
+    ]);
+    expect(words().at(-1)).toBe('registryRefused stopped');
   });
 });
 

@@ -6,7 +6,6 @@ import type { Enforcer } from '../../../agent/enforcement/guard/enforcer.ts';
 import { createGuard } from '../../../agent/enforcement/guard/guard.ts';
 import { createHandover } from '../../../agent/enforcement/handover.ts';
 import type { Enforcement, Judgement } from '../../../agent/enforcement/judgement.ts';
-import type { ConfigSource } from '../../../agent/enforcement/owner.ts';
 import type { Pod, PodContainer } from '../../../agent/pods/pod-source.ts';
 import type { MountedImage, RuntimeContainer } from '../../../agent/runtime/runtime.ts';
 
@@ -44,7 +43,7 @@ export const notEnforced = (outcome: Enforcement['outcome']): Enforcement => ({ 
 type SceneOptions = {
   /** Default: every pod that is asked for is known, and it is as webPod. */
   readonly getPod?: (ref: { readonly namespace: string }) => Promise<Pod | undefined>;
-  readonly configSource?: ConfigSource;
+  readonly configSource?: string;
   readonly doubt?: Doubt;
   readonly mountedImages?: () => Promise<readonly MountedImage[]>;
   /** Default: everything is allowed. */

@@ -70,7 +70,7 @@ describe('stopping a container that must not run', () => {
     expect(runtime.state).toBe('exited');
   });
 
-  it('leaves alone what it was never told about, and what it was told to forget', async () => {
+  it('leaves alone what it was never asked to stop, and what it was asked to forget', async () => {
     const runtime = runtimeOf('running');
     const { stopper } = stopperOf(runtime);
     stopper.onRunning('c1');

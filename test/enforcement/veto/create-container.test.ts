@@ -104,7 +104,7 @@ describe('a container that is about to be created', () => {
     expect([await whoJudges(id), reported]).toEqual(['guardJudges', []]);
   });
 
-  it('is judged with the image volumes that it mounts, and the guard is told with which contents', async () => {
+  it('is judged with the image volumes that it mounts, and by the guard again where the mounts are not known', async () => {
     const volume = {
       name: 'model',
       image: 'reg.example.com/model:1',
@@ -122,7 +122,6 @@ describe('a container that is about to be created', () => {
     const { create, whoJudges } = scene(allowed('repullSucceeded', ''));
     const { id, refusal } = await create();
     expect(refusal).toBeUndefined();
-    // Not a word of the runtime's on what is mounted: the guard looks itself.
     expect(await whoJudges(id)).toBe('guardJudges');
   });
 });
@@ -295,7 +294,7 @@ describe('a verdict that is not there in time', () => {
     expect((await scene('none').create({ patienceMs: 150 })).refusal).toBe(IN_PROGRESS);
   });
 
-  it('excuses nobody while the content cannot be told either', async () => {
+  it('excuses nobody while the content is not known either', async () => {
     const { judge } = heldVerification();
     const lenient = { judge, settings: { onUnverifiable: 'allow' as const }, doubt: 'standing' as const };
     const nameless = vetoScene(lenient);

@@ -16,14 +16,14 @@ function containers() {
 }
 
 describe('containers that were judged ahead', () => {
-  it('are let by once, and asked about from then on', () => {
+  it('may be created once, and asked about from then on', () => {
     const { add, take } = containers();
     expect(take(app)).toBe(false);
     add(prepared);
     expect([take(app), take(app)]).toEqual([true, false]);
   });
 
-  it('are let by under every name of the content that was judged, and under no other', () => {
+  it('may be created under every name of the content that was judged, and under no other', () => {
     const { add, take } = containers();
     add(prepared);
     expect(take({ ...app, image: 'mirror.example.com/app:1' })).toBe(true);

@@ -1,4 +1,3 @@
-import type { CreateContainerRequest } from '../../../agent/nri/messages.ts';
 import type { AccessRequest } from '../../../agent/access/request.ts';
 import { allowed, type Doubt, type Verdict } from '../../../agent/access/verdict.ts';
 import type { Access } from '../../../agent/access/verifier.ts';
@@ -6,13 +5,10 @@ import type { ContentOf } from '../../../agent/enforcement/content.ts';
 import { createFuse } from '../../../agent/enforcement/fuse.ts';
 import { createHandover } from '../../../agent/enforcement/handover.ts';
 import type { Enforcement, Judgement } from '../../../agent/enforcement/judgement.ts';
-import type { ConfigSource } from '../../../agent/enforcement/owner.ts';
 import type { EnforcementSettings } from '../../../agent/enforcement/plan.ts';
-import {
-  createVeto,
-  type TimeBudget,
-} from '../../../agent/enforcement/veto/create-container.ts';
+import { createVeto, type TimeBudget } from '../../../agent/enforcement/veto/create-container.ts';
 import type { PreparedContainer } from '../../../agent/enforcement/veto/create-request.ts';
+import type { CreateContainerRequest } from '../../../agent/nri/messages.ts';
 import type { Pod, PodContainer } from '../../../agent/pods/pod-source.ts';
 import type { RuntimeImage } from '../../../agent/runtime/runtime.ts';
 
@@ -54,7 +50,7 @@ type SceneOptions = {
   readonly settings?: Partial<EnforcementSettings>;
   /** Default: every pod that is asked for is known, and it is as webPod. */
   readonly getPod?: () => Promise<Pod | undefined>;
-  readonly configSource?: ConfigSource;
+  readonly configSource?: string;
   /** By name; default: IMAGE is CONTENT, and nothing else is there. */
   readonly imageStatus?: (image: string) => Promise<RuntimeImage | undefined>;
   /** What a name means now; default: what imageStatus says. */

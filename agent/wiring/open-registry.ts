@@ -1,0 +1,22 @@
+import type { Config } from '../config/resolve.ts';
+import { createRegistryClient, type RegistryClient } from '../registry/client.ts';
+
+type RegistryConfig = Pick<Config, 'registryConfigDir' | 'registriesConf' | 'authoritativeMirrors'>;
+
+/** Where containers/image looks for the CA and client certificates of a host (containers-certs.d(5)). */
+const CERTIFICATES = ['/etc/containers/certs.d', '/etc/docker/certs.d'];
+
+/** A client for registries themselves, which finds them where this runtime would. */
+export function openRegistry(config: RegistryConfig, runtimeSocket: string): RegistryClient {
+  const { registryConfigDir: folders, registriesConf: file, authoritativeMirrors } = config;
+  return createRegistryClient({
+    configuration: isCrio(runtimeSocket)
+      ? { runtime: 'crio', file, certificateFolders: CERTIFICATES, authoritativeMirrors }
+      : { runtime: 'containerd', folders, authoritativeMirrors },
+  });
+}
+
+/** CRI-O has its socket in a folder of its name; all others are containerd, or built on it. */
+function isCrio(socket: string): boolean {
+  return /(^|\/)crio(\/|\.)/.test(socket);
+}
