@@ -5,6 +5,9 @@ import type { PullRecords, ReadPullRecords, RecordChange } from './pull-records.
 import type { Degraded, Rows, Write } from './rows.ts';
 import type { ImagePullCredentials, ImagePulledRecord } from './types.ts';
 
+/** Far more than a node has images. */
+const MAX_REFS = 32_768;
+
 /** One image in the index; it has a record, or is preloaded, or both. */
 type Slot = {
   hasRecord: boolean;
@@ -113,22 +116,30 @@ class Index {
   readonly slots = new Map<string, Slot>();
   readonly intents = new Set<string>();
   inventoryTakenAt: number | undefined;
+  /** By imageRef as it was asked about: to parse one costs more than all the rest of a check. */
+  readonly #byRef = new Map<string, Slot>();
   #lastRef = '';
   #lastSlot: Slot | undefined;
 
-  /** One check asks several times about the same image. */
   slotOf(imageRef: string): Slot | undefined {
+    // One check asks several times about the same image.
     if (imageRef === this.#lastRef) return this.#lastSlot;
-    const slot = this.slots.get(imageIdKey(imageRef));
+    const slot = this.#byRef.get(imageRef) ?? this.#find(imageRef);
     this.#lastRef = imageRef;
     this.#lastSlot = slot;
     return slot;
   }
 
+  #find(imageRef: string): Slot | undefined {
+    const slot = this.slots.get(imageIdKey(imageRef));
+    if (slot === undefined) return undefined;
+    if (this.#byRef.size >= MAX_REFS) this.#byRef.clear();
+    this.#byRef.set(imageRef, slot);
+    return slot;
+  }
+
   slotToChange(imageId: string): Slot {
-    // Its slot may be made or dropped now.
-    this.#lastRef = '';
-    this.#lastSlot = undefined;
+    this.#forgetLast();
     const known = this.slots.get(imageId);
     if (known) return known;
     const slot: Slot = {
@@ -189,7 +200,15 @@ class Index {
   }
 
   #dropIfEmpty(imageId: string, slot: Slot): void {
-    if (!slot.hasRecord && !slot.preloaded?.size) this.slots.delete(imageId);
+    if (slot.hasRecord || slot.preloaded?.size) return;
+    this.slots.delete(imageId);
+    this.#byRef.clear();
+    this.#forgetLast();
+  }
+
+  #forgetLast(): void {
+    this.#lastRef = '';
+    this.#lastSlot = undefined;
   }
 }
 
