@@ -26,7 +26,9 @@ ENV NODE_ENV=production \
     PULLWARDEN_REVISION=${REVISION}
 # Root, because the runtime's socket is root's; the DaemonSet drops every capability and makes the file system read-only.
 USER 0:0
+# SIGUSR1 would open a debugger on a port that every process of the node reaches (the flag is the whole process's, so of the
+# thread for NRI as well).
 # Without a compiler at run time there is no memory that is both writable and executable, and 20 MiB less of it; what is
 # not kept is collected more often. What that costs in time stands in docs/numbers.md.
-ENTRYPOINT ["/usr/local/bin/node", "--jitless", "--optimize-for-size", "--max-semi-space-size=1", "/opt/pullwarden/dist/agent/main.js"]
+ENTRYPOINT ["/usr/local/bin/node", "--disable-sigusr1", "--jitless", "--optimize-for-size", "--max-semi-space-size=1", "/opt/pullwarden/dist/agent/main.js"]
 CMD ["agent"]

@@ -36,9 +36,27 @@ describe.each(INSTALLATIONS)('manifests/%s', { timeout: 60_000 }, (folder) => {
       const names = Object.keys(env).filter((name) => name !== 'SQLITE_TMPDIR');
       expect(names.filter((name) => !known.has(name))).toEqual([]);
       expect(() => resolveConfig({ flags: {}, env })).not.toThrow();
-      expect(container.envFrom).toHaveLength(1);
+      expect(container.envFrom).toBeUndefined();
     }
     expect(agent.args).toEqual(['agent']);
+  });
+
+  it('takes every option from the map of options, and nothing else that somebody puts into it', () => {
+    const { agent, doctor, daemonSet, objects, options } = installed;
+    const map = objects.find(({ kind }) => kind === 'ConfigMap')?.metadata?.name;
+    const settable = OPTION_LIST.filter(({ name, hidden }) => !hidden && name !== 'nodeName');
+    const set = Object.fromEntries(settable.map(({ name }) => [variableOf(name), 'set']));
+    for (const container of [agent, doctor]) {
+      const injected = { ...set, NODE_OPTIONS: '--inspect', LD_PRELOAD: '/x.so', PATH: '/x' };
+      const own = environmentOf(container, {});
+      expect(environmentOf(container, injected)).toEqual({ ...own, ...set });
+      const maps = (container.env ?? []).flatMap(({ valueFrom }) => valueFrom?.configMapKeyRef ?? []);
+      expect(maps).toEqual(
+        settable.map(({ name }) => ({ name: map, key: variableOf(name), optional: true })),
+      );
+    }
+    expect(Object.keys(options).filter((name) => !(name in set))).toEqual([]);
+    expect(JSON.stringify(daemonSet)).not.toContain('envFrom');
   });
 
   it('tells the agent its node and which pod it is, so that it never stops itself', () => {
@@ -109,9 +127,10 @@ describe.each(INSTALLATIONS)('manifests/%s', { timeout: 60_000 }, (folder) => {
     const [, entrypoint = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile) ?? [];
     const [node, ...rest]: string[] = JSON.parse(entrypoint);
     expect(agent.command).toBeUndefined();
-    expect(doctor.command?.slice(0, 2)).toEqual([node, '--eval']);
-    expect(doctor.command?.[2]).toContain(`['${rest.at(-1)}', 'doctor']`);
-    expect(doctor.command?.[2]).not.toContain('exit');
+    expect(rest).toContain('--disable-sigusr1');
+    expect(doctor.command?.slice(0, 3)).toEqual([node, '--disable-sigusr1', '--eval']);
+    expect(doctor.command?.[3]).toContain(`['--disable-sigusr1', '${rest.at(-1)}', 'doctor']`);
+    expect(doctor.command?.[3]).not.toContain('exit');
     expect(doctor.image).toBe(agent.image);
   });
 

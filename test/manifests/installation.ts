@@ -34,16 +34,17 @@ export function containersOf({ containers, initContainers = [] }: IPodSpec): ICo
   return [...initContainers, ...containers];
 }
 
-/**
- * The environment of a container: its map of options, and its own variables, of which those that only the cluster knows
- * have some value.
- */
-export function environmentOf(container: IContainer, options: Readonly<Record<string, string>>) {
-  const own = (container.env ?? []).map(({ name, value, valueFrom }) => [
-    name,
-    value ?? `of-${valueFrom?.fieldRef?.fieldPath}`,
-  ]);
-  return { ...options, ...Object.fromEntries(own) };
+/** The environment of a container with this map of options; what only the cluster knows has some value. */
+export function environmentOf(
+  container: IContainer,
+  options: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const variables = (container.env ?? []).flatMap(({ name, value, valueFrom }) => {
+    const key = valueFrom?.configMapKeyRef?.key;
+    const found = key === undefined ? (value ?? `of-${valueFrom?.fieldRef?.fieldPath}`) : options[key];
+    return found === undefined ? [] : [[name, found]];
+  });
+  return Object.fromEntries(variables);
 }
 
 function containerNamed(containers: readonly IContainer[] | undefined, name: string): IContainer {
