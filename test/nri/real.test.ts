@@ -49,7 +49,8 @@ for (const { containerd, available, reason } of offers) {
         },
       );
       closers.push(connection.close);
-      await expect.poll(() => connection.connected(), { timeout: withinMs }).toBe(true);
+      const state = () => (connection.connected() ? 'connected' : `not connected: ${away.join('; ')}`);
+      await expect.poll(state, { timeout: withinMs, interval: 20 }).toBe('connected');
       return { connection, configurations, away };
     }
 

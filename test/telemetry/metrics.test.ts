@@ -113,6 +113,7 @@ describe('what happened', () => {
     metrics.malformedEvent();
     metrics.refusedAgain();
     metrics.recordStoreError('databaseBusy');
+    metrics.nriDisconnected('synchronizeUnfinished');
 
     const { series } = parseExposition(await metrics.render());
     expect(sampleValue(series, 'verdicts_total', { verdict: 'denied', reason: 'registryRefused' })).toBe(1);
@@ -126,6 +127,8 @@ describe('what happened', () => {
     expect(sampleValue(series, 'containers_gone_total')).toBe(1);
     expect(sampleValue(series, 'malformed_events_total')).toBe(1);
     expect(sampleValue(series, 'repeated_refusals_total')).toBe(1);
+    expect(sampleValue(series, 'nri_disconnects_total', { reason: 'synchronizeUnfinished' })).toBe(1);
+    expect(sampleValue(series, 'nri_disconnects_total', { reason: 'closed' })).toBe(0);
     expect(sampleValue(series, 'record_store_errors_total', { reason: 'databaseBusy' })).toBe(1);
     expect(sampleValue(series, 'last_list_timestamp_seconds')).toBe(1_700_000_000.5);
     expect(sampleValue(series, 'kubernetes_events_total', { result: 'sent' })).toBe(7);
