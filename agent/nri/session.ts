@@ -60,12 +60,13 @@ export function createSession({ name, index, plugin, write }: SessionOptions): S
   let isSynchronized = false;
   let isShutDown = false;
   let fault: NriError | undefined;
-  /** Of a Synchronize that is under way. */
+  let isConfigured = false;
   let synchronizeBytes = 0;
 
   function configure(payload: Uint8Array): Uint8Array {
     const configuration = decodeConfigure(payload);
     if (configuration.requestTimeoutMs > 0) requestTimeoutMs = configuration.requestTimeoutMs;
+    isConfigured = true;
     plugin.configure?.(configuration);
     return encodeConfigured(CREATE_CONTAINER_MASK);
   }
@@ -75,7 +76,6 @@ export function createSession({ name, index, plugin, write }: SessionOptions): S
     const { more } = decodeSynchronize(payload);
     synchronizeBytes += payload.length;
     if (!more) {
-      synchronizeBytes = 0;
       isSynchronized = true;
       plugin.synchronize?.();
     }
@@ -114,10 +114,11 @@ export function createSession({ name, index, plugin, write }: SessionOptions): S
 
   function causeOfDrop(): NriError | undefined {
     if (fault !== undefined) return fault;
-    if (synchronizeBytes > 0) {
+    // Its first question after Configure, and containerd has several reasons not to get to the end of it.
+    if (isConfigured && !isSynchronized && !isShutDown) {
       const text =
-        `the runtime told ${synchronizeBytes} bytes of what exists and then gave up: it has ${requestTimeoutMs} ms for ` +
-        'all of it (plugin_request_timeout of its NRI configuration)';
+        `the runtime took the plugin in, but gave up telling it what exists after ${synchronizeBytes} bytes: it has ` +
+        `${requestTimeoutMs} ms for all of it, and no room for many containers of more than 1 MiB of environment each`;
       return new NriError('synchronizeUnfinished', text);
     }
     const late = server.overdue();
