@@ -25,8 +25,13 @@ function patch(): string {
   const variables = OPTION_LIST.filter(({ name, hidden }) => !hidden && name !== OF_THE_NODE).map(
     ({ name }) => {
       const variable = variableOf(name);
-      const from = `{ configMapKeyRef: { name: pullwarden-options, key: ${variable}, optional: true } }`;
-      return `            - name: ${variable}\n              valueFrom: ${from}\n`;
+      return `            - name: ${variable}
+              valueFrom:
+                configMapKeyRef:
+                  name: pullwarden-options
+                  key: ${variable}
+                  optional: true
+`;
     },
   );
   const env = `          env:\n${variables.join('')}`;
