@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Argument, Command, Option } from 'commander';
 import { completionScript, SHELLS, type Shell } from './commands/completion.ts';
-import { describeFailure } from './commands/failure.ts';
+import { describeFailure, usageLine } from './commands/failure.ts';
 import { readableHelp } from './commands/help.ts';
 import { OUTPUT_FORMATS, type OutputFormat, type Print } from './commands/output.ts';
 import { requireState } from './commands/state.ts';
@@ -10,7 +10,6 @@ import { printVersion } from './commands/version.ts';
 import { addConfigFlags, configFlags } from './config/flags.ts';
 import type { CommandName } from './config/options.ts';
 import { type Config, resolveConfig } from './config/resolve.ts';
-import { printable } from './printable.ts';
 import { packageVersion } from './version.ts';
 
 type Flags = {
@@ -225,15 +224,6 @@ function kubeletDirOption(): Option {
   return new Option('--kubelet-dir <path>', "kubelet's root directory, or the image_manager in it").default(
     KUBELET_DIR,
   );
-}
-
-/** Commander's `error: …`, with a suggestion perhaps, on one line in the form of all other errors. */
-function usageLine(text: string): string {
-  const words = text
-    .trim()
-    .replace(/^error: /, '')
-    .replaceAll('\n', ' ');
-  return `pullwarden: usage: ${printable(words)}\n`;
 }
 
 function fail(error: unknown): void {

@@ -14,6 +14,7 @@ rmSync(dist, { recursive: true, force: true });
 const { output } = await build({
   input: {
     main: join(repository, 'agent/main.ts'),
+    'kubectl-pullwarden': join(repository, 'agent/kubectl-pullwarden.ts'),
     'chunks/worker': join(repository, 'agent/enforcement/veto/worker.ts'),
   },
   platform: 'node',

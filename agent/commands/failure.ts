@@ -48,6 +48,15 @@ export function describeFailure(error: unknown, debug: boolean): Failure {
   return { text: `${lineOf('internalError', error.message)}${stack}`, exitCode: EXIT.failed };
 }
 
+/** Commander's `error: …`, with a suggestion perhaps, on one line in the form of all other errors. */
+export function usageLine(text: string): string {
+  const words = text
+    .trim()
+    .replace(/^error: /, '')
+    .replaceAll('\n', ' ');
+  return `pullwarden: usage: ${printable(words)}\n`;
+}
+
 function lineOf(reason: string, message: string): string {
   return `pullwarden: ${reason}: ${printable(message)}\n`;
 }
