@@ -306,7 +306,7 @@ export const OPTIONS = {
   listenAddress: {
     type: listenAddress(),
     default: '127.0.0.1:9468',
-    description: 'where /metrics, /healthz and /readyz are served; port 0 is any that is free',
+    description: 'where /metrics, /livez and /readyz are served; port 0 is any that is free',
     commands: ['agent'],
   },
   logLevel: {

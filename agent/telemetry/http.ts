@@ -22,11 +22,12 @@ export type TelemetryServerOptions = {
 const MAX_HEADER_BYTES = 8_192;
 const MAX_CONNECTIONS = 64;
 const CLIENT_TIMEOUT_MS = 5_000;
+const PATHS: ReadonlySet<string> = new Set(['/metrics', '/livez', '/healthz', '/readyz']);
 
 type Answer = { readonly status: number; readonly body: string; readonly contentType?: string };
 
 /**
- * Serves /metrics, /healthz (200 as long as the event loop runs) and /readyz (200 or 503, `?verbose` for all parts)
+ * Serves /metrics, /livez and its older name /healthz (200 as long as the event loop runs) and /readyz (200 or 503, `?verbose` for all parts)
  * to GET and HEAD. Sizes, times and connections are bounded: whoever reaches the port must not be able to hold up
  * the agent. Throws ListenError.
  */
@@ -71,13 +72,13 @@ export async function serveTelemetry(options: TelemetryServerOptions): Promise<T
 
 async function answer(options: TelemetryServerOptions, request: IncomingMessage): Promise<Answer> {
   const [path = '', query = ''] = (request.url ?? '').split('?', 2);
-  if (path !== '/metrics' && path !== '/healthz' && path !== '/readyz') {
+  if (!PATHS.has(path)) {
     return { status: 404, body: 'not found\n' };
   }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     return { status: 405, body: 'method not allowed\n' };
   }
-  if (path === '/healthz') return { status: 200, body: 'ok\n' };
+  if (path === '/livez' || path === '/healthz') return { status: 200, body: 'ok\n' };
   if (path === '/metrics') {
     return { status: 200, body: await options.metrics.render(), contentType: options.metrics.contentType };
   }

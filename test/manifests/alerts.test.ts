@@ -14,7 +14,7 @@ type Case = {
   readonly fires: readonly Readonly<Record<string, string>>[];
 };
 
-const AGENT = { job: 'pullwarden', node: 'node-1', pod: 'pullwarden-abcde' };
+const AGENT = { job: 'pullwarden', namespace: 'pullwarden', node: 'node-1', pod: 'pullwarden-abcde' };
 const agent = (metric: string, labels: Readonly<Record<string, string>> = {}): string => {
   const all = Object.entries({ ...AGENT, ...labels }).map(([label, value]) => `${label}="${value}"`);
   return `${metric}{${all.join(', ')}}`;
@@ -33,7 +33,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
         [verdicts('denied', 'imageMismatch')]: '0x65',
       },
       at: '8m',
-      fires: [{ node: 'node-1', reason: 'registryRefused' }],
+      fires: [{ namespace: 'pullwarden', node: 'node-1', reason: 'registryRefused' }],
     },
     {
       when: 'that was a while ago',
@@ -56,7 +56,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       when: 'the runtime fails to stop a container',
       given: { [stops('failed')]: '0x5 1x20' },
       at: '8m',
-      fires: [{ node: 'node-1' }],
+      fires: [{ namespace: 'pullwarden', node: 'node-1' }],
     },
     {
       when: 'it stops them',
@@ -82,7 +82,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
         [agent('pullwarden_pending_verdicts')]: '0x2 1x40',
       },
       at: '25m',
-      fires: [{ node: 'node-1', reason: 'registryUnavailable' }],
+      fires: [{ namespace: 'pullwarden', node: 'node-1', reason: 'registryUnavailable' }],
     },
     {
       when: 'one container could not be verified, and then could',
@@ -188,7 +188,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       when: 'the runtime asked, and does no longer',
       given: { [agent('pullwarden_nri_connected')]: '1x5 0x30' },
       at: '25m',
-      fires: [{ node: 'node-1' }],
+      fires: [{ namespace: 'pullwarden', node: 'node-1' }],
     },
     {
       when: 'that happened while the agent was replaced by another pod',
@@ -197,7 +197,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
         [agent('pullwarden_nri_connected', { pod: 'pullwarden-fghij' })]: '_x6 0x30',
       },
       at: '35m',
-      fires: [{ node: 'node-1' }],
+      fires: [{ namespace: 'pullwarden', node: 'node-1' }],
     },
     { when: 'it never asked', given: { [agent('pullwarden_nri_connected')]: '0x40' }, at: '25m', fires: [] },
   ],
@@ -206,7 +206,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       when: 'the disk is full',
       given: { [agent('pullwarden_record_store_errors_total', { reason: 'databaseFull' })]: '0x5 1x20' },
       at: '8m',
-      fires: [{ node: 'node-1', reason: 'databaseFull' }],
+      fires: [{ namespace: 'pullwarden', node: 'node-1', reason: 'databaseFull' }],
     },
     {
       when: 'it is not',

@@ -1,17 +1,21 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PodMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
+import { PodMonitor, ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
+import { Service } from 'kubernetes-models/v1';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createMetrics } from '../../agent/telemetry/metrics.ts';
 import { parseExposition, type Series } from '../telemetry/exposition.ts';
 import { installationOf } from './installation.ts';
-import { build } from './kustomize.ts';
+import { build, buildAnew, pathFrom, repository } from './kustomize.ts';
 import { alertRules, type Dashboard, dashboard, promtool } from './monitoring.ts';
 import { readQuery, type Selector } from './promql.ts';
 
-/** What Prometheus and the Prometheus operator put on every series of a PodMonitor; `node` is this one's own. */
-const TARGET_LABELS = ['job', 'node', 'pod', 'namespace', 'container', 'endpoint', 'instance'];
+/**
+ * What Prometheus and the Prometheus operator put on every series of a PodMonitor; `node` is this one's own, `cluster` is
+ * there where several clusters come together.
+ */
+const TARGET_LABELS = ['job', 'cluster', 'node', 'pod', 'namespace', 'container', 'endpoint', 'instance'];
 /** Prometheus' own series about a target. */
 const UP = 'up';
 
@@ -78,6 +82,39 @@ describe('the PodMonitor', { timeout: 60_000 }, () => {
   });
 });
 
+describe('the Service of the metrics', { timeout: 60_000 }, () => {
+  it("finds the agents' port by annotations, each agent by itself, ready or not", async () => {
+    const [service] = (await build('monitoring')).filter(Service.is);
+    const { daemonSet, agent } = installationOf(await build('base'));
+    const [port] = agent.ports ?? [];
+    expect(service?.metadata?.annotations).toMatchObject({
+      'prometheus.io/scrape': 'true',
+      'prometheus.io/port': String(port?.containerPort),
+    });
+    expect(service?.spec).toMatchObject({
+      clusterIP: 'None',
+      publishNotReadyAddresses: true,
+      ports: [{ name: port?.name, targetPort: port?.name }],
+    });
+    expect(daemonSet.spec?.template.metadata?.labels).toMatchObject(service?.spec?.selector ?? { none: '' });
+  });
+
+  it('is what the component service-monitor takes instead of the pods', async () => {
+    const lines = ['resources: ', 'components: '].map((key, index) => {
+      const path = pathFrom(folder, index === 0 ? 'monitoring' : 'components/service-monitor');
+      return `${key}[${path}]`;
+    });
+    await writeFile(join(folder, 'kustomization.yaml'), `${lines.join('\n')}\n`);
+    const objects = await buildAnew(folder);
+    const [service] = objects.filter(Service.is);
+    const [monitor] = objects.filter(ServiceMonitor.is);
+    expect(objects.filter(PodMonitor.is)).toEqual([]);
+    expect(service?.metadata?.labels).toMatchObject(monitor?.spec.selector.matchLabels ?? { none: '' });
+    expect(monitor?.spec.endpoints[0]?.port).toBe('metrics');
+    expect(service?.metadata?.labels?.[monitor?.spec.jobLabel ?? '']).toBe('pullwarden');
+  });
+});
+
 describe('the alerts', { timeout: 60_000 }, () => {
   it('are accepted by promtool', async () => {
     const { groups } = await alertRules();
@@ -88,7 +125,7 @@ describe('the alerts', { timeout: 60_000 }, () => {
 
   it('say what to do, and name only labels that they have', () => {
     for (const { alert, expr, labels, annotations } of alerts) {
-      expect(Object.keys(annotations ?? {}).sort(), alert).toEqual(['description', 'summary']);
+      expect(Object.keys(annotations ?? {}).sort(), alert).toEqual(['description', 'runbook_url', 'summary']);
       expect(labels?.severity, alert).toMatch(/^(critical|warning)$/);
       const { groupingLabels } = readQuery(String(expr));
       const has = groupingLabels.length > 0 ? groupingLabels : TARGET_LABELS;
@@ -97,6 +134,21 @@ describe('the alerts', { timeout: 60_000 }, () => {
         named.filter((label) => !has.includes(label ?? '')),
         alert,
       ).toEqual([]);
+    }
+  });
+
+  it('each have a runbook, and there is none besides', async () => {
+    const pages = await readdir(join(repository, 'docs/runbooks'));
+    expect(pages.sort()).toEqual(alerts.map(({ alert }) => `${alert}.md`).sort());
+    for (const { alert, annotations } of alerts) {
+      expect(annotations?.runbook_url).toMatch(new RegExp(`/docs/runbooks/${alert}\\.md$`));
+    }
+  });
+
+  it('keep the namespace, by which Alertmanager routes', () => {
+    for (const { alert, expr } of alerts) {
+      const { groupingLabels } = readQuery(String(expr));
+      if (groupingLabels.length > 0) expect(groupingLabels, alert).toContain('namespace');
     }
   });
 
@@ -196,7 +248,11 @@ function allQueries(): string[] {
 
 /** A query with Grafana's variables filled in. */
 function asPrometheus(query: string): string {
-  return query.replaceAll('$__rate_interval', '5m').replaceAll('$__range', '6h').replaceAll('$node', '.*');
+  return query
+    .replaceAll('$__rate_interval', '5m')
+    .replaceAll('$__range', '6h')
+    .replaceAll('$node', '.*')
+    .replaceAll('$cluster', '.*');
 }
 
 /** The labels of a metric, each with the values that it has. */

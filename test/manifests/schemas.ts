@@ -3,7 +3,7 @@ import { PodMonitor, PrometheusRule } from '@kubernetes-models/prometheus-operat
 import { DaemonSet } from 'kubernetes-models/apps/v1';
 import { NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
 import { ClusterRole, ClusterRoleBinding, RoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1';
-import { ConfigMap, Namespace, ResourceQuota, ServiceAccount } from 'kubernetes-models/v1';
+import { ConfigMap, Namespace, ResourceQuota, Service, ServiceAccount } from 'kubernetes-models/v1';
 import ts from 'typescript';
 import { type KubernetesObject, repository } from './kustomize.ts';
 
@@ -35,6 +35,7 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
   'v1/ConfigMap': { module: core, model: ConfigMap },
   'v1/Namespace': { module: core, model: Namespace },
   'v1/ResourceQuota': { module: core, model: ResourceQuota },
+  'v1/Service': { module: core, model: Service },
   'v1/ServiceAccount': { module: core, model: ServiceAccount },
 };
 

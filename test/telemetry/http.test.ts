@@ -46,7 +46,7 @@ describe('the telemetry server', () => {
 
   it('is healthy as long as it answers, whatever is not ready', async () => {
     const { url } = await serve({ checks: [{ name: 'runtime', problem: () => 'away' }] });
-    const response = await fetch(url('/healthz'));
+    const response = await fetch(url('/livez'));
     expect([response.status, await response.text()]).toEqual([200, 'ok\n']);
   });
 
