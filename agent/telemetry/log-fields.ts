@@ -60,6 +60,8 @@ function entries(fields: object, stacks: boolean, depth: number): Record<string,
 function loggableValue(value: unknown, stacks: boolean, depth: number): unknown {
   if (typeof value === 'string') return loggableText(value);
   if (typeof value === 'bigint') return String(value);
+  // No measurement of ours is worth more than three digits after the point.
+  if (typeof value === 'number') return Number.isInteger(value) ? value : Math.round(value * 1_000) / 1_000;
   if (typeof value !== 'object' || value === null) return value;
   if (depth > MAX_DEPTH) return '[…]';
   if (value instanceof Error) return describeError(value, stacks, depth);

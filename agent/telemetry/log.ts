@@ -2,6 +2,7 @@ import { isatty } from 'node:tty';
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import type { Verdict } from '../access/verdict.ts';
 import { loggable, loggableText } from './log-fields.ts';
+import { prettyStream } from './pretty.ts';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
@@ -49,7 +50,9 @@ export async function createLog({ level, format, destination }: LogOptions): Pro
       },
     },
   };
-  return pino(options, pretty ? await prettyStream(destination) : (destination ?? standardError()));
+  const out = destination ?? standardError();
+  const fd = destination === undefined ? STANDARD_ERROR : undefined;
+  return pino(options, pretty ? await prettyStream(out, { fd, env: process.env }) : out);
 }
 
 /** One line per verdict: `info` for one that allows, `warn` otherwise. */
@@ -58,11 +61,24 @@ export function logVerdict(log: Log, { verdict, durationMs, ...subject }: Verdic
     ...subject,
     verdict: verdict.verdict,
     reason: verdict.reason,
-    message: verdict.message,
-    durationMs: Math.round(durationMs * 1_000) / 1_000,
+    // `message` would stand beside pino's own `msg`.
+    detail: verdict.message,
+    durationMs,
   };
   if (verdict.verdict === 'allowed') log.info(fields, 'verdict');
   else log.warn(fields, 'verdict');
+}
+
+/** What the log says of what was done about a container. */
+export type EnforcementLine = Omit<VerdictLine, 'verdict' | 'durationMs' | 'imageRef'> & {
+  readonly action: string;
+  readonly outcome: string;
+};
+
+/** One line for each container that was stopped or refused, or should have been: `error` where that failed. */
+export function logEnforcement(log: Log, line: EnforcementLine): void {
+  if (line.outcome === 'failed') log.error({ ...line }, 'enforcement');
+  else log.warn({ ...line }, 'enforcement');
 }
 
 /** Messages are bounded as fields are. Left without one, pino would take an error's, whatever it holds. */
@@ -73,18 +89,4 @@ function boundedInputs([first, ...rest]: readonly unknown[]): unknown[] {
 
 function standardError(): DestinationStream {
   return pino.destination({ fd: STANDARD_ERROR, sync: true });
-}
-
-/** In this process and not in pino's worker thread: a thread would lose the last lines of a crash. */
-async function prettyStream(destination: DestinationStream | undefined): Promise<DestinationStream> {
-  const { prettyFactory } = await import('pino-pretty');
-  const format = prettyFactory({
-    colorize: destination === undefined && isatty(STANDARD_ERROR),
-    singleLine: true,
-    // It would spread errors over several lines.
-    errorLikeObjectKeys: [],
-    translateTime: 'HH:MM:ss.l',
-  });
-  const out = destination ?? standardError();
-  return { write: (line) => void out.write(format(line) ?? '') };
 }

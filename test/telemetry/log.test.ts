@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { allowed, denied } from '../../agent/access/verdict.ts';
-import { createLog, type LogLevel, logVerdict } from '../../agent/telemetry/log.ts';
+import { createLog, type LogLevel, logEnforcement, logVerdict } from '../../agent/telemetry/log.ts';
 
 async function logTo(format: 'json' | 'pretty', level: LogLevel = 'info') {
   const written: string[] = [];
@@ -42,7 +42,7 @@ describe('a verdict in the log', () => {
       imageRef: 'sha256:11',
       verdict: 'denied',
       reason: 'registryRefused',
-      message: 'the registry refused it',
+      detail: 'the registry refused it',
       durationMs: 12.346,
     });
     expect(parsed(lines()[0]).time).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
@@ -54,6 +54,40 @@ describe('a verdict in the log', () => {
     for (const { log } of [info, warn]) logVerdict(log, { ...subject, verdict: allowed('preloaded', '') });
     expect(parsed(info.lines()[0]).level).toBe('info');
     expect(warn.lines()).toEqual([]);
+  });
+});
+
+describe('a verdict on a terminal', () => {
+  it('comes first, in the words of its line, with the date and the time of the machine', async () => {
+    const { log, text } = await logTo('pretty');
+    logVerdict(log, { ...subject, verdict: denied('registryRefused', 'the registry refused it') });
+    expect(text()).toMatch(
+      /^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}.*\] WARN: denied team-b\/web app: registryRefused: the registry refused it \{/,
+    );
+    expect(text()).toContain('"durationMs":12.346');
+    expect(text()).not.toContain('"verdict"');
+  });
+});
+
+describe('what was done about a container, in the log', () => {
+  const done = { namespace: 'team-b', pod: 'web', container: 'app', containerId: 'c1', image: 'app:1' };
+
+  it('names the pod, and is an error where it failed', async () => {
+    const { log, lines } = await logTo('json');
+    logEnforcement(log, { ...done, action: 'stop', outcome: 'stopped' });
+    logEnforcement(log, { ...done, action: 'stop', outcome: 'failed' });
+    expect(lines().map(parsed)).toMatchObject([
+      { level: 'warn', msg: 'enforcement', namespace: 'team-b', pod: 'web', outcome: 'stopped' },
+      { level: 'error', msg: 'enforcement', namespace: 'team-b', pod: 'web', outcome: 'failed' },
+    ]);
+  });
+});
+
+describe('a number in the log', () => {
+  it('has three digits after the point at most', async () => {
+    const { log, lines } = await logTo('json');
+    log.info({ seconds: 0.123_456_789_012_34, count: 7, deep: { ms: 1.000_04 } }, 'measured');
+    expect(parsed(lines()[0])).toMatchObject({ seconds: 0.123, count: 7, deep: { ms: 1 } });
   });
 });
 
@@ -117,7 +151,7 @@ describe('text from tenants', () => {
     logVerdict(log, { ...subject, image: evil, verdict: denied('registryRefused', evil) });
     log.error({ err: new Error(evil) }, evil);
     expect(lines()).toHaveLength(2);
-    expect(lines()[0]).toMatch(/ WARN.*: verdict \{/);
+    expect(lines()[0]).toMatch(/ WARN: denied team-b\/web app: registryRefused: x"\\n/);
   });
 
   it('is cut', async () => {
