@@ -146,7 +146,8 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   // How containers get here.
   const relist = createSignal<void>();
   const nri =
-    config.enforcement === 'stop'
+    // In audit nothing could be refused, and a plugin costs every creation a little.
+    config.mode === 'audit' || config.enforcement === 'stop'
       ? undefined
       : connectNri(config, {
           pods,
