@@ -12,8 +12,11 @@ const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>>
 const [name = '', ...flags] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
 if (!bench || flags.some((flag) => flag !== '--json')) {
-  process.stderr.write(`usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]\n`);
-  process.exitCode = 2;
+  const isHelp = [name, ...flags].includes('--help');
+  (isHelp ? process.stdout : process.stderr).write(
+    `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]\n`,
+  );
+  process.exitCode = isHelp ? 0 : 2;
 } else {
   await bench(flags.length > 0);
 }

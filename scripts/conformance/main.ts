@@ -10,7 +10,10 @@ import { readVectorFiles, type VectorFile } from './vector-files.ts';
 const defaultDirectory = join(import.meta.dirname, '../../test/conformance');
 const directories = process.argv.slice(2);
 
-if (directories.length > 1) fail('usage: npm run conformance -- [DIR]');
+const USAGE = 'usage: npm run conformance -- [DIR]';
+
+if (directories.includes('--help')) process.stdout.write(`${USAGE}\n`);
+else if (directories.length > 1 || directories[0]?.startsWith('-')) fail(USAGE);
 else {
   try {
     process.exitCode = await runAll(readVectorFiles(directories[0] ?? defaultDirectory));

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { type Playground, podsDirectoryOf, preparePlayground, runOnPlayground } from '../story/playground.ts';
 import { sweep } from './cleanup.ts';
 import { LabError } from './errors.ts';
 import { type LabNode, startNode } from './node.ts';
@@ -20,7 +21,7 @@ function signalled(): { signal: Promise<NodeJS.Signals>; release: () => void } {
   return { signal: promise, release: () => clearInterval(keeper) };
 }
 
-function describe({ root, endpoint, nriSocket, version, registries }: LabNode): string {
+function describe({ root, endpoint, nriSocket, version, registries }: LabNode, made: Playground): string {
   const lines = [`containerd ${version} is ready`, `  endpoint    ${endpoint}`];
   if (nriSocket !== undefined) lines.push(`  NRI socket  ${nriSocket}`);
   for (const { kind, host, users } of [registries.anonymous, registries.htpasswd, registries.token]) {
@@ -28,8 +29,32 @@ function describe({ root, endpoint, nriSocket, version, registries }: LabNode): 
     lines.push(`  registry    ${host}  ${kind}${names === '' ? '' : `, users ${names}`}`);
   }
   lines.push(`  passwords   ${join(root, 'registries/passwords.json')}`, `  folder      ${root}`);
-  lines.push('Ctrl-C ends it and removes everything.');
+  lines.push('', 'Images:', ...made.images.map((image) => `  ${image}`));
+  lines.push(
+    '',
+    'Tenants:',
+    ...made.tenants.map(({ letter, namespace, who }) => `  ${letter}  ${namespace}  ${who}`),
+  );
+  lines.push('', 'The agent for it, in another terminal:', agentCommand(made, endpoint, nriSocket));
+  lines.push('', 'A pod on it:', `  scripts/cri-node run A ${made.images[0]}`);
+  lines.push(`  scripts/cri-node run B ${made.images[0]} --pull-policy Never`);
+  lines.push('', 'Ctrl-C ends it and removes everything.');
   return lines.join('\n');
+}
+
+function agentCommand(made: Playground, endpoint: string, nriSocket: string | undefined): string {
+  const flags = [
+    `--runtime-endpoint ${endpoint}`,
+    `--state-dir ${join(made.root, 'agent-state')}`,
+    `--pods-directory ${podsDirectoryOf(made)}`,
+    ...(nriSocket === undefined ? [] : [`--nri-socket ${nriSocket}`]),
+    '--mode enforce',
+  ];
+  return `  npm run pullwarden -- agent ${flags.join(' \\\n    ')}`;
+}
+
+async function run(tenant: string, image: string, options: { pullPolicy: string }): Promise<void> {
+  say(await runOnPlayground(tenant, image, options.pullPolicy));
 }
 
 async function runNode(options: { containerd: string; nri: boolean }): Promise<void> {
@@ -38,7 +63,7 @@ async function runNode(options: { containerd: string; nri: boolean }): Promise<v
   try {
     const node = await startNode({ containerd, nri: options.nri });
     try {
-      say(describe(node));
+      say(describe(node, await preparePlayground(node)));
       say(`${await signal}: ending`);
     } finally {
       await node.stop();
@@ -65,6 +90,11 @@ const program = new Command('cri-node')
   .option('--containerd <version>', `release series: ${containerdSeries.join(', ')}`, '1.7')
   .option('--nri', 'let NRI plugins connect (1.7 and 2)', false)
   .action(runNode);
+program
+  .command('run <tenant> <image>')
+  .description('start a pod of a tenant (A to E) on the node that is up')
+  .option('--pull-policy <policy>', 'Always, IfNotPresent or Never', 'IfNotPresent')
+  .action(run);
 program
   .command('versions')
   .description('which containerd versions this machine can get')

@@ -3,14 +3,15 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sweep } from '../lab/cleanup.ts';
-import { startNode } from '../lab/node.ts';
+import { LabError } from '../lab/errors.ts';
+import { type LabNode, startNode } from '../lab/node.ts';
 import { type ContainerdSeries, containerdVersions, parseSeries } from '../lab/programs.ts';
 import { startAgent } from './agent-process.ts';
 import { play, prepareStory, type StepResult } from './story.ts';
 
 /** The tenants' story, told line by line as it happens: scripts/demo [1.6|1.7|2] */
 
-const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
+const agentProgram = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 
 function say(text = ''): void {
   process.stdout.write(`${text}\n`);
@@ -45,55 +46,93 @@ function line({
   ].join('\n');
 }
 
-async function tellStory(): Promise<boolean> {
+/** Rejects at the first Ctrl-C, so that whatever was started is cleared away before this process ends. */
+function interruption(): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => reject(new LabError(`${name}: clearing everything away`)));
+  }
+  // It may come before anybody waits for it.
+  promise.catch(() => {});
+  return promise;
+}
+
+async function tellStory(asked: string | undefined): Promise<boolean> {
+  const interrupted = interruption();
   await sweep();
-  const series = await chooseContainerd(process.argv[2]);
+  const series = await chooseContainerd(asked);
   say(`Bringing up a node: containerd ${series}, three registries, images made on the spot ...`);
   const node = await startNode({ containerd: series });
   try {
-    const state = join(node.root, 'agent-state');
-    const podsDirectory = join(node.root, 'agent-pods');
-    await mkdir(podsDirectory);
-    const steps = await prepareStory(node);
-    const flags = [
-      '--runtime-endpoint',
-      node.endpoint,
-      '--state-dir',
-      state,
-      '--pods-directory',
-      podsDirectory,
-    ];
-    const agent = startAgent([...flags, '--mode', 'enforce']);
-    await agent.ready();
-    say(`containerd ${node.version} runs, and the agent watches it in enforce mode.\n`);
-
-    const results: StepResult[] = [];
-    for (const step of steps) {
-      const result = await play(step, node, agent, podsDirectory);
-      results.push(result);
-      say(line(result));
-    }
-
-    say('\nThe records (no credentials, only whose secret was good for what):');
-    say(
-      execFileSync(process.execPath, [main, 'records', 'list', '--state-dir', state], { encoding: 'utf8' }),
-    );
-    say('The verdicts, as Prometheus would scrape them:');
-    const { body } = await agent.get('/metrics');
-    say(
-      body
-        .split('\n')
-        .filter((text) => /^pullwarden_(verdicts|enforcements)_total.* [1-9]/.test(text))
-        .join('\n'),
-    );
-    await agent.stop();
-
-    const broken = results.filter(({ kept }) => !kept);
-    say(`\n${results.length - broken.length} of ${results.length} steps went as promised.`);
-    return broken.length === 0;
+    return await Promise.race([tellOn(node), interrupted]);
   } finally {
     await node.stop();
   }
 }
 
-process.exitCode = (await tellStory()) ? 0 : 1;
+async function tellOn(node: LabNode): Promise<boolean> {
+  const state = join(node.root, 'agent-state');
+  const podsDirectory = join(node.root, 'agent-pods');
+  await mkdir(podsDirectory);
+  const steps = await prepareStory(node);
+  const flags = [
+    '--runtime-endpoint',
+    node.endpoint,
+    '--state-dir',
+    state,
+    '--pods-directory',
+    podsDirectory,
+  ];
+  const agent = startAgent([...flags, '--mode', 'enforce']);
+  await agent.ready();
+  say(`containerd ${node.version} runs, and the agent watches it in enforce mode.\n`);
+
+  const results: StepResult[] = [];
+  for (const step of steps) {
+    const result = await play(step, node, agent, podsDirectory);
+    results.push(result);
+    say(line(result));
+  }
+
+  say('\nThe records (no credentials, only whose secret was good for what):');
+  say(
+    execFileSync(process.execPath, [agentProgram, 'records', 'list', '--state-dir', state], {
+      encoding: 'utf8',
+    }),
+  );
+  say('The verdicts, as Prometheus would scrape them:');
+  const { body } = await agent.get('/metrics');
+  say(
+    body
+      .split('\n')
+      .filter((text) => /^pullwarden_(verdicts|enforcements)_total.* [1-9]/.test(text))
+      .join('\n'),
+  );
+  await agent.stop();
+
+  const broken = results.filter(({ kept }) => !kept);
+  say(`\n${results.length - broken.length} of ${results.length} steps went as promised.`);
+  return broken.length === 0;
+}
+
+const USAGE = 'usage: scripts/demo [1.6|1.7|2]';
+
+async function main(asked: string | undefined): Promise<number> {
+  if (asked === '--help' || asked === '-h') {
+    say(USAGE);
+    return 0;
+  }
+  if (asked !== undefined && !/^(1\.6|1\.7|2)$/.test(asked)) {
+    process.stderr.write(`${USAGE}\n`);
+    return 2;
+  }
+  try {
+    return (await tellStory(asked)) ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof LabError)) throw error;
+    process.stderr.write(`demo: ${error.message}\n`);
+    return 1;
+  }
+}
+
+process.exitCode = await main(process.argv[2]);

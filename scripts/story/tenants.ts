@@ -58,16 +58,19 @@ export type Wanted = {
   readonly command?: string[];
 };
 
+/** The same, of a registry that another process started. */
+type WantedAnywhere = Omit<Wanted, 'registry'> & { readonly registry: Pick<Registry, 'host' | 'kind'> };
+
 const SECRET = 'pull-secret';
 
 /** The pod of a tenant as kubelet's stand-in runs it. */
-export function podOf({ tenant, image, imagePullPolicy, name, command }: Wanted): PodSpec {
+export function podOf({ tenant, image, imagePullPolicy, name, command }: WantedAnywhere): PodSpec {
   const container = { name: 'app', image, imagePullPolicy, ...(command ? { command } : {}) };
   return { namespace: tenant.namespace, name, uid: randomUUID(), containers: [container] };
 }
 
 /** Puts the pod and its tenant's secret where the agent's directory pod source finds them, whole or not at all. */
-export async function writeManifests(directory: string, wanted: Wanted, pod: PodSpec): Promise<void> {
+export async function writeManifests(directory: string, wanted: WantedAnywhere, pod: PodSpec): Promise<void> {
   const { tenant, registry } = wanted;
   const secretUid = `${tenant.namespace}-${registry.kind}`;
   const secretName = `${SECRET}-${registry.kind}`;

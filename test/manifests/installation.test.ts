@@ -200,8 +200,12 @@ describe('docs/installing.md', () => {
     const text = await readFile(join(repository, 'docs/installing.md'), 'utf8');
     const named = [...text.matchAll(/manifests\/[\w/-]+/g)].map(([path]) => path);
     expect(named.length).toBeGreaterThan(10);
-    for (const path of named)
-      expect(existsSync(join(repository, path, 'kustomization.yaml')), path).toBe(true);
+    for (const path of named) {
+      const file = path.startsWith('manifests/chart')
+        ? 'manifests/chart/Chart.yaml'
+        : `${path}/kustomization.yaml`;
+      expect(existsSync(join(repository, file)), path).toBe(true);
+    }
   });
 
   it('puts the registry into every image, with a line that finds them all', async () => {
