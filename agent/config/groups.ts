@@ -3,7 +3,7 @@ import type { OptionName } from './options.ts';
 /** The headings under which `pullwarden agent --help` shows the options, in this order. */
 const GROUPS: readonly (readonly [heading: string, options: readonly string[]])[] = [
   ['This node', ['config', 'runtimeEndpoint', 'stateDir', 'nodeName']],
-  ['Pods and their credentials', ['podsDirectory', 'kubeconfig']],
+  ['Pods and their credentials', ['podsDirectory', 'staticPods', 'kubeconfig']],
   [
     'What is enforced',
     ['mode', 'enforcement', 'enforceNamespaces', 'exemptNamespaces', 'onUnverifiable', 'unmanaged'],
@@ -13,7 +13,24 @@ const GROUPS: readonly (readonly [heading: string, options: readonly string[]])[
     'What is verified',
     ['verificationPolicy', 'verificationAllowlist', 'existingImages', 'rotatedSecrets', 'trustedRegistries'],
   ],
-  ['Asking registries', ['proof', 'pullTimeout', 'maxParallelPulls', 'recordTtl', 'reverifyRunning']],
+  [
+    "The node's own credentials",
+    [
+      'kubeletRootDir',
+      'dockerConfig',
+      'imageCredentialProviderConfig',
+      'imageCredentialProviderBinDir',
+      'credentialProviderTimeout',
+      'nodeCredentials',
+    ],
+  ],
+  [
+    'Asking registries',
+    [
+      ...['proof', 'bytes', 'runtimeGrants', 'registryConfigDir', 'registriesConf', 'authoritativeMirrors'],
+      ...['pullTimeout', 'maxParallelPulls', 'recordTtl', 'reverifyRunning'],
+    ],
+  ],
   ['Finding containers', ['existingContainersDelay', 'relistInterval', 'pollInterval']],
   ['The fuse', ['fuseCount', 'fuseShare', 'fuseNamespaces', 'fuseWindow']],
   ['Telemetry', ['listenAddress', 'logLevel', 'logFormat', 'decisionsRetention', 'decisionsMaxRows']],
