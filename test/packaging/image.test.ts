@@ -39,7 +39,7 @@ describe('the image', { timeout: 120_000 }, () => {
   it('has `pullwarden` as a command, without a shell that would start it', () => {
     const version = execFileSync('chroot', [root, '/usr/local/bin/pullwarden', 'version'], {
       encoding: 'utf8',
-      env: { PATH: '/usr/local/bin', PULLWARDEN_REVISION: 'abc123' },
+      env: { PATH: process.env.PATH ?? '', PULLWARDEN_REVISION: 'abc123' },
     });
     expect(version).toMatch(/^pullwarden \d+\.\d+\.\d+ \(abc123\), node v24\./);
     const failed = spawnSync('chroot', [root, '/usr/local/bin/pullwarden', 'decisions', '--since', 'x'], {

@@ -48,7 +48,8 @@ type Asked = { readonly exitCode: number; readonly text: string; readonly progre
 async function ask(fake: FakeCluster, output: ReportFormat, columns?: number): Promise<Asked> {
   const parts: string[] = [];
   const progress: Progress[] = [];
-  const timeoutMs = 3_000;
+  // Two hundred programs on two busy cores: only the one that hangs must run into it.
+  const timeoutMs = 30_000;
   const cluster: Cluster = {
     kubectl: createKubectl({ program: fake.kubectl, timeoutMs }),
     namespace: 'pullwarden',
@@ -63,7 +64,7 @@ async function ask(fake: FakeCluster, output: ReportFormat, columns?: number): P
   return { exitCode, text: parts.join(''), progress };
 }
 
-describe('the report over 200 nodes, three of whose agents are dead', { timeout: 60_000 }, () => {
+describe('the report over 200 nodes, three of whose agents are dead', { timeout: 240_000 }, () => {
   let fake: FakeCluster;
   let asked: Asked;
   let report: Report;
@@ -71,13 +72,13 @@ describe('the report over 200 nodes, three of whose agents are dead', { timeout:
     fake = await fakeCluster(twoHundredNodes());
     asked = await ask(fake, 'json');
     report = JSON.parse(asked.text);
-  }, 60_000);
+  }, 240_000);
   afterAll(() => fake.remove());
 
   it('names the dead ones and what is the matter with them, and its exit code says that it is not whole', () => {
     expect(report.agents).toBe(200);
     expect(report.silent).toEqual([
-      { node: 'node-007', pod: 'pullwarden-node-007', problem: 'no answer within 3 s' },
+      { node: 'node-007', pod: 'pullwarden-node-007', problem: 'no answer within 30 s' },
       {
         node: 'node-042',
         pod: 'pullwarden-node-042',
@@ -114,7 +115,7 @@ describe('the report over 200 nodes, three of whose agents are dead', { timeout:
   });
 });
 
-describe('a report', { timeout: 60_000 }, () => {
+describe('a report', { timeout: 240_000 }, () => {
   const hostile = '<script>|\u001b[2J';
   let fake: FakeCluster;
   beforeAll(async () => {
