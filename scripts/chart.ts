@@ -83,7 +83,9 @@ function daemonSet(): string {
   pod.set('automountServiceAccountToken', '__TOKEN__');
   pod.setIn(['securityContext', 'seLinuxOptions'], '__SELINUX__');
   const credentials = parseDocument(source('components/node-identity/kubelet-credentials.yaml'));
+  const options = mapAt(parseDocument(source('agent/options.yaml')), 'spec', 'template', 'spec');
   for (const container of [...itemsOf(pod, 'initContainers'), ...itemsOf(pod, 'containers')]) {
+    seqAt(container, 'env').items.unshift(...optionsOf(options, container.get('name')));
     container.set('image', '__IMAGE__');
     container.set('imagePullPolicy', '{{ .Values.image.pullPolicy }}');
     for (const mount of itemsOf(container, 'volumeMounts')) {
@@ -110,6 +112,14 @@ function daemonSet(): string {
     .replaceAll(/^( *)- __CREDENTIAL_(MOUNTS|VOLUMES)__\n/gm, (_, indent: string, what: string) =>
       block(`if ${NODE_IDENTITY}`, indented(what === 'MOUNTS' ? mounts : volumes, indent)),
     );
+}
+
+/** The variables that kustomize's patch adds to this container: each option by its name. */
+function optionsOf(patch: YAMLMap, name: unknown): readonly unknown[] {
+  const containers = [...itemsOf(patch, 'initContainers'), ...itemsOf(patch, 'containers')];
+  const found = containers.find((container) => container.get('name') === name);
+  if (found === undefined) throw new TypeError(`agent/options.yaml has no container ${name}`);
+  return seqAt(found, 'env').items;
 }
 
 function rbac(): string {
