@@ -45,8 +45,8 @@ export async function listDecisions(
   options: Options,
 ): Promise<number> {
   const { output, print, now = Date.now } = options;
-  requireState(config.stateDir, 'decisions.db');
   const filter = filterOf(flags, options.pod, now());
+  requireState(config.stateDir, 'decisions.db');
   // One more than is shown, to know whether that is all.
   const found = read(config, { ...filter, limit: filter.limit + 1 });
   const rows = found.slice(0, filter.limit);

@@ -1,7 +1,7 @@
 import type { Enforcement, Judgement, Report } from '../enforcement/judgement.ts';
 import type { Events } from '../kubernetes/events.ts';
 import type { Decisions } from '../records/decisions.ts';
-import { type Log, logVerdict } from '../telemetry/log.ts';
+import { type Log, logEnforcement, logVerdict } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { podEventOf } from './pod-event.ts';
 
@@ -28,25 +28,27 @@ export function createReporter(
       if (event) events?.report(event);
       if (enforcement === undefined) return;
       const { action, outcome } = enforcement;
-      const { id: containerId, createdAt } = judgement.container;
+      const { createdAt } = judgement.container;
       metrics.enforcement(action, outcome);
-      if (action !== 'none') log.warn({ containerId, action, outcome }, 'enforcement');
+      if (action !== 'none') logEnforcement(log, { ...containerOf(judgement), action, outcome });
       if (outcome === 'stopped') metrics.containerStopped(Date.now() / 1_000 - Number(createdAt) / 1e9);
     },
   };
 }
 
-function lineOf({ container, spec, imageRef, verdict, durationMs }: Judgement) {
+function containerOf({ container, spec }: Judgement) {
   return {
     namespace: container.pod.namespace,
     pod: container.pod.name,
     container: container.containerName,
     containerId: container.id,
     image: spec?.image ?? '',
-    imageRef,
-    verdict,
-    durationMs,
   };
+}
+
+function lineOf(judgement: Judgement) {
+  const { imageRef, verdict, durationMs } = judgement;
+  return { ...containerOf(judgement), imageRef, verdict, durationMs };
 }
 
 function entryOf(judgement: Judgement, enforcement: Enforcement | undefined) {

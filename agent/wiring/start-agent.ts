@@ -164,8 +164,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     existingImages: config.existingImages,
     now: Date.now,
     onRecordStoreError,
-    onInventoryTaken: (images) =>
-      log.warn({ images }, 'first run on this node: so many images that are on it count as preloaded'),
+    onInventoryTaken: (images) => log.warn({ images }, firstRunText(config.existingImages)),
     onPrune(imageRefs) {
       records.prune(imageRefs);
       ledger.keepOnly(imageRefs);
@@ -234,7 +233,8 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
 
   relist.on(() => watch?.relist());
   runtimeConnection.on((connected) => {
-    log.info({ connected }, connected ? 'the runtime answers' : 'the runtime is away');
+    if (connected) log.info('the runtime answers');
+    else log.warn('the runtime is away');
     nri?.runtimeConnected(connected);
     if (!connected) return;
     watch?.relist();
@@ -334,4 +334,10 @@ function createListFailures(log: Log) {
       if (connected) logged = undefined;
     },
   };
+}
+
+function firstRunText(existingImages: Config['existingImages']): string {
+  return existingImages === 'verify'
+    ? 'first run on this node: none of the images that are on it counts as preloaded'
+    : 'first run on this node: the images that are on it count as preloaded';
 }
