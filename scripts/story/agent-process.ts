@@ -94,7 +94,7 @@ export function startAgent(
   }
 
   async function get(path: string): Promise<{ status: number; body: string }> {
-    const host = await until('the agent does not serve', 15_000, async () => address);
+    const host = await until('the agent does not serve', 60_000, async () => address);
     const response = await fetch(`http://${host}${path}`);
     return { status: response.status, body: await response.text() };
   }
