@@ -172,6 +172,28 @@ declare(
   .addOption(kubeletDirOption())
   .addOption(outputOption());
 
+const fuse = program
+  .command('fuse')
+  .description('look at the fuse, which keeps a mistake from stopping a whole node, or close it');
+
+declare(fuse, 'status', 'fuse', 'say whether the fuse is open, and what it counts', async (config, flags) => {
+  requireState(config.stateDir, 'records.db');
+  const { fuseStatus } = await import('./commands/fuse/status.ts');
+  return fuseStatus(config, { output: flags.output, print, now: Date.now() });
+}).addOption(outputOption());
+
+declare(
+  fuse,
+  'reset',
+  'fuse',
+  'forget what the fuse has counted, so that it closes and what it let run is judged again',
+  async (config) => {
+    requireState(config.stateDir, 'records.db');
+    const { resetFuse } = await import('./commands/fuse/reset.ts');
+    return resetFuse(config, { print, now: Date.now() });
+  },
+);
+
 program
   .command('version')
   .description('print the version, the commit and the version of Node')

@@ -15,7 +15,7 @@ import {
 } from './types.ts';
 
 /** Subcommands that take options of the configuration. */
-export type CommandName = 'agent' | 'check' | 'records' | 'recordsExport' | 'decisions' | 'doctor';
+export type CommandName = 'agent' | 'check' | 'records' | 'recordsExport' | 'decisions' | 'doctor' | 'fuse';
 
 /** One option; its name is the key of the table, in camelCase, as in YAML. */
 type Option<Value> = {
@@ -33,10 +33,18 @@ type Option<Value> = {
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
-const ALL: readonly CommandName[] = ['agent', 'check', 'records', 'recordsExport', 'decisions', 'doctor'];
+const ALL: readonly CommandName[] = [
+  'agent',
+  'check',
+  'records',
+  'recordsExport',
+  'decisions',
+  'doctor',
+  'fuse',
+];
 const path = text('PATH', 'a path', (value) => value !== '');
-const namespaces = list('NAMESPACES', 'namespace names', (item) =>
-  /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(item),
+const namespaces = list('NAMESPACES', 'namespace names, in which * stands for any characters', (item) =>
+  /^(?!-)[a-z0-9*-]{1,63}(?<!-)$/.test(item),
 );
 const endpoint = text('ENDPOINT', 'unix:///path or /path', (value) => isEndpoint(value));
 
@@ -125,10 +133,17 @@ export const OPTIONS = {
     description: 'what happens to a container of no known pod',
     commands: ['agent'],
   },
+  enforceNamespaces: {
+    type: namespaces,
+    default: '*',
+    description: 'namespaces that `enforce` is for, by name or with `*`; in all others it is `audit`',
+    commands: ['agent'],
+  },
   exemptNamespaces: {
     type: namespaces,
     default: 'kube-system',
-    description: 'namespaces whose containers are judged but never stopped',
+    description:
+      'namespaces whose containers are judged but never stopped, whatever `enforceNamespaces` says',
     commands: ['agent'],
   },
   verificationPolicy: {
@@ -249,6 +264,32 @@ export const OPTIONS = {
       'a secret that was good for an image and was changed since: `trust` it as kubelet does, let its pods run and `verify` it in the background, or `deny` until it is verified',
     commands: ['agent', 'check'],
   },
+  recordTtl: {
+    type: duration(0, 3_650 * DAY),
+    default: '0',
+    description:
+      'when a grant on record is so old that the registry is asked about it again, in the background and before this time is over; until it answers, the record counts; `0` never, as kubelet',
+    commands: ['agent'],
+  },
+  reverifyRunning: {
+    type: duration(0, 3_650 * DAY),
+    default: '0',
+    description: 'how often the registry is asked again about each container that runs; `0` never',
+    commands: ['agent'],
+  },
+  revokeRunning: {
+    type: oneOf(['report', 'stop']),
+    default: 'report',
+    description:
+      'what happens to a container that runs when the registry refuses its image now: `report` it, or in `enforce` also `stop` it',
+    commands: ['agent'],
+  },
+  backgroundQuestions: {
+    type: wholeNumber(1, 6_000),
+    default: '60',
+    description: 'questions a minute, at most, that `recordTtl` and `reverifyRunning` ask registries',
+    commands: ['agent'],
+  },
   pullTimeout: {
     type: duration(1_000, HOUR),
     default: '5s',
@@ -283,25 +324,25 @@ export const OPTIONS = {
     type: wholeNumber(0, 1_000_000),
     default: '10',
     description: 'the fuse opens only when more containers than this would be stopped within its window',
-    commands: ['agent'],
+    commands: ['agent', 'fuse'],
   },
   fuseShare: {
     type: share(),
     default: '0.2',
     description: 'and only when they are more than this share of all containers on the node',
-    commands: ['agent'],
+    commands: ['agent', 'fuse'],
   },
   fuseNamespaces: {
     type: wholeNumber(1, 1_000_000),
     default: '2',
     description: 'and only when they belong to at least this many namespaces',
-    commands: ['agent'],
+    commands: ['agent', 'fuse'],
   },
   fuseWindow: {
     type: duration(1_000, DAY),
     default: '10m',
     description: 'how far back the fuse counts; it closes when what it counts within this no longer opens it',
-    commands: ['agent'],
+    commands: ['agent', 'fuse'],
   },
   listenAddress: {
     type: listenAddress(),

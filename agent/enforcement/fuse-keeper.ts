@@ -5,6 +5,8 @@ export type FuseState = {
   /** What was saved last; undefined where nothing was, or it cannot be read. */
   load(): SavedFuse | undefined;
   save(saved: SavedFuse): void;
+  /** Changes with each reset that somebody asks for; undefined as long as nobody did. Answers without waiting. */
+  lastReset(): string | undefined;
 };
 
 /** `savedAtMs`: epoch ms. A wall clock may jump; then the window is up to one window longer or over at once. */
@@ -24,13 +26,14 @@ export type KeptFuse = Pick<Fuse, 'permits' | 'isOpen'> & {
 
 /** Counts come in bursts; a kill within this time (ms) loses them, and as many containers more may be stopped. */
 const SAVE_AFTER_MS = 1_000;
-/** How late (ms) it may be noticed that the fuse has closed. */
-const CLOSES_LATE_MS = 1_000;
+/** How late (ms) it may be noticed that the fuse has closed, or is to be reset. */
+const NOTICED_LATE_MS = 1_000;
 
 /** A fuse that survives a restart, and that is seen to close at the time when it does. */
 export function keepFuse(settings: FuseSettings, { state, onOpen, onClose }: FuseKeeperOptions): KeptFuse {
   let saving: NodeJS.Timeout | undefined;
   let closing: NodeJS.Timeout | undefined;
+  let lastReset = state.lastReset();
   const saved = state.load();
   const fuse = createFuse(settings, {
     now: () => performance.now(),
@@ -53,16 +56,25 @@ export function keepFuse(settings: FuseSettings, { state, onOpen, onClose }: Fus
 
   function watchForClosing(): void {
     if (closing !== undefined) return;
-    const waitMs = (fuse.nextChangeInMs() ?? 0) + CLOSES_LATE_MS;
     closing = setTimeout(() => {
       closing = undefined;
+      noticeReset();
       if (fuse.isOpen()) watchForClosing();
-    }, waitMs).unref();
+    }, NOTICED_LATE_MS).unref();
+  }
+
+  function noticeReset(): void {
+    const reset = state.lastReset();
+    if (reset === lastReset) return;
+    lastReset = reset;
+    fuse.reset();
+    save();
   }
 
   if (saved?.snapshot.isOpen) watchForClosing();
   return {
     permits(subject, onNode) {
+      noticeReset();
       const permitted = fuse.permits(subject, onNode);
       if (!permitted) watchForClosing();
       if (subject.hasStanding) saving ??= setTimeout(save, SAVE_AFTER_MS).unref();

@@ -32,6 +32,8 @@ export type Fuse = {
    */
   permits(subject: FuseSubject, onNode: number): boolean;
   isOpen(): boolean;
+  /** Forgets all that was counted; one that is open closes by that. */
+  reset(): void;
   /** Ms until something leaves the window, and the fuse may close by that; undefined when nothing is in it. */
   nextChangeInMs(): number | undefined;
   /** All that it remembers, as data. */
@@ -136,6 +138,10 @@ export function createFuse(settings: FuseSettings, { now, onOpen, onClose, resto
       forgetOld();
       decide();
       return open;
+    },
+    reset() {
+      for (const key of [...recent.keys()]) forget(key);
+      decide();
     },
     nextChangeInMs() {
       for (const { at } of recent.values()) return Math.max(0, at + settings.windowMs - now());

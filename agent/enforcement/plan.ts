@@ -1,9 +1,19 @@
 import { type Doubt, isOfThePod, type Verdict } from '../access/verdict.ts';
+import { type NamespaceRules, ruleFor } from './namespaces.ts';
 
 /** What was done about a verdict, and how it ended: closed lists, the same in metrics, decisions and logs. */
 export const ENFORCEMENT_OUTCOMES = {
   /** Nothing was done, because: */
-  none: ['audit', 'exempt', 'unmanagedAudit', 'ranBefore', 'onUnverifiableAllow', 'fuseOpen'],
+  none: [
+    // The mode is audit, or --enforce-namespaces does not name the namespace.
+    'audit',
+    'exempt',
+    'unmanagedAudit',
+    'ranBefore',
+    'onUnverifiableAllow',
+    'revokeRunningReport',
+    'fuseOpen',
+  ],
   /** StopContainer: */
   stop: ['stopped', 'alreadyExited', 'notStarted', 'gone', 'failed'],
   /** An error to the runtime's question before the container was created: */
@@ -15,11 +25,12 @@ export type NotEnforced = (typeof ENFORCEMENT_OUTCOMES)['none'][number];
 export type StopOutcome = (typeof ENFORCEMENT_OUTCOMES)['stop'][number];
 export type VetoOutcome = (typeof ENFORCEMENT_OUTCOMES)['veto'][number];
 
-export type EnforcementSettings = {
+export type EnforcementSettings = NamespaceRules & {
   readonly mode: 'audit' | 'enforce';
   readonly onUnverifiable: 'deny' | 'allow';
   readonly unmanaged: 'audit' | 'deny';
-  readonly exemptNamespaces: ReadonlySet<string>;
+  /** What is done about a container whose image was granted to it when it started, and is refused now. */
+  readonly revokeRunning: 'report' | 'stop';
   /** The uid of the pod that the agent itself runs in; empty when it runs in none. */
   readonly ownPodUid: string;
 };
@@ -35,6 +46,8 @@ export type Circumstances = {
   readonly doubt: Doubt;
   /** It was created before the agent started, or has been left running since. */
   readonly alreadyRuns: boolean;
+  /** It was allowed, runs, and was asked about again (`--reverify-running`, `--record-ttl`). */
+  readonly reverified?: boolean;
 };
 
 export type EnforcementPlan =
@@ -54,6 +67,9 @@ export function planEnforcement(
   if (verdict.verdict === 'allowed') return undefined;
   const spared = whyNotEnforced(settings, subject);
   if (spared) return { action: 'none', outcome: spared };
+  if (verdict.verdict === 'denied' && circumstances.reverified && settings.revokeRunning === 'report') {
+    return { action: 'none', outcome: 'revokeRunningReport' };
+  }
   if (verdict.reason === 'unmanagedPod' && settings.unmanaged === 'audit') {
     return { action: 'none', outcome: 'unmanagedAudit' };
   }
@@ -67,7 +83,8 @@ export function whyNotEnforced(
   { namespace, podUid }: EnforcementSubject,
 ): 'audit' | 'exempt' | undefined {
   if (settings.mode === 'audit') return 'audit';
-  if (settings.exemptNamespaces.has(namespace)) return 'exempt';
+  const rule = ruleFor(settings, namespace);
+  if (rule !== 'enforce') return rule;
   return settings.ownPodUid !== '' && podUid === settings.ownPodUid ? 'exempt' : undefined;
 }
 

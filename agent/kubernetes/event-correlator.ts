@@ -5,7 +5,7 @@ export type PodEvent = {
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
   /** The field it is about, as kubelet writes it: `spec.containers{app}`. */
   readonly fieldPath?: string;
-  readonly reason: 'ImageAccessDenied' | 'ImageAccessUnverifiable';
+  readonly reason: 'ImageAccessDenied' | 'ImageAccessUnverifiable' | 'FuseOpened' | 'FuseClosed';
   readonly message: string;
 };
 

@@ -118,6 +118,14 @@ export class PullRecordStore implements RecordStore {
     this.#ended(image);
   }
 
+  recordGranted(image: string, imageRef: string, credentials: ImagePullCredentials): void {
+    const trimmedImage = trimmedName(image);
+    this.#write({ doing: 'record a grant', durability: 'power' }, (records) => {
+      const now = this.#now();
+      return mergeChanges(records, { imageRef, trimmedImage, now }, { credentials, verifiedAt: now });
+    });
+  }
+
   mergeCredentials(image: string, imageRef: string, credentials: ImagePullCredentials): void {
     const trimmedImage = trimmedName(image);
     this.#write({ doing: 'record a match', durability: 'power' }, (records) =>

@@ -36,6 +36,8 @@ export interface RecordStore {
   recordImagePulled(image: string, imageRef: string, credentials: ImagePullCredentials): void;
   /** That pull failed: ends one intent. */
   recordImagePullFailed(image: string): void;
+  /** A registry was asked without a pull, and granted it: merges who may use it into the record, verified now. */
+  recordGranted(image: string, imageRef: string, credentials: ImagePullCredentials): void;
   /**
    * Merges credentials into the record of (imageRef, trimmed image) without an intent, as a check does on a match; nobody
    * was asked, so nothing of it counts as verified now.

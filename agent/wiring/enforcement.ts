@@ -15,6 +15,7 @@ import type { PodSource } from '../pods/pod-source.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { FUSE_MESSAGES, type FuseChange } from './fuse-event.ts';
 import { createSignal } from './signal.ts';
 
 export type EnforcementParts = {
@@ -24,6 +25,8 @@ export type EnforcementParts = {
   readonly doubtOf: DoubtOf;
   readonly fuseState: FuseState;
   readonly report: Report;
+  /** The fuse opened or closed. */
+  readonly onFuse: (change: FuseChange) => void;
   readonly log: Log;
   readonly metrics: Metrics;
 };
@@ -47,7 +50,9 @@ export function wireEnforcement(config: Config, parts: EnforcementParts): Enforc
     mode: config.mode,
     onUnverifiable: config.onUnverifiable,
     unmanaged: config.unmanaged,
-    exemptNamespaces: new Set(config.exemptNamespaces),
+    enforceNamespaces: config.enforceNamespaces,
+    exemptNamespaces: config.exemptNamespaces,
+    revokeRunning: config.revokeRunning,
     ownPodUid: config.podUid ?? '',
   };
   const stopper = createStopper({
@@ -67,13 +72,13 @@ export function wireEnforcement(config: Config, parts: EnforcementParts): Enforc
     },
     {
       state: parts.fuseState,
-      onOpen: () =>
-        log.error(
-          { fuse: 'open' },
-          'the fuse opened: too many containers with standing would be stopped, none of these is any more',
-        ),
+      onOpen() {
+        log.error({ fuse: 'open' }, FUSE_MESSAGES.open);
+        parts.onFuse('open');
+      },
       onClose() {
-        log.warn({ fuse: 'closed' }, 'the fuse closed: what it let run is judged again');
+        log.warn({ fuse: 'closed' }, FUSE_MESSAGES.closed);
+        parts.onFuse('closed');
         fuseClosed.emit();
       },
     },

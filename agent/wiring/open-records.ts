@@ -1,9 +1,9 @@
-import { z } from 'zod';
 import type { ShownStore } from '../access/bytes/image-ledger.ts';
 import type { StandingStore } from '../access/standing.ts';
 import type { FuseState } from '../enforcement/fuse-keeper.ts';
 import { RecordStoreError } from '../errors.ts';
 import type { RecordStore } from '../records/record-store.ts';
+import { readFuseReset, readSavedFuse, writeSavedFuse } from '../records/saved-fuse.ts';
 import { type AgentLock, acquireAgentLock } from '../records/sqlite/agent-lock.ts';
 import { type OpenedRecordStore, openRecordStore } from '../records/sqlite/open.ts';
 import type { RuntimeContainer } from '../runtime/runtime.ts';
@@ -34,7 +34,6 @@ export type KnownContainers = {
 
 /** In the place of a registry: the piece is on the node, and nobody is believed to have brought it. */
 const NOBODY = '';
-const FUSE = 'fuse';
 const FIRST_SIGHT = 'firstSight';
 /** In the place of a name: a container that was there first has standing with its content under any. */
 const ANY_NAME = '*';
@@ -125,21 +124,20 @@ function shownOf({ shownPieces }: OpenedRecordStore, attempt: Attempt): ShownSto
   };
 }
 
-const savedFuse = z.object({
-  savedAtMs: z.number(),
-  snapshot: z.object({
-    isOpen: z.boolean(),
-    onNode: z.number(),
-    recent: z.array(z.object({ namespace: z.string(), key: z.string(), agoMs: z.number() })),
-  }),
-});
-
 function fuseStateOf({ savedState }: OpenedRecordStore, attempt: Attempt): FuseState {
   return {
     load() {
-      return savedFuse.safeParse(savedState.read(FUSE)).data;
+      return readSavedFuse(savedState);
     },
-    save: (saved) => attempt(() => savedState.write(FUSE, saved)),
+    save: (saved) => attempt(() => writeSavedFuse(savedState, saved)),
+    lastReset() {
+      try {
+        return readFuseReset(savedState);
+      } catch (error) {
+        if (!(error instanceof RecordStoreError)) throw error;
+        return undefined;
+      }
+    },
   };
 }
 

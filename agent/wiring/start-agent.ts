@@ -18,6 +18,7 @@ import { createMetrics } from '../telemetry/metrics.ts';
 import { packageVersion } from '../version.ts';
 import { connectNri } from './connect-veto.ts';
 import { wireEnforcement } from './enforcement.ts';
+import { fuseEventOf } from './fuse-event.ts';
 import { openNodeCredentials } from './node-credentials.ts';
 import { openPodSource } from './open-pod-source.ts';
 import { openRecords } from './open-records.ts';
@@ -138,6 +139,10 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     doubtOf: verification.doubtOf,
     fuseState: records.fuseState,
     report,
+    onFuse(change) {
+      const event = fuseEventOf(config, change);
+      if (event) events?.report(event);
+    },
     log,
     metrics,
   });

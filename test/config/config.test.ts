@@ -45,6 +45,7 @@ describe('where nothing is configured', () => {
       mode: 'audit',
       onUnverifiable: 'deny',
       unmanaged: 'audit',
+      enforceNamespaces: ['*'],
       exemptNamespaces: ['kube-system'],
       verificationPolicy: 'NeverVerifyPreloadedImages',
       verificationAllowlist: [],

@@ -7,12 +7,18 @@ const settings = { count: 2, share: 0, namespaces: 1, windowMs: WINDOW_MS };
 /** One state directory, and the agents that ran on it one after another. */
 function stateDirectory(initially?: SavedFuse) {
   const saves: SavedFuse[] = initially ? [initially] : [];
+  const resets: string[] = [];
   return {
     saves,
+    resets,
     startAgent() {
       const changes: string[] = [];
       const fuse = keepFuse(settings, {
-        state: { load: () => saves.at(-1), save: (saved) => saves.push(structuredClone(saved)) },
+        state: {
+          load: () => saves.at(-1),
+          save: (saved) => saves.push(structuredClone(saved)),
+          lastReset: () => resets.at(-1),
+        },
         onOpen: () => changes.push('open'),
         onClose: () => changes.push('closed'),
       });
@@ -73,6 +79,30 @@ describe('a fuse that is kept', () => {
     const old = stateDirectory({ savedAtMs: Date.now() - WINDOW_MS, snapshot });
     const { fuse, changes } = old.startAgent();
     expect([fuse.isOpen(), changes]).toEqual([false, ['closed']]);
+  });
+
+  it('closes within a second when somebody resets it, and has what it spared judged again', () => {
+    const directory = stateDirectory();
+    const { deny, changes, fuse } = directory.startAgent();
+    [0, 1, 2].map(deny);
+    directory.resets.push('reset-1');
+    vi.advanceTimersByTime(1_000);
+    expect([fuse.isOpen(), changes]).toEqual([false, ['open', 'closed']]);
+    // What it saved is the reset fuse, and the same reset is no reset again.
+    expect(directory.saves.at(-1)?.snapshot).toMatchObject({ isOpen: false, recent: [] });
+    expect([3, 4, 5].map(deny)).toEqual([true, true, false]);
+    vi.advanceTimersByTime(5_000);
+    expect(fuse.isOpen()).toBe(true);
+    fuse.close();
+  });
+
+  it('forgets what it counted before a reset while it is closed', () => {
+    const directory = stateDirectory();
+    const { deny, fuse } = directory.startAgent();
+    [0, 1].map(deny);
+    directory.resets.push('reset-1');
+    expect([2, 3].map(deny)).toEqual([true, true]);
+    fuse.close();
   });
 
   it('is noticed to close while containers keep coming that it spares', () => {

@@ -20,7 +20,9 @@ const settings: EnforcementSettings = {
   mode: 'enforce',
   onUnverifiable: 'deny',
   unmanaged: 'audit',
-  exemptNamespaces: new Set(),
+  enforceNamespaces: ['*'],
+  exemptNamespaces: [],
+  revokeRunning: 'report',
   ownPodUid: '',
 };
 const refused = denied('registryRefused', '');
@@ -138,7 +140,7 @@ describe('the end of a registry that refuses everybody', () => {
     const doubtOf = () => 'standing' as const;
     const census = createCensus(doubtOf);
     const fuse = keepFuse(FUSE, {
-      state: { load: () => undefined, save: () => undefined },
+      state: { load: () => undefined, save: () => undefined, lastReset: () => undefined },
       onOpen: () => outcomes.push('open'),
       onClose() {
         outcomes.push('closed');

@@ -22,7 +22,9 @@ const enforce: EnforcementSettings = {
   mode: 'enforce',
   onUnverifiable: 'deny',
   unmanaged: 'audit',
-  exemptNamespaces: new Set(['kube-system']),
+  enforceNamespaces: ['*'],
+  exemptNamespaces: ['kube-system'],
+  revokeRunning: 'report',
   ownPodUid: 'uid-agent',
 };
 const lenient: EnforcementSettings = { ...enforce, onUnverifiable: 'allow' };
@@ -57,6 +59,51 @@ describe('where nothing is enforced', () => {
       const exempt = { ...tenant, namespace: 'kube-system' };
       expect(planEnforcement(enforce, verdict, exempt, fresh)).toEqual(none('exempt'));
     }
+  });
+});
+
+describe('where it is enforced', () => {
+  const rules = (enforceNamespaces: string[], exemptNamespaces: string[]): EnforcementSettings => ({
+    ...enforce,
+    enforceNamespaces,
+    exemptNamespaces,
+  });
+  const said = (settings: EnforcementSettings, namespace: string) =>
+    whyNotEnforced(settings, { namespace, podUid: 'uid-b' }) ?? 'enforced';
+
+  it.each([
+    [['*'], [], 'team-b', 'enforced'],
+    [['*'], ['kube-*'], 'kube-system', 'exempt'],
+    [['*'], ['kube-*'], 'kube', 'enforced'],
+    [['team-*'], [], 'team-b', 'enforced'],
+    [['team-*'], [], 'my-team-b', 'audit'],
+    [['*-prod', 'team-a'], [], 'shop-prod', 'enforced'],
+    [['*-prod', 'team-a'], [], 'team-a', 'enforced'],
+    [['*-prod', 'team-a'], [], 'shop-prod-2', 'audit'],
+    [['a*b*c'], [], 'abc', 'enforced'],
+    [['a*b*c'], [], 'acb', 'audit'],
+    [['ab*ba'], [], 'aba', 'audit'],
+    [[], [], 'team-b', 'audit'],
+  ])('enforced in %j, exempt %j: %s is %s', (named, exempt, namespace, expected) => {
+    expect(said(rules(named, exempt), namespace)).toBe(expected);
+  });
+
+  it('is not where both name it', () => {
+    expect(said(rules(['team-b'], ['team-b']), 'team-b')).toBe('exempt');
+  });
+});
+
+describe('an image that is refused to a container that was allowed and runs', () => {
+  const running: Circumstances = { doubt: 'standing', alreadyRuns: true, reverified: true };
+
+  it('is reported, and with --revoke-running stop the container is stopped', () => {
+    expect(planEnforcement(enforce, refused, tenant, running)).toEqual(none('revokeRunningReport'));
+    expect(planEnforcement({ ...enforce, revokeRunning: 'stop' }, refused, tenant, running)).toEqual(must);
+  });
+
+  it('is reported as audit and exempt are, where nothing is enforced', () => {
+    const audit: EnforcementSettings = { ...enforce, mode: 'audit', revokeRunning: 'stop' };
+    expect(planEnforcement(audit, refused, tenant, running)).toEqual(none('audit'));
   });
 });
 

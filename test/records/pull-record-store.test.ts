@@ -74,6 +74,7 @@ runStoreSuite('index in memory, written through another connection', (now) => {
     recordPullIntent: (image) => writer.recordPullIntent(image),
     recordImagePulled: (...pull) => writer.recordImagePulled(...pull),
     recordImagePullFailed: (image) => writer.recordImagePullFailed(image),
+    recordGranted: (...grant) => writer.recordGranted(...grant),
     mergeCredentials: (...match) => writer.mergeCredentials(...match),
     revokeSecret: (...refused) => writer.revokeSecret(...refused),
     revoke: (...refused) => writer.revoke(...refused),

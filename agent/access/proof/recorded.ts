@@ -11,7 +11,7 @@ import type { Ask } from './question.ts';
  */
 export function recorded(
   ask: Ask,
-  store: Pick<RecordStore, 'mergeCredentials'>,
+  store: Pick<RecordStore, 'recordGranted'>,
   runtimeGrants: Pick<RuntimeGrants, 'add'>,
   onRecordStoreError: (error: RecordStoreError) => void,
 ): Ask {
@@ -24,7 +24,7 @@ export function recorded(
       return answer;
     }
     try {
-      store.mergeCredentials(
+      store.recordGranted(
         name.image,
         imageRef,
         grantOf(credential && { ...credential, credentialHash: credential.key }),

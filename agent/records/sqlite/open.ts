@@ -100,7 +100,7 @@ export function openRecordStore(options: {
 /** For the command line while the agent runs: reads, and refuses every write. @throws RecordStoreError */
 export function openRecordStoreReadOnly(
   stateDir: string,
-): Pick<OpenedRecordStore, 'store' | 'standing' | 'keyedHash'> {
+): Pick<OpenedRecordStore, 'store' | 'standing' | 'savedState' | 'keyedHash'> {
   const path = join(stateDir, DATABASE);
   const db = openDatabaseFileReadOnly(path);
   return openForCommand(stateDir, db, path);
@@ -146,7 +146,12 @@ function openForCommand(stateDir: string, db: Database, path: string) {
     }
     const rows = new SqliteRows(db, key);
     const store = new PullRecordStore(new IndexedPullRecords(new StoredPullRecords(rows), rows));
-    return { store, standing: openStanding(rows), keyedHash: keyedHashWith(key) };
+    return {
+      store,
+      standing: openStanding(rows),
+      savedState: openSavedState(rows),
+      keyedHash: keyedHashWith(key),
+    };
   } catch (error) {
     db.close();
     throw databaseError(error, `cannot read ${path}`);

@@ -30,7 +30,9 @@ const thread = startVetoThread({
     mode: mode === 'audit' ? 'audit' : 'enforce',
     onUnverifiable: onUnverifiable === 'allow' ? 'allow' : 'deny',
     unmanaged: 'audit',
-    exemptNamespaces: new Set(['kube-system']),
+    enforceNamespaces: ['*'],
+    exemptNamespaces: ['kube-system'],
+    revokeRunning: 'report',
     ownPodUid: 'uid-agent',
   },
   async createContainer({ pod }) {

@@ -42,7 +42,9 @@ const enforcing: EnforcementSettings = {
   mode: 'enforce',
   onUnverifiable: 'deny',
   unmanaged: 'audit',
-  exemptNamespaces: new Set(['kube-system']),
+  enforceNamespaces: ['*'],
+  exemptNamespaces: ['kube-system'],
+  revokeRunning: 'report',
   ownPodUid: 'uid-agent',
 };
 
