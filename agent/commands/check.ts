@@ -6,13 +6,13 @@ import { CommandError } from '../errors.ts';
 import type { Pod, PodContainer } from '../pods/pod-source.ts';
 import { printable } from '../printable.ts';
 import { openRecordStoreReadOnly } from '../records/sqlite/open.ts';
-import type { RegistryClient } from '../registry/client.ts';
+import { createRegistryClient, type RegistryClient } from '../registry/client.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { openNodeCredentials } from '../wiring/node-credentials.ts';
+import { openEndpoints } from '../wiring/open-endpoints.ts';
 import { openPodSource } from '../wiring/open-pod-source.ts';
-import { openRegistry } from '../wiring/open-registry.ts';
 import { wireDryRun } from '../wiring/verification.ts';
 import { EXIT } from './exit-code.ts';
 import { type Column, type OutputFormat, type Print, printOutput } from './output.ts';
@@ -63,7 +63,7 @@ export async function runCheck(
   const { pods, serviceAccounts, close } = openPodSource(config, { onProblem: () => undefined });
   const socketPath = findRuntimeSocket(config.runtimeEndpoint);
   const client = createCriClient({ socketPath });
-  const registry = openRegistry(config, socketPath);
+  const registry = createRegistryClient({ endpoints: openEndpoints(config, socketPath) });
   const node = openNodeCredentials(config, serviceAccounts, () => undefined);
   const { store, keyedHash = () => '' } = openRecordStoreReadOnly(config.stateDir);
   try {

@@ -4,7 +4,9 @@
  * with one of a closed list of answers (answer.ts).
  *
  * @example
- * const client = createRegistryClient({ configuration: { runtime: 'containerd', folders: ['/etc/containerd/certs.d'], authoritativeMirrors: [] } });
+ * const folders = ['/etc/containerd/certs.d'];
+ * const endpoints = createEndpoints({ runtime: 'containerd', folders, authoritativeMirrors: [] });
+ * const client = createRegistryClient({ endpoints });
  * const answer = await client.manifest({ registry: 'docker.io', repository: 'library/busybox', reference: 'latest' });
  * if (answer.answer === 'granted') console.log(answer.manifest.digest);
  */
@@ -14,7 +16,7 @@ import type { RegistryAnswer } from './answer.ts';
 import { createAuthorization } from './authorization.ts';
 import { isDigest, receive, type Sink } from './content.ts';
 import { ConfigurationError, type Endpoint } from './endpoint/endpoint.ts';
-import { createEndpoints, type RuntimeConfiguration } from './endpoint/endpoints.ts';
+import type { Endpoints } from './endpoint/endpoints.ts';
 import { type ExchangeParts, exchange, type Offered, type Spending } from './exchange.ts';
 import { defaultLimits, type RegistryLimits } from './limits.ts';
 import type { RegistryLogin } from './login.ts';
@@ -66,7 +68,7 @@ export type RegistryClient = {
 };
 
 export type RegistryClientOptions = {
-  readonly configuration: RuntimeConfiguration;
+  readonly endpoints: Endpoints;
   readonly limits?: Partial<RegistryLimits>;
   /** Where HTTPS_PROXY and the like are read from, once; default the process's own. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
@@ -87,9 +89,8 @@ export function createRegistryClient(options: RegistryClientOptions): RegistryCl
   const limits = { ...defaultLimits, ...options.limits };
   const now = options.now ?? Date.now;
   const proxyFor = proxyFromEnvironment(options.environment ?? process.env);
-  const { lookup } = options;
+  const { lookup, endpoints } = options;
   const transport = createTransport({ limits, proxyFor, ...(lookup && { lookup }) });
-  const endpoints = createEndpoints(options.configuration);
   return clientOver({ transport, authorization: createAuthorization(now), endpoints, limits, now });
 }
 

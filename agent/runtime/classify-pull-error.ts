@@ -22,19 +22,6 @@ export type PullError = {
 };
 
 /**
- * Is this host (with its port, if it has one) the registry that the image names, rather than a mirror of
- * it?
- */
-export type IsRegistryItself = (imageRegistry: string, host: string) => boolean;
-
-/**
- * As a runtime without any configuration has it: docker.io is registry-1.docker.io, all others are
- * themselves.
- */
-export const isRegistryByDefault: IsRegistryItself = (imageRegistry, host) =>
-  host === imageRegistry || (imageRegistry === 'docker.io' && host === 'registry-1.docker.io');
-
-/**
  * What a failed PullImage says, from its gRPC code and text: a refusal carries no other sign (all runtimes
  * answer Unknown(2) without details). `isItself` tells whether a host is the image's own registry.
  */

@@ -1,6 +1,6 @@
 import { status as grpc } from '@grpc/grpc-js';
 import type { RuntimeError } from '../errors.ts';
-import { classifyPullError, type IsRegistryItself, isRegistryByDefault } from './classify-pull-error.ts';
+import { classifyPullError } from './classify-pull-error.ts';
 import { encodingsOf } from './credential-encodings.ts';
 import { grpcStatus, openCriChannel, toRuntimeError } from './cri-channel.ts';
 import {
@@ -52,9 +52,10 @@ export type CriClientOptions = {
   readonly stopTimeoutMs?: number;
   readonly onConnectionChange?: (connected: boolean) => void;
   /**
-   * Which hosts are a registry itself, as the runtime's configuration maps it; without one when left out.
+   * The hosts (with their ports, if they have one) that are a registry itself, rather than a mirror of it, as
+   * the runtime's configuration has them. Without it only the host in the image's name counts.
    */
-  readonly isRegistryItself?: IsRegistryItself;
+  readonly hostsOfRegistry?: (registry: string) => Promise<readonly string[]>;
 };
 
 /**
@@ -64,7 +65,7 @@ export type CriClientOptions = {
 export function createCriClient(options: CriClientOptions): CriClient {
   const channel = openCriChannel(options.socketPath, options.onConnectionChange ?? (() => {}));
   const timeoutMs = options.callTimeoutMs ?? 10_000;
-  const isRegistryItself = options.isRegistryItself ?? isRegistryByDefault;
+  const hostsOfRegistry = options.hostsOfRegistry ?? hostsByDefault;
 
   async function imageStatus(image: string) {
     const request = { image: { image } };
@@ -152,9 +153,9 @@ export function createCriClient(options: CriClientOptions): CriClient {
         const call = channel.closed() ? 'closed' : performance.now() >= atDeadline ? 'overdue' : 'open';
         const code = status?.code ?? grpc.UNKNOWN;
         const secrets = auth ? encodingsOf(auth) : [];
-        const registry = registryOf(image);
+        const itself = await hostsOfRegistry(registryOf(image));
         return classifyPullError({ code, message: status?.details ?? '', call, secrets }, (host) =>
-          isRegistryItself(registry, host),
+          itself.includes(host),
         );
       }
     },
@@ -259,6 +260,11 @@ function toSandboxConfig({ metadata, labels, annotations }: SandboxConfig): Sand
 }
 
 /** The registry of an image name, in short form or not (distribution/reference, splitDockerDomain). */
+/** docker.io is registry-1.docker.io, all others are themselves. */
+async function hostsByDefault(registry: string): Promise<readonly string[]> {
+  return registry === 'docker.io' ? [registry, 'registry-1.docker.io'] : [registry];
+}
+
 function registryOf(image: string): string {
   const first = image.slice(0, Math.max(0, image.indexOf('/')));
   const isHost = first.includes('.') || first.includes(':') || first === 'localhost';

@@ -6,6 +6,7 @@ import { RecordStoreError, RuntimeError } from '../errors.ts';
 import { createEvents } from '../kubernetes/events.ts';
 import { openDecisions } from '../records/decisions.ts';
 import { createHousekeeping } from '../records/housekeeping.ts';
+import { createRegistryClient } from '../registry/client.ts';
 import { createRetryDelay } from '../retry-delay.ts';
 import { type ContainerWatch, watchContainers } from '../runtime/container-watch.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
@@ -20,9 +21,9 @@ import { connectNri } from './connect-veto.ts';
 import { wireEnforcement } from './enforcement.ts';
 import { fuseEventOf } from './fuse-event.ts';
 import { openNodeCredentials } from './node-credentials.ts';
+import { openEndpoints } from './open-endpoints.ts';
 import { openPodSource } from './open-pod-source.ts';
 import { openRecords } from './open-records.ts';
-import { openRegistry } from './open-registry.ts';
 import { createReporter } from './reporter.ts';
 import { createSignal } from './signal.ts';
 import { wireVerification } from './verification.ts';
@@ -62,8 +63,13 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const { pods } = podSource;
   const socketPath = findRuntimeSocket(config.runtimeEndpoint);
   const runtimeConnection = createSignal<boolean>();
-  const client = createCriClient({ socketPath, onConnectionChange: runtimeConnection.emit });
-  const registry = openRegistry(config, socketPath);
+  const endpoints = openEndpoints(config, socketPath);
+  const client = createCriClient({
+    socketPath,
+    onConnectionChange: runtimeConnection.emit,
+    hostsOfRegistry: endpoints.hosts,
+  });
+  const registry = createRegistryClient({ endpoints });
   const node = openNodeCredentials(config, podSource.serviceAccounts, ({ provider, outcome }) =>
     metrics.providerRun(provider, outcome),
   );
@@ -99,6 +105,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       pods,
       runtime: client,
       registry,
+      mayHaveOwnWay: endpoints.mayHaveOwnWay,
       node: node.source,
       store,
       standing: records.standing,

@@ -47,6 +47,8 @@ export type VerificationParts = {
   readonly pods: Pick<PodSource, 'getSecret'>;
   readonly runtime: Pick<Runtime, 'imageStatus' | 'imagePieces' | 'listImages' | 'pullImage' | 'sandbox'>;
   readonly registry: RegistryClient;
+  /** May the runtime have a way to this registry of its own, by a mirror or by credentials? */
+  readonly mayHaveOwnWay: (registry: string) => Promise<boolean>;
   /** Undefined where the node has nothing to pull with besides the pods' secrets. */
   readonly node: NodeCredentialSource | undefined;
   readonly store: RecordStore;
@@ -105,7 +107,14 @@ export function wireVerification(
 
   const readCredentials = createPodCredentialsReader(parts.pods, parts.keyedHash, parts.node);
   const runtimeGrants = createRuntimeGrants();
-  const { ask, onlyReachedByRuntime } = createAsking({ ...settings, ...listeners, runtime, registry, now });
+  const { ask, onlyReachedByRuntime } = createAsking({
+    ...settings,
+    ...listeners,
+    runtime,
+    registry,
+    mayHaveOwnWay: parts.mayHaveOwnWay,
+    now,
+  });
   const shares = createShares(
     {
       perRegistry: settings.questionsPerRegistry,
@@ -179,7 +188,7 @@ export function wireVerification(
 }
 
 export type DryRunSettings = Pick<VerificationSettings, 'policy' | 'rotatedSecrets' | 'nodeCredentials'>;
-export type DryRunParts = Omit<VerificationParts, 'standing' | 'shown' | 'now'>;
+export type DryRunParts = Omit<VerificationParts, 'standing' | 'shown' | 'mayHaveOwnWay' | 'now'>;
 
 /**
  * A verifier that only looks: nothing is pulled, nothing is written, and nothing is fetched to be shown. Whether
@@ -202,6 +211,7 @@ export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifi
       // The store refuses what a verdict would teach it: it was opened to be read only.
       standing: { has: () => false, add: nothing },
       shown: { isShown: () => false, isKnown: () => false, know: nothing, add: nothing, keepOnly: nothing },
+      mayHaveOwnWay: async () => false,
       now: () => performance.now(),
     },
     {

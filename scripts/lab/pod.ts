@@ -18,6 +18,8 @@ export interface PodSpec {
   namespace: string;
   name: string;
   uid: string;
+  /** Where kubelet has it from; the API server unless said otherwise. */
+  configSource?: 'api' | 'file';
   containers: ContainerSpec[];
 }
 
@@ -46,7 +48,7 @@ export function sandboxConfig(pod: PodSpec, { cgroupParent, logFolder }: PodPlac
     labels: podLabels(pod),
     annotations: {
       'kubernetes.io/config.seen': new Date().toISOString(),
-      'kubernetes.io/config.source': 'api',
+      'kubernetes.io/config.source': pod.configSource ?? 'api',
     },
     linux: { cgroup_parent: cgroupParent, security_context: security },
   };

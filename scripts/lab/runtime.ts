@@ -31,7 +31,8 @@ export interface RuntimeOptions {
 export async function prepareRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { settings, programs, kubelet, onProcess } = options;
   const { folder } = settings;
-  const configFile = join(folder, 'containerd.toml');
+  // Beside certs.d, where real nodes have it.
+  const configFile = join(folder, 'config.toml');
   const log = join(folder, 'containerd.log');
   for (const name of ['certs.d', 'cni/bin', 'cni/net.d', 'nri/plugins', 'nri/conf.d', 'opt', 'tmp']) {
     await mkdir(join(folder, name), { recursive: true });

@@ -68,6 +68,8 @@ export type Setup = Partial<Omit<VerificationSettings, 'policy'>> & {
   readonly images?: RuntimeImage[];
   readonly registry?: Registry;
   readonly puller?: Puller;
+  /** May the runtime have mirrors or credentials of its own? */
+  readonly hasOwnWay?: boolean;
 };
 
 export type Asked = {
@@ -206,7 +208,7 @@ type Double = {
 };
 
 function wire(setup: Setup, { pods, opened, now, questions, pulls }: Double): Verification {
-  const { images = [content], registry = private_, puller = pullerOf(registry) } = setup;
+  const { images = [content], registry = private_, puller = pullerOf(registry), hasOwnWay = true } = setup;
   const { policy = 'NeverVerifyPreloadedImages', allowlist = [] } = setup;
   return wireVerification(
     {
@@ -225,6 +227,7 @@ function wire(setup: Setup, { pods, opened, now, questions, pulls }: Double): Ve
       pods,
       runtime: runtimeOf(images, puller, pulls),
       registry: registryOf(registry, questions),
+      mayHaveOwnWay: async () => hasOwnWay,
       node: undefined,
       store: opened.store,
       standing: inMemory(),

@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { pushImage } from '../../scripts/lab/push.ts';
@@ -10,6 +12,14 @@ import { newest, offers, openScene, type Scene } from './scene.ts';
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 
 type Ask = Omit<Wanted, 'name'>;
+
+/** Flags of an agent that finds nobody where it looks for this registry, which the runtime reaches. */
+async function onlyTheRuntimeReaches({ node }: Scene, host: string): Promise<string[]> {
+  const folder = join(node.root, 'elsewhere');
+  await mkdir(join(folder, host), { recursive: true });
+  await writeFile(join(folder, host, 'hosts.toml'), 'server = "http://127.0.0.1:1"');
+  return ['--mode', 'enforce', '--pull-timeout', '20s', '--registry-config-dir', folder];
+}
 
 for (const { containerd, available, reason } of offers) {
   const title = `on containerd ${containerd}${available ? '' : ` (cannot be had here: ${reason})`}`;
@@ -50,15 +60,14 @@ for (const { containerd, available, reason } of offers) {
       execFileSync(process.execPath, [main, 'records', 'list', '-o', 'json', '--state-dir', scene.stateDir], {
         encoding: 'utf8',
       });
-    const pullIntents = async (): Promise<string> =>
-      /^pullwarden_pull_intents .*$/m.exec((await scene.agent().get('/metrics')).body)?.[0] ?? '';
+    const isBeingAsked = () => vi.waitFor(() => expect(held.waiting()).toBeGreaterThan(0), 10_000);
 
-    it('a kill -9 in the middle of a re-pull gives no permission that the registry did not give', async () => {
+    it('a kill -9 in the middle of a question gives no permission that the registry did not give', async () => {
       const { b, c, a } = scene.tenants;
       held.hold();
       const ofB = await scene.run(of(b));
       const ofC = await scene.run(of(c));
-      await vi.waitFor(async () => expect(await pullIntents()).toBe('pullwarden_pull_intents 1'), 10_000);
+      await isBeingAsked();
       await scene.agent().kill();
       held.release();
 
@@ -75,7 +84,6 @@ for (const { containerd, available, reason } of offers) {
       await scene.ended(ofC.id);
       const never = await scene.run(of(b, 'Never'));
       expect(await scene.agent().verdictOf(never.id)).toMatchObject({ reason: 'neverWithoutRecord' });
-      expect(await pullIntents()).toBe('pullwarden_pull_intents 0');
       expect(records()).not.toContain(scene.tenants.b.namespace);
 
       const ofA = await scene.run(of(a));
@@ -88,9 +96,11 @@ for (const { containerd, available, reason } of offers) {
 
     it('the runtime may be killed in the middle of a re-pull and of its events, and come back', async () => {
       const { d, b } = scene.tenants;
+      await scene.agent().stop();
+      await scene.startAgent(...(await onlyTheRuntimeReaches(scene, held.host)));
       held.hold();
       const ofD = await scene.run(of(d));
-      await vi.waitFor(async () => expect(await pullIntents()).toBe('pullwarden_pull_intents 1'), 10_000);
+      await isBeingAsked();
       await scene.node.killRuntime();
       await vi.waitFor(
         async () => expect((await scene.agent().get('/readyz')).body).toMatch(/^runtime: runtimeUnavailable/),
@@ -111,7 +121,6 @@ for (const { containerd, available, reason } of offers) {
         .verdicts()
         .filter(({ containerId }) => containerId === ofD.id);
       expect(first[0]).toMatchObject({ verdict: 'unverifiable', reason: 'runtimeUnavailable' });
-      expect(await pullIntents()).toBe('pullwarden_pull_intents 0');
     });
 
     it('twenty containers of a tenant without the right cost the registry one question, and all are stopped', async () => {
@@ -127,7 +136,7 @@ for (const { containerd, available, reason } of offers) {
         });
         await scene.ended(id);
       }
-      expect((await scene.node.registries.htpasswd.requests(before)).length).toBe(4);
+      expect((await scene.node.registries.htpasswd.requests(before)).length).toBe(1);
     });
   });
 }

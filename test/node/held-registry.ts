@@ -5,6 +5,8 @@ import { type FaultServer, startTcpServer } from '../../scripts/lab/fault-server
 export type HeldRegistry = FaultServer & {
   hold(): void;
   release(): void;
+  /** Connections that are held. */
+  waiting(): number;
 };
 
 export async function startHeldRegistry(target: string): Promise<HeldRegistry> {
@@ -38,6 +40,7 @@ export async function startHeldRegistry(target: string): Promise<HeldRegistry> {
       // Clients keep connections for the next request; those must not get through either.
       for (const socket of open) socket.destroy();
     },
+    waiting: () => waiting.size,
     release() {
       held = false;
       for (const client of waiting) client.destroy();

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StartedContainer } from '../../scripts/lab/kubelet.ts';
 import { type LabNode, startNode } from '../../scripts/lab/node.ts';
+import type { PodSpec } from '../../scripts/lab/pod.ts';
 import type { ContainerdSeries } from '../../scripts/lab/programs.ts';
 import { containerdVersions } from '../../scripts/lab/programs.ts';
 import { type AgentProcess, startAgent } from '../../scripts/story/agent-process.ts';
@@ -18,8 +19,8 @@ export type Scene = {
   startAgent(...flags: string[]): Promise<AgentProcess>;
   /** Writes the pod's manifests, then lets kubelet's stand-in run it; gives its one container. */
   run(wanted: Omit<Wanted, 'name'> & { name?: string }): Promise<StartedContainer>;
-  /** The same for a pod that the agent is never told about. */
-  runUnknown(wanted: Omit<Wanted, 'name'>): Promise<StartedContainer>;
+  /** The same for a pod that the agent is never told about, which kubelet has from there. */
+  runUnknown(wanted: Omit<Wanted, 'name'>, from: 'api' | 'file'): Promise<StartedContainer>;
   isRunning(id: string): Promise<boolean>;
   /** Resolves when the container has ended; throws after the time limit (ms). */
   ended(id: string, timeoutMs?: number): Promise<void>;
@@ -51,9 +52,7 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
     pods += 1;
     return { name: `pod-${pods}`, ...wanted };
   };
-  const start = async (wanted: Wanted, known: boolean): Promise<StartedContainer> => {
-    const pod = podOf(wanted);
-    if (known) await writeManifests(podsDirectory, wanted, pod);
+  const start = async (wanted: Wanted, pod: PodSpec): Promise<StartedContainer> => {
     const { containers } = await node.kubelet.runPod(pod, wanted.tenant.login);
     const [container] = containers;
     if (container === undefined) throw new Error('the pod has no container');
@@ -75,6 +74,7 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
     async startAgent(...flags) {
       const agent = startAgent([
         ...['--runtime-endpoint', node.endpoint, '--state-dir', stateDir, '--pods-directory', podsDirectory],
+        ...['--registry-config-dir', join(node.root, 'certs.d')],
         // Waiting 10 s for each list of containerd 1.6, which has no events, would only make the tests slow.
         ...['--poll-interval', '500ms', '--existing-containers-delay', '0s'],
         // The machine's own NRI socket is none of the tests' business.
@@ -84,8 +84,16 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
       await agent.ready();
       return agent;
     },
-    run: (wanted) => start(named(wanted), true),
-    runUnknown: (wanted) => start(named(wanted), false),
+    async run(unnamed) {
+      const wanted = named(unnamed);
+      const pod = podOf(wanted);
+      await writeManifests(podsDirectory, wanted, pod);
+      return start(wanted, pod);
+    },
+    async runUnknown(unnamed, from) {
+      const wanted = named(unnamed);
+      return start(wanted, { ...podOf(wanted), configSource: from });
+    },
     isRunning,
     async ended(id, timeoutMs = 15_000) {
       const deadline = Date.now() + timeoutMs;

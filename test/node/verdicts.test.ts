@@ -120,23 +120,31 @@ describe('verdicts on a real node', { timeout: 60_000 }, () => {
     const image = `${scene.node.registries.htpasswd.host}/team-d/always:1`;
     await pushImage(scene.node.registries.htpasswd, 'team-d/always', '1', { salt: 'always' });
     expect((await verdictOf(ask(d, image, 'Always'))).said).toBe('allowed pullPolicyAlways');
-    await vi.waitFor(async () =>
-      expect((await verdictOf(ask(d, image, 'Never'))).said).toBe('allowed recordMatched'),
+    await vi.waitFor(
+      async () => expect((await verdictOf(ask(d, image, 'Never'))).said).toBe('allowed recordMatched'),
+      { timeout: 20_000, interval: 500 },
     );
   });
 
   it('a container of no known pod is reported and left alone, or stopped where that is asked for', async () => {
     const unknown = ask(scene.tenants.a, privateImage);
-    const left = await scene.runUnknown(unknown);
+    const left = await scene.runUnknown(unknown, 'file');
     expect(await scene.agent().verdictOf(left.id)).toMatchObject({
       verdict: 'denied',
       reason: 'unmanagedPod',
     });
     expect(await scene.isRunning(left.id)).toBe(true);
     await restart('--mode', 'enforce', '--unmanaged', 'deny');
-    const stopped = await scene.runUnknown(unknown);
+    const stopped = await scene.runUnknown(unknown, 'file');
     await scene.ended(stopped.id);
     await scene.ended(left.id);
+  });
+
+  it('a container of a pod that kubelet has from the API server, which does not know it, is stopped', async () => {
+    await restart('--mode', 'enforce');
+    const { id } = await scene.runUnknown(ask(scene.tenants.a, privateImage), 'api');
+    expect(await scene.agent().verdictOf(id)).toMatchObject({ verdict: 'denied', reason: 'podUnknown' });
+    await scene.ended(id);
   });
 
   it('a container that ends before anybody could stop it is judged all the same', async () => {
@@ -196,9 +204,13 @@ describe('verdicts on a real node', { timeout: 60_000 }, () => {
     const ofA = await pullwarden('check', '-n', 'team-a', 'checked-a', '-o', 'json', ...flags);
     const ofB = await pullwarden('check', '-n', 'team-b', 'checked-b', ...flags);
     const ofNobody = await pullwarden('check', '-n', 'team-b', 'nobody', ...flags);
-    expect(ofA).toMatchObject({ code: 0 });
+    expect(ofA).toMatchObject({ code: 4 });
     expect(JSON.parse(ofA.stdout)).toMatchObject([
-      { would: 'repull', message: expect.stringContaining('team-a/pull-secret-htpasswd') },
+      {
+        would: 'unknown',
+        reason: 'registryNotAsked',
+        message: expect.stringContaining('with a credential of the pod'),
+      },
     ]);
     expect(ofB).toMatchObject({ code: 3, stdout: expect.stringMatching(/denied +neverWithoutRecord/) });
     expect(ofNobody).toMatchObject({

@@ -200,7 +200,7 @@ for (const { containerd, available, reason } of offers) {
       'takes in a plugin beside 70 MiB of environment',
       { timeout: 300_000 },
       async () => {
-        const config = join(node.root, 'containerd.toml');
+        const config = join(node.root, 'config.toml');
         const section = '[plugins."io.containerd.nri.v1.nri"]';
         const text = await readFile(config, 'utf8');
         await node.killRuntime();

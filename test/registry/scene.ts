@@ -13,6 +13,7 @@ import {
   type RegistryClient,
   type RegistryClientOptions,
 } from '../../agent/registry/client.ts';
+import { createEndpoints } from '../../agent/registry/endpoint/endpoints.ts';
 import type { RegistryLimits } from '../../agent/registry/limits.ts';
 import { loginOf, type RegistryLogin } from '../../agent/registry/login.ts';
 
@@ -103,7 +104,7 @@ export async function clientFor(
 ): Promise<RegistryClient> {
   const folders = [await hostsFolder(files)];
   const client = createRegistryClient({
-    configuration: { runtime: 'containerd', folders, authoritativeMirrors },
+    endpoints: createEndpoints({ runtime: 'containerd', folders, authoritativeMirrors }),
     environment: {},
     ...options,
   });

@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createRegistryClient } from '../../agent/registry/client.ts';
+import { createEndpoints } from '../../agent/registry/endpoint/endpoints.ts';
 import { certificateFor } from './certificates.ts';
 import {
   basicOfAlice,
@@ -122,7 +123,7 @@ describe('TLS as hosts.toml says', () => {
       folders: [join(folder, 'certs.d')],
       authoritativeMirrors: [],
     };
-    const client = createRegistryClient({ configuration, environment: {} });
+    const client = createRegistryClient({ endpoints: createEndpoints(configuration), environment: {} });
     onTestFinished(() => client.close());
     expect(await client.manifest(byDigest(host))).toMatchObject({ answer: 'granted' });
   });

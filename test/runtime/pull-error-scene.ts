@@ -1,9 +1,5 @@
 import type { status as grpc } from '@grpc/grpc-js';
-import {
-  type CallState,
-  classifyPullError,
-  isRegistryByDefault,
-} from '../../agent/runtime/classify-pull-error.ts';
+import { type CallState, classifyPullError } from '../../agent/runtime/classify-pull-error.ts';
 import type { FailedPull } from '../../agent/runtime/runtime.ts';
 
 /** gRPC's Unknown, with which the runtimes answer nearly always. */
@@ -20,7 +16,10 @@ export type Circumstances = {
 export function classify(message: string, circumstances: Circumstances = {}): FailedPull {
   const { code = UNKNOWN, image = 'r.example/a/b:1', secrets = [], call = 'open' } = circumstances;
   const registry = image.slice(0, image.indexOf('/'));
-  return classifyPullError({ code, message, secrets, call }, (host) => isRegistryByDefault(registry, host));
+  return classifyPullError(
+    { code, message, secrets, call },
+    (host) => host === registry || (registry === 'docker.io' && host === 'registry-1.docker.io'),
+  );
 }
 
 /** `outcome speaker`. */

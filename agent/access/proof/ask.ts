@@ -12,6 +12,8 @@ export type AskOptions = {
   /** Undefined where there is no such client, on the command line of an agent that runs elsewhere. */
   readonly registry: RegistryToAsk;
   readonly proof: ProofBy;
+  /** May the runtime have a way to this registry of its own, by a mirror or by credentials? Never throws. */
+  readonly mayHaveOwnWay: (registry: string) => Promise<boolean>;
   /** Does a pull without the pod's credentials count where the registry itself does not grant it? */
   readonly runtimeGrants: 'allow' | 'deny';
   /** For a pull of content that is present, in ms: longer than that, the runtime waits for somebody else. */
@@ -35,7 +37,7 @@ export type Asking = {
 
 /**
  * Asks the registry itself, and the runtime where that leaves something open: the registry cannot be reached from here,
- * or nobody's credentials were offered and the runtime may have some of its own. The registry's own word is final. A
+ * or nobody's credentials were offered and the runtime may have a way of its own. The registry's own word is final. A
  * wrong password costs it two requests this way; through a pull, containerd makes 12 or 24 of it.
  */
 export function createAsking(options: AskOptions): Asking {
@@ -53,15 +55,20 @@ export function createAsking(options: AskOptions): Asking {
     return isOutOfReach(registryOf(question.name)) ? undefined : askRegistry(registry, question);
   }
 
+  /** Nobody's credentials were refused: does it matter whether the runtime has some? */
+  async function mayGrantItself({ name }: Question): Promise<boolean> {
+    return options.runtimeGrants === 'allow' && (await options.mayHaveOwnWay(registryOf(name)));
+  }
+
   async function ask(question: Question): Promise<Answer> {
     if (options.proof === 'registry') return askRegistry(registry, question);
     const word = await byRegistry(question);
     if (word !== undefined && isFinal(word, question)) return word;
-    if (word?.answer === 'refused' && options.runtimeGrants === 'deny') return word;
+    if (word?.answer === 'refused' && !(await mayGrantItself(question))) return word;
     const pulled = await pull(question);
     const second = word ?? (pulled.said === 'granted' ? undefined : await askRegistry(registry, question));
     if (second) options.onSecondOpinion(pulled.said, second.answer);
-    if (second?.answer === 'unverifiable' && pulled.said !== 'nothing') {
+    if (second?.answer === 'unverifiable' && wasReached(pulled)) {
       outOfReach.set(registryOf(question.name), now() + OUT_OF_REACH_MS);
     }
     if (second?.answer === 'granted') return second;
@@ -72,6 +79,11 @@ export function createAsking(options: AskOptions): Asking {
     ask,
     onlyReachedByRuntime: () => [...outOfReach.keys()].filter(isOutOfReach).sort(),
   };
+}
+
+/** Did the runtime get through to where the agent did not? What a mirror refused tells nothing about that. */
+function wasReached(pulled: PullWord): boolean {
+  return pulled.said === 'granted' || (pulled.said === 'refused' && pulled.byRegistry);
 }
 
 /** Nothing that the runtime could say would change it. */

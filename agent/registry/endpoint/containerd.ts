@@ -52,6 +52,22 @@ export async function containerdEndpoints(
   return [...unique.values()];
 }
 
+/**
+ * Whether hosts.toml gives containerd a way to this registry that the registry's own word says nothing about: a mirror,
+ * or a header that logs in.
+ *
+ * @throws ConfigurationError
+ */
+export async function hasMirrorOrLogin(folders: readonly string[], registry: string): Promise<boolean> {
+  const folder = await hostFolder(folders, registry);
+  const file = join(folder ?? '', 'hosts.toml');
+  const text = folder === undefined ? undefined : await readConfigurationFile(file);
+  if (text === undefined || text === '') return false;
+  const { server, hosts } = parseHostsFile(text, file);
+  const isMirror = hosts.some((host) => host.pulls && !isItself(host, server, registry));
+  return isMirror || [server, ...hosts].some(({ logsIn }) => logsIn);
+}
+
 /** HOST_PORT_, HOST:PORT, then _default, in each of the folders (config_unix.go). */
 async function hostFolder(folders: readonly string[], registry: string): Promise<string | undefined> {
   const underscored = registry.replace(/(?<=.):([^:]*)$/, '_$1_');

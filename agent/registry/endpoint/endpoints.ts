@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import { type ContainerdConfiguration, containerdEndpoints } from './containerd.ts';
+import { type ContainerdConfiguration, containerdEndpoints, hasMirrorOrLogin } from './containerd.ts';
+import { hasRegistrySettings } from './containerd-own.ts';
 import { type CrioConfiguration, crioEndpoints } from './crio.ts';
 import type { Endpoint } from './endpoint.ts';
 
@@ -18,6 +19,13 @@ export type Endpoints = {
   find(registry: string, repository: string): Promise<readonly Endpoint[]>;
   /** Whether the configuration lets this host (`host:port`) be asked over plain HTTP. Never throws. */
   allowsPlainHttp(host: string): Promise<boolean>;
+  /** Hosts (`host:port`) that are the registry itself, first the one in the images' names. Never throws. */
+  hosts(registry: string): Promise<readonly string[]>;
+  /**
+   * May the runtime have a way there of its own, by a mirror or by credentials in its configuration? True wherever that
+   * cannot be told; always on CRI-O, whose credentials are by namespace. Never throws.
+   */
+  mayHaveOwnWay(registry: string): Promise<boolean>;
 };
 
 /**
@@ -43,8 +51,18 @@ export function createEndpoints(configuration: RuntimeConfiguration): Endpoints 
     kept.set(key, found);
     return found;
   };
+  const readOwnWay = async (registry: string): Promise<boolean> => {
+    if (configuration.runtime === 'crio') return true;
+    const { folders } = configuration;
+    return (await hasMirrorOrLogin(folders, registry)) || hasRegistrySettings(folders);
+  };
   return {
     find,
+    async hosts(registry) {
+      const endpoints = await find(registry, 'any').catch(() => []);
+      return [...new Set([registry, ...endpoints.map(({ base }) => base.host)])];
+    },
+    mayHaveOwnWay: (registry) => readOwnWay(registry).catch(() => true),
     async allowsPlainHttp(host) {
       try {
         const endpoints = await find(host, 'any');

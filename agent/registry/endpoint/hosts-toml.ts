@@ -11,6 +11,8 @@ export type ConfiguredHost = {
   readonly client: readonly (readonly [certificate: string, key: string | undefined])[];
   readonly skipVerify: boolean | undefined;
   readonly headers: Readonly<Record<string, readonly string[]>>;
+  /** The runtime sends a login of its own, which is not among `headers`. */
+  readonly logsIn: boolean;
   readonly rewrites: boolean;
 };
 
@@ -44,13 +46,15 @@ function readHost(server: string, table: Table, file: string): ConfiguredHost {
   const capabilities = (texts('capabilities') ?? []).map((name) => name.toLowerCase());
   if (!capabilities.every((name) => CAPABILITIES.has(name))) throw new ConfigurationError('wrongType', file);
   const can = (name: string): boolean => capabilities.length === 0 || capabilities.includes(name);
+  const headers = nested('header') ?? {};
   return {
     base: server === '' ? undefined : readServer(server, flag('override_path') ?? false, file),
     pulls: can('pull') && can('resolve'),
     ca: texts('ca') ?? [],
     client: readClient(table.client, file),
     skipVerify: flag('skip_verify'),
-    headers: readHeaders(nested('header') ?? {}, file),
+    headers: readHeaders(headers, file),
+    logsIn: Object.keys(headers).some((name) => LOGIN.test(name)),
     rewrites: Object.keys(nested('rewrite') ?? {}).length > 0,
   };
 }
@@ -81,15 +85,15 @@ function readClient(client: unknown, file: string): ConfiguredHost['client'] {
   });
 }
 
+const LOGIN = /^(authorization|proxy-authorization|cookie)$/i;
+
 /**
  * Without those that log in: what the runtime may have by its own credentials is no right of the pod's, and the
  * question is about the pod's.
  */
 function readHeaders(table: Table, file: string): ConfiguredHost['headers'] {
   const { texts } = reader(table, file);
-  const names = Object.keys(table).filter(
-    (name) => !/^(authorization|proxy-authorization|cookie|host)$/i.test(name),
-  );
+  const names = Object.keys(table).filter((name) => !LOGIN.test(name) && !/^host$/i.test(name));
   return Object.fromEntries(names.map((name) => [name.toLowerCase(), texts(name) ?? []]));
 }
 

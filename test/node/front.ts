@@ -1,0 +1,63 @@
+import { type IncomingMessage, type RequestListener, request, type ServerResponse } from 'node:http';
+import { type FaultServer, startFaultServer } from '../../scripts/lab/fault-server.ts';
+import type { KeyPair } from '../../scripts/lab/signing.ts';
+
+/** Stands before a real registry and lets everything through, until it is told to answer otherwise. */
+export type Front = FaultServer & {
+  /** Undefined lets everything through again. */
+  answer(listener: RequestListener | undefined): void;
+};
+
+export async function startFront(target: string, tls?: KeyPair): Promise<Front> {
+  const honest = forwardTo(target);
+  let answer: RequestListener = honest;
+  const server = await startFaultServer((incoming, response) => answer(incoming, response), tls);
+  return {
+    ...server,
+    answer(listener) {
+      answer = listener ?? honest;
+    },
+  };
+}
+
+/** What a mirror does that has everything. */
+export function forwardTo(target: string): RequestListener {
+  const [host = '', port = ''] = target.split(':');
+  return (incoming: IncomingMessage, response: ServerResponse) => {
+    const { method, url, headers } = incoming;
+    const onward = request({ host, port, method, path: url, headers: { ...headers, host: target } });
+    onward.on('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    incoming.pipe(onward);
+  };
+}
+
+/** A portal, or a login page, in the way. */
+export const htmlPage: RequestListener = (_, response) => {
+  response
+    .writeHead(200, { 'content-type': 'text/html' })
+    .end('<!doctype html><title>Sign in</title><p>Sign in');
+};
+
+/** Connections end without an answer where the path holds this; the rest is for the other listener. */
+export function resetting(part: string, rest: RequestListener): RequestListener {
+  return (incoming, response) => {
+    if (incoming.url?.includes(part)) incoming.socket.destroy();
+    else rest(incoming, response);
+  };
+}
+
+export function redirectTo(host: string): RequestListener {
+  return (incoming, response) => {
+    response.writeHead(307, { location: `http://${host}/store${incoming.url}` }).end();
+  };
+}
+
+/** As S3 answers for what it does not give. */
+export const storeRefuses: RequestListener = (_, response) => {
+  const body = '<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>';
+  response.writeHead(403, { 'content-type': 'application/xml' }).end(body);
+};
