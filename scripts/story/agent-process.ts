@@ -112,7 +112,7 @@ export function startAgent(
         verdicts.find((verdict) => verdict.namespace === namespace && verdict.pod === name),
       ),
     get,
-    async ready(timeoutMs = 20_000) {
+    async ready(timeoutMs = 60_000) {
       let last = '';
       await until('the agent is not ready', timeoutMs, async () => {
         const { status, body } = await get('/readyz');

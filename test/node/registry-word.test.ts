@@ -1,8 +1,13 @@
-import type { RequestListener } from 'node:http';
 import { mkdir, writeFile } from 'node:fs/promises';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { always, bearerChallenge, type FaultServer, startFaultServer } from '../../scripts/lab/fault-server.ts';
+import {
+  always,
+  bearerChallenge,
+  type FaultServer,
+  startFaultServer,
+} from '../../scripts/lab/fault-server.ts';
 import { pushImage } from '../../scripts/lab/push.ts';
 import type { Tenant, Wanted } from '../../scripts/story/tenants.ts';
 import { type Front, forwardTo, htmlPage, redirectTo, resetting, startFront, storeRefuses } from './front.ts';
@@ -41,7 +46,10 @@ for (const { containerd, available, reason } of offers) {
     }
 
     /** D's container runs and the image is there; then the agent comes to the node for the first time. */
-    async function given(registry: RequestListener | undefined, mirrorHost?: string): Promise<{ ofD: string }> {
+    async function given(
+      registry: RequestListener | undefined,
+      mirrorHost?: string,
+    ): Promise<{ ofD: string }> {
       rows += 1;
       front.answer(undefined);
       await hosts();
@@ -89,10 +97,22 @@ for (const { containerd, available, reason } of offers) {
       const cases: Array<[string, () => RequestListener, RequestListener | undefined]> = [
         ['the mirror answers 401, the registry is down', () => reset, always(401, 'UNAUTHORIZED')],
         ['the mirror answers 404, the registry is down', () => reset, always(404, 'MANIFEST_UNKNOWN')],
-        ['manifests are reset, blobs answer 404', () => resetting('/manifests/', always(404, 'BLOB_UNKNOWN')), undefined],
-        ['manifests are reset, blobs answer 401', () => resetting('/manifests/', always(401, 'UNAUTHORIZED')), undefined],
+        [
+          'manifests are reset, blobs answer 404',
+          () => resetting('/manifests/', always(404, 'BLOB_UNKNOWN')),
+          undefined,
+        ],
+        [
+          'manifests are reset, blobs answer 401',
+          () => resetting('/manifests/', always(401, 'UNAUTHORIZED')),
+          undefined,
+        ],
         ['a portal answers 200 with an HTML page', () => htmlPage, undefined],
-        ['the token endpoint answers 200 with an HTML page', () => bearerChallenge(`http://${html.host}/token`), undefined],
+        [
+          'the token endpoint answers 200 with an HTML page',
+          () => bearerChallenge(`http://${html.host}/token`),
+          undefined,
+        ],
         ['the store behind the registry answers 403', () => redirectTo(store.host), undefined],
       ];
       it.each(cases)('%s', async (_what, registry, mirrored) => {

@@ -15,7 +15,9 @@ export async function hasRegistrySettings(folders: readonly string[]): Promise<b
     const text = await readConfigurationFile(file);
     if (text === undefined) continue;
     const root = readToml(text, file);
-    const registries = tablesIn(root.plugins).flatMap(({ registry }) => (isTable(registry) ? [registry] : []));
+    const registries = tablesIn(root.plugins).flatMap(({ registry }) =>
+      isTable(registry) ? [registry] : [],
+    );
     const isOfThisFolder = registries.some(({ config_path: path }) => pathsOf(path).includes(folder));
     return !isOfThisFolder || isFilled(root.imports) || registries.some(namesCredentialsOrMirrors);
   }

@@ -21,8 +21,10 @@ const isDown: ManifestAnswer = { answer: 'unavailable', seen: 'connect', message
 
 const pulled: PullOutcome = { outcome: 'pulled', imageRef };
 const otherContent: PullOutcome = { outcome: 'pulled', imageRef: `sha256:${'2'.repeat(64)}` };
-const failed = (outcome: Exclude<PullOutcome['outcome'], 'pulled'>, speaker: 'registry' | 'other' | 'unstated') =>
-  ({ outcome, speaker, message: 'text' }) satisfies PullOutcome;
+const failed = (
+  outcome: Exclude<PullOutcome['outcome'], 'pulled'>,
+  speaker: 'registry' | 'other' | 'unstated',
+) => ({ outcome, speaker, message: 'text' }) satisfies PullOutcome;
 
 type Setup = Partial<Pick<AskOptions, 'proof' | 'runtimeGrants' | 'mayHaveOwnWay'>>;
 
@@ -130,7 +132,11 @@ describe('a registry that the agent cannot reach: the runtime is asked', () => {
 
 describe("nobody's credentials, refused by the registry", () => {
   it('may be granted to the runtime itself, and that is kept apart', async () => {
-    expect(await sceneOf(refuses, pulled).answer(nobodys)).toEqual(['granted to runtime', 'registry', 'runtime']);
+    expect(await sceneOf(refuses, pulled).answer(nobodys)).toEqual([
+      'granted to runtime',
+      'registry',
+      'runtime',
+    ]);
   });
 
   it('stay refused where the runtime gets nothing either', async () => {

@@ -9,13 +9,21 @@ const settings = { perRegistry: 1, perNamespace: 1, maxWaiting: 1 };
 describe('a question that takes its turn', () => {
   it('is answered with what was said', async () => {
     const { ask } = answering(granted);
-    const taking = inTurn(ask, createShares(settings, () => 0), createGuesses(() => 0));
+    const taking = inTurn(
+      ask,
+      createShares(settings, () => 0),
+      createGuesses(() => 0),
+    );
     expect(await taking(questionOf())).toEqual(granted);
   });
 
   it('is unverifiable where too many of its namespace wait, and nobody is asked', async () => {
     const { work, end } = held<typeof granted>();
-    const taking = inTurn(work, createShares(settings, () => 0), createGuesses(() => 0));
+    const taking = inTurn(
+      work,
+      createShares(settings, () => 0),
+      createGuesses(() => 0),
+    );
     const first = taking(questionOf());
     const second = taking(questionOf());
     expect(await taking(questionOf())).toMatchObject({ reason: 'verificationInProgress' });
@@ -25,7 +33,11 @@ describe('a question that takes its turn', () => {
 
   it('after ten refused credentials of a namespace a new one waits, unasked, and says how long', async () => {
     const { ask, asked } = answering(refused);
-    const taking = inTurn(ask, createShares(settings, () => 0), createGuesses(() => 0));
+    const taking = inTurn(
+      ask,
+      createShares(settings, () => 0),
+      createGuesses(() => 0),
+    );
     for (let n = 0; n < 10; n += 1) await taking(questionOf({ credential: credentialOf(`guess ${n}`) }));
     expect(await taking(questionOf({ credential: credentialOf('guess 10') }))).toMatchObject({
       reason: 'tooManyCredentials',
@@ -37,7 +49,11 @@ describe('a question that takes its turn', () => {
 
   it('an outage counts against no credential', async () => {
     const { ask, asked } = answering(outage);
-    const taking = inTurn(ask, createShares(settings, () => 0), createGuesses(() => 0));
+    const taking = inTurn(
+      ask,
+      createShares(settings, () => 0),
+      createGuesses(() => 0),
+    );
     for (let n = 0; n < 20; n += 1) await taking(questionOf({ credential: credentialOf(`guess ${n}`) }));
     expect(asked()).toBe(20);
   });

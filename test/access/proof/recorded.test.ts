@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { recorded } from '../../../agent/access/proof/recorded.ts';
 import type { Answer } from '../../../agent/access/proof/question.ts';
+import { recorded } from '../../../agent/access/proof/recorded.ts';
 import { createRuntimeGrants } from '../../../agent/access/runtime-grants.ts';
 import { RecordStoreError } from '../../../agent/errors.ts';
 import { answering, granted, grantedByRuntime, imageRef, outage, questionOf, refused } from './scene.ts';
@@ -23,7 +23,12 @@ describe('what is written down', () => {
   it('a grant, under the secret whose credential it was', async () => {
     const { ask, written } = sceneOf(granted);
     await ask(questionOf());
-    const secret = { namespace: 'team-a', name: 'alice', uid: 'uid of alice', credentialHash: 'key of alice' };
+    const secret = {
+      namespace: 'team-a',
+      name: 'alice',
+      uid: 'uid of alice',
+      credentialHash: 'key of alice',
+    };
     expect(written).toEqual([['reg.example/team-a/app:1', imageRef, { kubernetesSecrets: [secret] }]]);
   });
 
@@ -33,7 +38,7 @@ describe('what is written down', () => {
     expect(written).toEqual([['reg.example/team-a/app:1', imageRef, { nodePodsAccessible: true }]]);
   });
 
-  it("what the runtime was granted by itself, apart and for its namespace alone", async () => {
+  it('what the runtime was granted by itself, apart and for its namespace alone', async () => {
     const { ask, written, runtimeGrants } = sceneOf(grantedByRuntime);
     await ask(questionOf({ credential: undefined }));
     expect(written).toEqual([]);

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { createShares, type Shares, type SharesSettings, type Turn } from '../../../agent/access/proof/shares.ts';
+import {
+  createShares,
+  type Shares,
+  type SharesSettings,
+  type Turn,
+} from '../../../agent/access/proof/shares.ts';
 import { held } from './scene.ts';
 
 const settings: SharesSettings = { perRegistry: 1, perNamespace: 1, maxWaiting: 100 };
@@ -124,7 +129,11 @@ describe('how many at once', () => {
 
   it('work that throws gives its place back', async () => {
     const { shares, ask } = sceneOf();
-    const broken = shares.take(turnOf('team-a'), () => Promise.reject(new Error('broken')), () => true);
+    const broken = shares.take(
+      turnOf('team-a'),
+      () => Promise.reject(new Error('broken')),
+      () => true,
+    );
     await expect(broken).rejects.toThrow('broken');
     expect(await ask('next', turnOf('team-a'))).toBe('next');
   });

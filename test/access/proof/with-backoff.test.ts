@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { withBackoff } from '../../../agent/access/proof/with-backoff.ts';
 import type { Answer } from '../../../agent/access/proof/question.ts';
+import { withBackoff } from '../../../agent/access/proof/with-backoff.ts';
 import { answering, credentialOf, granted, outage, questionOf, refused } from './scene.ts';
 
 function sceneOf(...answers: [Answer, ...Answer[]]) {
