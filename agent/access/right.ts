@@ -10,7 +10,7 @@ import type { Found, Lookup } from './record/lookup.ts';
 import type { VerificationPolicy } from './record/policy.ts';
 import type { AccessRequest } from './request.ts';
 import type { RuntimeGrants } from './runtime-grants.ts';
-import { type Allowed, allowed, denied, unverifiable, type Verdict } from './verdict.ts';
+import { type Allowed, allowed, type Denied, denied, unverifiable, type Verdict } from './verdict.ts';
 
 /** Whether a registry grants the content to what this pod may pull with, and how that is known. */
 export type Right = {
@@ -161,7 +161,7 @@ function neverWithoutRecord({ container }: AccessRequest): Verdict {
   );
 }
 
-export function imageMismatch({ container }: AccessRequest): Verdict {
+export function imageMismatch({ container }: AccessRequest): Denied {
   return denied(
     'imageMismatch',
     `the container does not use ${container.image}, nor anything this pod may pull`,

@@ -1,5 +1,5 @@
 import { ImageNameError } from '../errors.ts';
-import { trimImageName } from '../image/reference.ts';
+import { hostOf, trimImageName } from '../image/reference.ts';
 import type { AccessRequest } from './request.ts';
 import { repositoryOfSpec } from './right.ts';
 import type { Doubt } from './verdict.ts';
@@ -50,8 +50,7 @@ export function createStanding(
       };
       if (store.has({ namespace, ...about })) return 'standing';
       if (imageRef === undefined || image === undefined) return 'none';
-      const repository = repositoryOfSpec(image);
-      const registry = repository.slice(0, Math.max(0, repository.indexOf('/')));
+      const registry = hostOf(repositoryOfSpec(image));
       return registry !== '' && broughtBy(imageRef, registry) ? 'broughtByRegistry' : 'none';
     },
     granted({ pod: { namespace }, container, imageRef }) {

@@ -59,25 +59,30 @@ export function createVerifier(parts: VerifierParts): Verifier {
     if (imagePullPolicy === 'Always') learnFromAlways(request);
     if (right.verdict.verdict !== 'allowed') return { verdict: right.verdict };
     parts.recheck.watch(request, right.cachedVersion);
-    return { verdict: await withBytes(request, right) };
+    return { verdict: (await parts.bytes.ensureShown(request, right)) ?? right.verdict };
   }
 
-  /** Until it is known, `verify` lets the container run, and `deny` waits. */
+  /** Until it is known, `verify` lets the container run, and `deny` waits. The bytes come before either. */
   async function verifyRotation(request: AccessRequest, rotated: Rotated): Promise<Omit<Access, 'doubt'>> {
-    const { source } = rotated.credential;
+    const { credential, image } = rotated;
+    const { source } = credential;
     const who = source.kind === 'secret' ? `${source.namespace}/${source.name}` : source.kind;
     const verified = inBackground(parts.verifyRotated(request, rotated).catch(verdictOfError));
     const mustWait = parts.rotatedSecrets === 'deny';
     parts.onEnsured(request.container.imagePullPolicy, true, mustWait);
-    if (mustWait) return { verdict: await verified };
     const message = `secret ${who} was good for this image and has been changed since; it is being verified`;
-    return { verdict: allowed('recordMatched', message), revision: verified };
-  }
-
-  /** A right counts for content that the registry has shown, or that is open to everybody anyway. */
-  async function withBytes(request: AccessRequest, right: Right): Promise<Verdict> {
+    const verdict = mustWait ? await verified : allowed('recordMatched', message);
+    if (verdict.verdict !== 'allowed') return { verdict };
+    const right: Right = {
+      kind: 'verdict',
+      verdict,
+      repository: repositoryOfSpec(image),
+      credential,
+      pullRequired: mustWait,
+    };
     const notShown = await parts.bytes.ensureShown(request, right);
-    return notShown ?? right.verdict;
+    if (notShown) return { verdict: notShown };
+    return mustWait ? { verdict } : { verdict, revision: verified };
   }
 
   /**

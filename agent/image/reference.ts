@@ -86,6 +86,11 @@ export function repositoryOf(name: string): string | undefined {
   }
 }
 
+/** The host of a normalized repository's registry: `docker.io`, `registry.example:5000`. Empty of an empty one. */
+export function hostOf(repository: string): string {
+  return repository.slice(0, Math.max(0, repository.indexOf('/')));
+}
+
 /** What stands before the first slash is a registry only if it looks like one (reference's splitDockerDomain). */
 function splitDomain(text: string): { domain: string; rest: string } {
   const slash = text.indexOf('/');

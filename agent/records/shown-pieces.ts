@@ -1,38 +1,44 @@
 import { gone, put, type RowChange, type Rows } from './rows.ts';
 
-/** One registry host that has been seen to hold a piece, or to name it. */
+/**
+ * What a registry host has to do with a piece. `named`: an image of it has the piece. `brought`: and the piece was new to
+ * the node when it came. `shown`: the host has served the very bytes to us.
+ */
+export type Holding = (typeof HOLDINGS)[number];
+
+/** From the least to the most; the place of each is what is on record. */
+const HOLDINGS = ['named', 'brought', 'shown'] as const;
+
+/** One registry host that has been seen to name or to hold a piece. */
 export type PieceSighting = {
   readonly host: string;
   /** In whatever unit and order the caller gave it. */
   readonly firstSeenAt: number;
-  /** The host has shown that it holds the bytes. */
-  readonly shown: boolean;
+  readonly holding: Holding;
 };
 
 /**
  * Which pieces of images (a config by its digest, a layer by its diff_id) are on the node, under which registry hosts they
- * were seen and since when, and which of these have shown the bytes. What counts as shown is the caller's to decide.
+ * were seen and since when, and which of these brought or showed the bytes. What counts is the caller's to decide.
  */
 export interface ShownPieces {
-  /** One look into memory. */
-  isShown(host: string, piece: string): boolean;
+  /** One look into memory; undefined where the piece was never seen under this host. */
+  holding(host: string, piece: string): Holding | undefined;
   /** Has this piece been seen under any host? */
   isKnown(piece: string): boolean;
   sightings(piece: string): readonly PieceSighting[];
   /**
-   * These pieces were seen under this host. The first time stays; what was shown stays shown.
+   * These pieces were seen under this host. The first time stays, and so does what is more than `named`.
    *
    * @throws RecordStoreError
    */
   add(host: string, pieces: readonly string[], sighting: Omit<PieceSighting, 'host'>): void;
-  /** Takes back what these hosts have shown: being first proved nothing. @throws RecordStoreError */
-  doubt(piece: string, hosts: readonly string[]): void;
   /** Forgets pieces that are not among these. Returns how many were forgotten. @throws RecordStoreError */
   keepOnly(pieces: Iterable<string>): number;
   readonly size: number;
 }
 
-/** Shown bits and times are kept in arrays by number of piece, because a node has tens of thousands of them. */
+/** Holdings and times are kept in arrays by number of piece, because a node has tens of thousands of them. */
 const GROWTH = 4_096;
 
 /** ShownPieces on the rows of the state database. @throws RecordStoreError */
@@ -42,7 +48,7 @@ export function openShownPieces(rows: Rows): ShownPieces {
     pieces.set(String(piece), {
       host: String(host),
       firstSeenAt: Number(firstSeenAt),
-      shown: shown === 1,
+      holding: HOLDINGS[Number(shown)] ?? 'named',
     });
   }
 
@@ -51,32 +57,27 @@ export function openShownPieces(rows: Rows): ShownPieces {
   }
 
   return {
-    isShown: (host, piece) => pieces.isShown(piece, host),
+    holding: (host, piece) => pieces.holding(piece, host),
     isKnown: (piece) => pieces.has(piece),
     sightings: (piece) => pieces.sightings(piece),
-    add(host, added, { firstSeenAt, shown }) {
+    add(host, added, { firstSeenAt, holding }) {
       const changed = new Map<string, PieceSighting>();
       for (const piece of added) {
+        const before = pieces.holding(piece, host);
+        if (before !== undefined && HOLDINGS.indexOf(before) >= HOLDINGS.indexOf(holding)) continue;
         const known = pieces.sightings(piece).find((sighting) => sighting.host === host);
-        if (known && (known.shown || !shown)) continue;
-        changed.set(piece, { host, firstSeenAt: known?.firstSeenAt ?? firstSeenAt, shown });
+        changed.set(piece, { host, firstSeenAt: known?.firstSeenAt ?? firstSeenAt, holding });
       }
+      const take = () => {
+        for (const [piece, sighting] of changed) pieces.set(piece, sighting);
+      };
+      // A piece that is known proves nothing for whoever comes later: that much counts though it cannot be written.
+      if (holding === 'named') take();
       write(
         'record where pieces of images are from',
         Array.from(changed, ([piece, sighting]) => rowOf(piece, sighting)),
       );
-      for (const [piece, sighting] of changed) pieces.set(piece, sighting);
-    },
-    doubt(piece, hosts) {
-      const changed = pieces
-        .sightings(piece)
-        .filter(({ host, shown }) => shown && hosts.includes(host))
-        .map((sighting) => ({ ...sighting, shown: false }));
-      write(
-        'record that a piece of an image was not shown',
-        changed.map((sighting) => rowOf(piece, sighting)),
-      );
-      for (const sighting of changed) pieces.set(piece, sighting);
+      take();
     },
     keepOnly(present) {
       const inUse = new Set(present);
@@ -94,8 +95,8 @@ export function openShownPieces(rows: Rows): ShownPieces {
   };
 }
 
-function rowOf(piece: string, { host, firstSeenAt, shown }: PieceSighting): RowChange {
-  return put('pieces', [piece, host], [firstSeenAt, shown ? 1 : 0]);
+function rowOf(piece: string, { host, firstSeenAt, holding }: PieceSighting): RowChange {
+  return put('pieces', [piece, host], [firstSeenAt, HOLDINGS.indexOf(holding)]);
 }
 
 /** Most pieces are seen under one host: that one is in arrays, others beside it. */
@@ -108,7 +109,8 @@ class PieceTable {
   #used = 0;
   #hostOf = new Uint32Array(GROWTH);
   #firstSeenAt = new Float64Array(GROWTH);
-  #shown = new Uint8Array(GROWTH);
+  /** Each a place in HOLDINGS. */
+  #holding = new Uint8Array(GROWTH);
 
   get size(): number {
     return this.#numbers.size;
@@ -122,11 +124,11 @@ class PieceTable {
     return Array.from(this.#numbers.keys(), unpacked);
   }
 
-  isShown(piece: string, host: string): boolean {
+  holding(piece: string, host: string): Holding | undefined {
     const number = this.#numbers.get(packed(piece));
-    if (number === undefined) return false;
-    if (this.#hosts[this.#hostOf[number] ?? 0] === host) return this.#shown[number] === 1;
-    return this.#others.get(number)?.some((other) => other.host === host && other.shown) ?? false;
+    if (number === undefined) return undefined;
+    if (this.#hosts[this.#hostOf[number] ?? 0] === host) return HOLDINGS[this.#holding[number] ?? 0];
+    return this.#others.get(number)?.find((other) => other.host === host)?.holding;
   }
 
   sightings(piece: string): readonly PieceSighting[] {
@@ -135,7 +137,7 @@ class PieceTable {
     const first = {
       host: this.#hosts[this.#hostOf[number] ?? 0] ?? '',
       firstSeenAt: this.#firstSeenAt[number] ?? 0,
-      shown: this.#shown[number] === 1,
+      holding: HOLDINGS[this.#holding[number] ?? 0] ?? 'named',
     };
     return [first, ...(this.#others.get(number) ?? [])];
   }
@@ -147,7 +149,7 @@ class PieceTable {
     if (known === undefined || this.#hostOf[number] === host) {
       this.#hostOf[number] = host;
       this.#firstSeenAt[number] = sighting.firstSeenAt;
-      this.#shown[number] = sighting.shown ? 1 : 0;
+      this.#holding[number] = HOLDINGS.indexOf(sighting.holding);
       return;
     }
     const others = (this.#others.get(number) ?? []).filter((other) => other.host !== sighting.host);
@@ -165,20 +167,20 @@ class PieceTable {
 
   #newNumber(piece: string): number {
     const number = this.#free.pop() ?? this.#used++;
-    if (number >= this.#shown.length) this.#grow();
+    if (number >= this.#holding.length) this.#grow();
     this.#numbers.set(packed(piece), number);
     return number;
   }
 
   #grow(): void {
-    const length = this.#shown.length + GROWTH;
-    const [hostOf, firstSeenAt, shown] = [this.#hostOf, this.#firstSeenAt, this.#shown];
+    const length = this.#holding.length + GROWTH;
+    const [hostOf, firstSeenAt, holding] = [this.#hostOf, this.#firstSeenAt, this.#holding];
     this.#hostOf = new Uint32Array(length);
     this.#firstSeenAt = new Float64Array(length);
-    this.#shown = new Uint8Array(length);
+    this.#holding = new Uint8Array(length);
     this.#hostOf.set(hostOf);
     this.#firstSeenAt.set(firstSeenAt);
-    this.#shown.set(shown);
+    this.#holding.set(holding);
   }
 
   #hostNumber(host: string): number {

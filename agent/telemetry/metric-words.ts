@@ -38,6 +38,7 @@ const registryWords: Record<RegistryWord['answer'], true> = {
 const shownOutcomes: Record<Shown['outcome'], true> = {
   shown: true,
   lacks: true,
+  refused: true,
   tooLarge: true,
   unavailable: true,
 };

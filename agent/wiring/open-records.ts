@@ -32,8 +32,6 @@ export type KnownContainers = {
   keepOnly(ids: ReadonlySet<string>): void;
 };
 
-/** In the place of a registry: the piece is on the node, and nobody is believed to have brought it. */
-const NOBODY = '';
 const FIRST_SIGHT = 'firstSight';
 /** In the place of a name: a container that was there first has standing with its content under any. */
 const ANY_NAME = '*';
@@ -115,11 +113,10 @@ function containersOf(
 
 function shownOf({ shownPieces }: OpenedRecordStore, attempt: Attempt): ShownStore {
   return {
-    isShown: shownPieces.isShown,
+    holding: shownPieces.holding,
     isKnown: shownPieces.isKnown,
-    know: (pieces) => attempt(() => shownPieces.add(NOBODY, pieces, { firstSeenAt: 0, shown: false })),
-    add: (registry, pieces) =>
-      attempt(() => shownPieces.add(registry, pieces, { firstSeenAt: 0, shown: true })),
+    add: (registry, pieces, holding) =>
+      attempt(() => shownPieces.add(registry, pieces, { firstSeenAt: Date.now(), holding })),
     keepOnly: (pieces) => attempt(() => shownPieces.keepOnly(pieces)),
   };
 }

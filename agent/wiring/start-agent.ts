@@ -11,7 +11,7 @@ import { createRetryDelay } from '../retry-delay.ts';
 import { type ContainerWatch, watchContainers } from '../runtime/container-watch.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
-import { type ImageWatch, watchImages } from '../runtime/image-watch.ts';
+import { createRepeatedTask } from '../runtime/repeated-task.ts';
 import type { ReadinessCheck } from '../telemetry/health.ts';
 import { serveTelemetry } from '../telemetry/http.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -30,6 +30,9 @@ import { wireVerification } from './verification.ts';
 
 /** How often images that left the node are forgotten; kubelet's image garbage collection runs as often. */
 const PRUNE_INTERVAL_MS = 300_000;
+const LOOK_AT_IMAGES_MS = 60_000;
+/** Containers that appear within this share one list of images. */
+const SHARE_LOOK_MS = 200;
 /** Verdicts under way get this long; kubelet kills after 30 s. */
 const STOP_GRACE_MS = 5_000;
 /** For Events that are still to be sent. */
@@ -118,10 +121,10 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       onEnsured: metrics.imageEnsured,
       onPull: metrics.repull,
       onSecondOpinion: metrics.secondOpinion,
-      onShown(host, outcome, bytes) {
+      onShown({ registry: host, namespace, outcome, bytes }) {
         metrics.bytesShown(outcome, bytes);
         if (outcome === 'lacks')
-          log.warn({ registry: host, outcome }, 'a registry grants content that it cannot show');
+          log.warn({ registry: host, namespace }, 'a registry grants content that it has not shown to hold');
       },
       onRecordStoreError,
       onSecretsChanged: ({ uid }) => judgeAgain.emit({ podUid: uid }),
@@ -179,11 +182,16 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     onInventoryTaken: (images) => log.warn({ images }, firstRunText(config.existingImages)),
     onPrune(imageRefs) {
       records.prune(imageRefs);
-      ledger.keepOnly(imageRefs);
+      void forgetPieces(imageRefs);
     },
   });
   let watch: ContainerWatch | undefined;
-  let imageWatch: ImageWatch | undefined;
+  /** CRI has no events for images: who brought what is seen from lists, as early as can be. */
+  const imageLooks = createRepeatedTask({
+    run: () => untilRuntimeIsBack(ledger.look),
+    intervalMs: () => LOOK_AT_IMAGES_MS,
+    retry: { initialMs: 200, maxMs: 10_000 },
+  });
 
   /** Everything that needs the runtime's first answer; a container must not be judged before the inventory is there. */
   async function begin(): Promise<void> {
@@ -199,7 +207,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       }
     }
     if (stopping.signal.aborted) return;
-    imageWatch = watchImages({ runtime: client, onChanges: () => void lookAtImages() });
+    imageLooks.soon();
     const listing = createListFailures(log);
     watch = watchContainers({
       client,
@@ -207,7 +215,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       relistIntervalMs: config.relistInterval,
       pollIntervalMs: config.pollInterval,
       onContainer(container, seen) {
-        imageWatch?.relist();
+        imageLooks.soon(SHARE_LOOK_MS);
         if (!seen.preexisting) containers.firstListEnded();
         containers.seen(container);
         guard.containerSeen(container, seen);
@@ -225,10 +233,11 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     runtimeConnection.on(listing.connectionChanged);
   }
 
-  /** A runtime that is away is asked again with the next change, and with whatever asks about an image. */
-  async function lookAtImages(): Promise<void> {
-    await ledger.look().catch((error: unknown) => {
-      if (!(error instanceof RuntimeError)) throw error;
+  /** What a container uses stays known although the image has lost its names. */
+  function forgetPieces(imageRefs: readonly string[]): Promise<boolean> {
+    return untilRuntimeIsBack(async () => {
+      const used = (await client.listContainers()).map(({ imageRef }) => imageRef);
+      await ledger.keepOnly([...imageRefs, ...used]);
     });
   }
 
@@ -313,7 +322,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       await nri?.close();
       veto.flush();
       watch?.stop();
-      imageWatch?.stop();
+      imageLooks.stop();
       verification.close();
       node.close();
       await guard.close(STOP_GRACE_MS);
@@ -331,6 +340,17 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       records.close();
     },
   };
+}
+
+/** Did it work? A runtime that is away is asked again later. */
+async function untilRuntimeIsBack(work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (!(error instanceof RuntimeError)) throw error;
+    return false;
+  }
 }
 
 /** One line a row of failures: a list is tried again every few seconds for as long as the runtime is away. */

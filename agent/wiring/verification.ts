@@ -1,8 +1,7 @@
 import { createAllowance } from '../access/bytes/allowance.ts';
-import { type Bytes, type BytesMode, bytesOff, createBytes } from '../access/bytes/bytes.ts';
+import { type Bytes, type BytesMode, bytesOff, createBytes, type Showing } from '../access/bytes/bytes.ts';
 import { createImageLedger, type ImageLedger, type ShownStore } from '../access/bytes/image-ledger.ts';
 import { createOpenImages } from '../access/bytes/open-images.ts';
-import type { Shown } from '../access/bytes/showing.ts';
 import { createPodCredentialsReader, type NodeCredentialSource } from '../access/pod-credentials.ts';
 import { type Asking, createAsking, type ProofBy } from '../access/proof/ask.ts';
 import type { PullWord } from '../access/proof/ask-by-pull.ts';
@@ -65,7 +64,7 @@ export type VerificationListeners = {
   readonly onEnsured: (pullPolicy: PullPolicy, presentLocally: boolean, pullRequired: boolean) => void;
   readonly onPull: (outcome: PullOutcome['outcome'], seconds: number) => void;
   readonly onSecondOpinion: (pull: PullWord['said'], registry: RegistryWord['answer']) => void;
-  readonly onShown: (registry: string, outcome: Shown['outcome'], bytes: number) => void;
+  readonly onShown: (showing: Showing) => void;
   readonly onRecordStoreError: (error: RecordStoreError) => void;
   /** The secrets that this pod's containers were allowed on have been changed since. */
   readonly onSecretsChanged: (pod: Pod) => void;
@@ -140,8 +139,8 @@ export function wireVerification(
     onCheck: listeners.onCheck,
     remember,
   });
-  const isOpenOnNode = (repository: string): boolean =>
-    settings.nodeCredentials.some((prefix) => repository === prefix || repository.startsWith(`${prefix}/`));
+  const isOpenOnNode = isBelow(settings.nodeCredentials);
+  const isTrusted = isBelow(settings.trustedRegistries);
   const findRight = createFindRight({ runtime, store, policy, runtimeGrants, isOpenOnNode, lookup, prove });
   const ledger = createImageLedger({
     runtime,
@@ -154,14 +153,13 @@ export function wireVerification(
     settings.bytes === 'off'
       ? bytesOff
       : createBytes({
-          mode: settings.bytes,
           runtime,
           registry,
           ledger,
           readCredentials,
           allowance: createAllowance({ bytesPerHour: BYTES_PER_HOUR }, now),
-          trustedRegistries: settings.trustedRegistries,
-          isOpen: createOpenImages(store, policy, ledger),
+          isTrusted,
+          isOpen: createOpenImages(store, policy, ledger, isTrusted),
           onShown: listeners.onShown,
         });
   const recheck = createSecretRecheck(readCredentials, listeners.onSecretsChanged);
@@ -187,6 +185,12 @@ export function wireVerification(
   };
 }
 
+/** Is a repository one of these, or below one of them? */
+function isBelow(prefixes: readonly string[]): (repository: string) => boolean {
+  return (repository) =>
+    prefixes.some((prefix) => repository === prefix || repository.startsWith(`${prefix}/`));
+}
+
 export type DryRunSettings = Pick<VerificationSettings, 'policy' | 'rotatedSecrets' | 'nodeCredentials'>;
 export type DryRunParts = Omit<VerificationParts, 'standing' | 'shown' | 'mayHaveOwnWay' | 'now'>;
 
@@ -210,7 +214,7 @@ export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifi
       ...parts,
       // The store refuses what a verdict would teach it: it was opened to be read only.
       standing: { has: () => false, add: nothing },
-      shown: { isShown: () => false, isKnown: () => false, know: nothing, add: nothing, keepOnly: nothing },
+      shown: { holding: nothing, isKnown: () => false, add: nothing, keepOnly: nothing },
       mayHaveOwnWay: async () => false,
       now: () => performance.now(),
     },

@@ -42,7 +42,10 @@ export function makeSampleState(stateDir: string): void {
     store.recordImagePulled(imageOf(n), imageRefOf(n), { kubernetesSecrets: [secretOf(n)] });
     if (n % 3 === 0) store.revokeSecret(imageRefOf(n), trimmedImageOf(n), secretOf(n));
     else addStanding(n);
-    shownPieces.add('reg.example.com', [imageRefOf(n)], { firstSeenAt: n, shown: n % 2 === 0 });
+    shownPieces.add('reg.example.com', [imageRefOf(n)], {
+      firstSeenAt: n,
+      holding: n % 2 === 0 ? 'shown' : 'named',
+    });
   }
   savedState.write('fuse', { openSince: 1 });
   store.recordPullIntent(imageOf(IMAGES));
@@ -81,7 +84,7 @@ export function permissionsNobodyGave({
       found.push(`image ${n} for whom it was revoked, or never granted: ${owner}`);
     const other = checkAccess(store, policy, question, { secrets: [secretOf(n + 1)] }).result;
     if (isAllowed(other) && n >= PRELOADED) found.push(`image ${n} for its neighbour: ${other}`);
-    const isShown = shownPieces.isShown('reg.example.com', imageRefOf(n));
+    const isShown = shownPieces.holding('reg.example.com', imageRefOf(n)) === 'shown';
     if (isShown && (n < PRELOADED || n % 2 !== 0)) found.push(`piece ${n} was not shown`);
   }
   for (const { namespace, imageRef, trimmedImage } of standing.list()) {

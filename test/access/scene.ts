@@ -326,9 +326,8 @@ function inMemory(): StandingStore {
 }
 
 const noneShown = {
-  isShown: () => false,
+  holding: () => undefined,
   isKnown: () => false,
-  know: () => undefined,
   add: () => undefined,
   keepOnly: () => undefined,
 };

@@ -1,16 +1,18 @@
 import { LRUCache } from 'lru-cache';
 import { RuntimeError } from '../../errors.ts';
 import { imageIdKey } from '../../image/image-id.ts';
+import { hostOf } from '../../image/reference.ts';
 import type { RegistryClient } from '../../registry/client.ts';
-import type { Runtime, RuntimeImage } from '../../runtime/runtime.ts';
-import { namesOfContent } from '../names.ts';
-import type { PodCredential } from '../pod-credential.ts';
+import type { Runtime } from '../../runtime/runtime.ts';
+import { type ListedNames, type Name, namesOfContent } from '../names.ts';
 import type { PodCredentialsReader } from '../pod-credentials.ts';
 import type { AccessRequest } from '../request.ts';
-import type { Right } from '../right.ts';
-import { denied, unverifiable, type Verdict } from '../verdict.ts';
+import { imageMismatch, type Right } from '../right.ts';
+import { type Denied, denied, type Unverifiable, unverifiable } from '../verdict.ts';
 import type { Allowance } from './allowance.ts';
 import type { ImageLedger } from './image-ledger.ts';
+import type { IsOpen } from './open-images.ts';
+import { type NodeImage, piecesOf } from './pieces.ts';
 import { askToShow, type Shown } from './showing.ts';
 
 /** Has the registry that grants an image ever shown that it holds this content? */
@@ -19,10 +21,12 @@ export type Bytes = {
    * Undefined where every piece of the image is open to everybody or was shown by the registry that granted it; the
    * verdict that takes the place of the right's where not. Never throws.
    */
-  ensureShown(request: AccessRequest, right: Right): Promise<Verdict | undefined>;
+  ensureShown(request: AccessRequest, right: Right): Promise<NotShown | undefined>;
   /** Did this registry bring all of the content to the node? */
   wasBroughtBy(imageRef: string, registry: string): boolean;
 };
+
+export type NotShown = Denied | Unverifiable;
 
 /**
  * `shown`: what was new to the node when a registry's image arrived counts as shown by it. `always`: it does not, so
@@ -30,22 +34,33 @@ export type Bytes = {
  */
 export type BytesMode = 'shown' | 'always' | 'off';
 
+/** What came of one showing. */
+export type Showing = {
+  readonly registry: string;
+  readonly namespace: string;
+  readonly outcome: Shown['outcome'];
+  /** Fetched, of bodies. */
+  readonly bytes: number;
+};
+
 export type BytesParts = {
-  readonly mode: Exclude<BytesMode, 'off'>;
   readonly runtime: Pick<Runtime, 'imageStatus'>;
   readonly registry: RegistryClient;
   readonly ledger: ImageLedger;
   readonly readCredentials: PodCredentialsReader;
   readonly allowance: Allowance;
-  /** Registries, or repositories below them, that are believed without being asked. */
-  readonly trustedRegistries: readonly string[];
-  /** Is this image open to every pod, so that its pieces need no showing? */
-  readonly isOpen: (imageRef: string) => boolean;
-  readonly onShown: (registry: string, outcome: Shown['outcome'], bytes: number) => void;
+  /** Is the registry of this repository believed without being asked (`--trusted-registries`)? */
+  readonly isTrusted: (repository: string) => boolean;
+  readonly isOpen: IsOpen;
+  /** Once for every image that a registry was asked to show something of. */
+  readonly onShown: (showing: Showing) => void;
 };
 
-/** A registry that could not show something is asked again after this (ms). */
+/** A registry that has not shown something is asked again after this (ms); an outage may be over sooner. */
 const ASK_AGAIN_MS = 60_000;
+const AFTER_OUTAGE_MS = 5_000;
+/** Pieces that are open today are looked at again after this (ms). */
+const LOOK_AGAIN_MS = 600_000;
 const MAX_KEPT = 10_000;
 /** As many of a pod's credentials are tried to fetch bytes with. */
 const MAX_CREDENTIALS = 5;
@@ -54,126 +69,167 @@ const MAX_CREDENTIALS = 5;
 export const bytesOff: Bytes = { ensureShown: async () => undefined, wasBroughtBy: () => false };
 
 export function createBytes(parts: BytesParts): Bytes {
-  const { ledger } = parts;
-  const underWay = new Map<string, Promise<Verdict | undefined>>();
-  const failed = new LRUCache<string, Verdict>({ max: MAX_KEPT, ttl: ASK_AGAIN_MS });
-
-  function isTrusted(repository: string): boolean {
-    return parts.trustedRegistries.some(
-      (prefix) => repository === prefix || repository.startsWith(`${prefix}/`),
-    );
-  }
+  const { ledger, allowance } = parts;
+  const underWay = new Map<string, Promise<NotShown | undefined>>();
+  const failed = new LRUCache<string, NotShown>({ max: MAX_KEPT });
+  /** Nothing is left to be shown, because the rest is open: image and registry -> the ledger's doubts at that time. */
+  const passed = new LRUCache<string, number>({ max: MAX_KEPT, ttl: LOOK_AGAIN_MS });
 
   /** The pieces that this registry has not shown, and that are not open to everybody anyway. */
   function missingPieces(imageRef: string, registry: string): ReadonlySet<string> {
-    const pieces = ledger.notShown(imageRef, registry);
-    return new Set(
-      pieces.filter((piece) => !ledger.imagesWith(piece).some(({ imageRef: other }) => parts.isOpen(other))),
-    );
+    const missing = new Set(ledger.notShown(imageRef, registry));
+    for (const image of missing.size > 0 ? ledger.imagesWith(missing) : []) {
+      if (parts.isOpen(image)) for (const piece of piecesOf(image)) missing.delete(piece);
+    }
+    return missing;
   }
 
-  async function show(request: AccessRequest, right: Right): Promise<Verdict | undefined> {
+  async function find(request: AccessRequest, right: Right): Promise<NotShown | undefined> {
     const { imageRef } = request;
-    const registry = registryOf(right.repository);
-    if (await ledger.isOnRecord(imageRef, registry)) return undefined;
-    const known = await ledger.notice(imageRef);
-    if (known === undefined)
+    const { repository } = right;
+    const registry = hostOf(repository);
+    if (!mustBeListed(right) && (await ledger.isOnRecord(imageRef, registry))) return undefined;
+    const doubts = ledger.doubts();
+    const image = await ledger.notice(imageRef);
+    if (image === undefined)
       return unverifiable('runtimeUnavailable', 'the runtime does not say what the image consists of');
+    if (mustBeListed(right) && !image.names.includes(repository)) return imageMismatch(request);
+    if (parts.isTrusted(repository)) return undefined;
     const missing = missingPieces(imageRef, registry);
-    if (missing.size === 0) return undefined;
-    const listed = await parts.runtime.imageStatus(imageRef);
-    const name = listed && nameAt(right.repository, request, listed);
-    if (name === undefined) return unverifiable('imageNotPresent', 'the runtime no longer has the image');
-    return parts.allowance.inPlace(registry, async () => {
-      const { namespace } = request.pod;
-      let refusal: Verdict | undefined;
-      for (const credential of await credentialsFor(request, right)) {
-        const budget = parts.allowance.left(namespace);
-        const shown = await askToShow(parts.registry, {
-          name,
-          imageRef,
-          pieces: known.pieces,
-          missing,
-          credential,
-          budget,
-        });
-        parts.allowance.spend(namespace, shown.bytes);
-        parts.onShown(registry, shown.outcome, shown.bytes);
-        ledger.shown(registry, shown.pieces);
-        if (shown.outcome === 'shown') return undefined;
-        const verdict = verdictOf(shown, right.repository);
-        // Another credential may be the one that was granted; an outage or a size is the same for all.
-        if (shown.outcome !== 'lacks') return verdict;
-        refusal ??= verdict;
-      }
-      return refusal;
-    });
+    if (missing.size === 0) {
+      passed.set(placeOf(imageRef, registry), doubts);
+      return undefined;
+    }
+    const { namespace } = request.pod;
+    return allowance.inPlace({ registry, namespace }, () => show(request, right, image, missing));
   }
 
-  /** The one that was granted just now, or what the pod may pull with: the record does not keep credentials. */
-  async function credentialsFor(
+  async function show(
     request: AccessRequest,
-    { credential, repository }: Right,
-  ): Promise<readonly (PodCredential | undefined)[]> {
-    if (credential) return [credential];
+    right: Right,
+    image: NodeImage,
+    missing: ReadonlySet<string>,
+  ): Promise<NotShown | undefined> {
+    const { imageRef, pod } = request;
+    const { repository } = right;
+    const registry = hostOf(repository);
+    const listed = await parts.runtime.imageStatus(imageRef);
+    const name = listed && nameAt(repository, listed);
+    if (name === undefined) return notListed(repository);
+    const offer = await credentialsFor(request, right);
+    if ('verdict' in offer) return offer;
+    const left = new Set(missing);
+    let bytes = 0;
+    let last: Shown | undefined;
+    for (const credential of offer.credentials) {
+      const budget = allowance.left(pod.namespace);
+      last = await askToShow(parts.registry, {
+        name,
+        pieces: image.pieces,
+        missing: left,
+        credential,
+        budget,
+      });
+      allowance.spend(pod.namespace, last.bytes);
+      bytes += last.bytes;
+      ledger.shown(registry, last.pieces);
+      for (const piece of last.pieces) left.delete(piece);
+      // Another credential may be the one that was granted; an outage or a size is the same for all.
+      if (last.outcome !== 'refused' && last.outcome !== 'lacks') break;
+    }
+    if (last === undefined) return undefined;
+    parts.onShown({ registry, namespace: pod.namespace, outcome: last.outcome, bytes });
+    if (last.outcome === 'shown') return undefined;
+    return offer.problem ?? verdictOf(last, repository);
+  }
+
+  /** The one that was granted just now, or all that the pod may pull with: the record does not keep credentials. */
+  async function credentialsFor(request: AccessRequest, { credential, repository }: Right) {
+    if (credential) return { credentials: [credential], problem: undefined };
     const read = await parts.readCredentials(request.pod, repository);
-    const offered = 'verdict' in read ? [] : read.credentials.slice(0, MAX_CREDENTIALS);
-    return offered.length > 0 ? offered : [undefined];
+    if ('verdict' in read) return read;
+    const { credentials, problem } = read;
+    return { credentials: [...credentials.slice(0, MAX_CREDENTIALS), undefined], problem };
+  }
+
+  /** Of everything that a verdict may differ by: two pods of a namespace may have different secrets. */
+  function keyOf({ imageRef, pod }: AccessRequest, { repository, credential }: Right): string {
+    return JSON.stringify([imageRef, repository, pod.namespace, credential?.key ?? pod.uid]);
+  }
+
+  function isKnownToPass(imageRef: string, right: Right): boolean {
+    if (mustBeListed(right) && !ledger.isListedUnder(imageRef, right.repository)) return false;
+    const registry = hostOf(right.repository);
+    if (ledger.isWhollyShown(imageRef, registry) || parts.isTrusted(right.repository)) return true;
+    return passed.get(placeOf(imageRef, registry)) === ledger.doubts();
   }
 
   return {
     async ensureShown(request, right) {
-      const { imageRef } = request;
-      const { reason } = right.verdict;
-      if (reason === 'preloaded' || reason === 'verificationPolicy' || isTrusted(right.repository))
-        return undefined;
-      const registry = registryOf(right.repository);
-      if (registry === '' || ledger.isWhollyShown(imageRef, registry)) return undefined;
-      const key = `${imageIdKey(imageRef)}@${right.repository} ${request.pod.namespace}`;
+      if (isForEverybody(right) || isKnownToPass(request.imageRef, right)) return undefined;
+      const key = keyOf(request, right);
       const before = failed.get(key);
       if (before) return before;
       const asking =
         underWay.get(key) ??
-        show(request, right)
+        find(request, right)
           .catch(verdictOfError)
           .finally(() => underWay.delete(key));
       underWay.set(key, asking);
       const verdict = await asking;
-      if (verdict) failed.set(key, verdict);
+      if (verdict)
+        failed.set(key, verdict, { ttl: verdict.verdict === 'denied' ? ASK_AGAIN_MS : AFTER_OUTAGE_MS });
       return verdict;
     },
-    wasBroughtBy: (imageRef, registry) => ledger.isWhollyShown(imageRef, registry),
+    wasBroughtBy: ledger.isWhollyShown,
   };
 }
 
-function nameAt(repository: string, { container }: AccessRequest, listed: RuntimeImage) {
-  const names = namesOfContent(container.image, listed);
-  if (names.kind === 'spec') return names.name;
-  return names.kind === 'others' ? names.names.find((name) => name.repository === repository) : undefined;
+function isForEverybody({ verdict: { reason } }: Right): boolean {
+  return reason === 'preloaded' || reason === 'verificationPolicy';
 }
 
-function verdictOf(shown: Exclude<Shown, { outcome: 'shown' }>, repository: string): Verdict {
+/** Nobody has seen yet that the content goes by the name of the spec, which may have been edited since. */
+function mustBeListed({ verdict: { reason } }: Right): boolean {
+  return reason === 'pullPolicyAlways';
+}
+
+function placeOf(imageRef: string, registry: string): string {
+  return `${imageIdKey(imageRef)}@${registry}`;
+}
+
+function nameAt(repository: string, listed: ListedNames): Name | undefined {
+  const names = namesOfContent(repository, listed);
+  return names.kind === 'spec' ? names.name : undefined;
+}
+
+function notListed(repository: string): NotShown {
+  const message = `the runtime does not list the image under ${repository}, which has not shown this content`;
+  return unverifiable('imageNotPresent', message);
+}
+
+function verdictOf(shown: Exclude<Shown, { outcome: 'shown' }>, repository: string): NotShown {
   switch (shown.outcome) {
     case 'lacks':
       return denied(
         'bytesNotShown',
-        `the registry of ${repository} has not shown this content: ${shown.message}`,
+        `the registry of ${repository} has not shown that it holds this content: ${shown.message}`,
       );
     case 'tooLarge':
       return denied(
         'bytesNotShown',
         `${shown.message}: name the registry of ${repository} in --trusted-registries to believe it`,
       );
+    case 'refused':
     case 'unavailable':
-      return unverifiable('registryUnavailable', `whether the registry holds this content: ${shown.message}`);
+      return unverifiable(
+        'registryUnavailable',
+        `whether the registry of ${repository} holds this content: ${shown.message}`,
+      );
   }
 }
 
-function verdictOfError(error: unknown): Verdict {
+function verdictOfError(error: unknown): Unverifiable {
   if (error instanceof RuntimeError) return unverifiable('runtimeUnavailable', error.message);
   return unverifiable('internalError', error instanceof Error ? error.message : String(error));
-}
-
-function registryOf(repository: string): string {
-  return repository.slice(0, Math.max(0, repository.indexOf('/')));
 }

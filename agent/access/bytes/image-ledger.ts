@@ -1,39 +1,54 @@
 import PQueue from 'p-queue';
+import { RuntimeError } from '../../errors.ts';
 import { imageIdKey } from '../../image/image-id.ts';
-import { repositoryOf } from '../../image/reference.ts';
+import { hostOf, repositoryOf } from '../../image/reference.ts';
 import type { Runtime, RuntimeImage } from '../../runtime/runtime.ts';
 import { createPieceIndex, type NodeImage, piecesOf } from './pieces.ts';
 import { createProvenance } from './provenance.ts';
 
+/** What a registry has to do with a piece, from the least to the most; see records/shown-pieces.ts. */
+type Holding = 'named' | 'brought' | 'shown';
+
 /** What is on record about pieces; see records/shown-pieces.ts. */
 export type ShownStore = {
-  isShown(registry: string, piece: string): boolean;
+  holding(registry: string, piece: string): Holding | undefined;
   /** Was this piece on the node before, whoever brought it? */
   isKnown(piece: string): boolean;
-  know(pieces: readonly string[]): void;
-  add(registry: string, pieces: readonly string[]): void;
+  add(registry: string, pieces: readonly string[], holding: Holding): void;
   /** Forgets all others. */
   keepOnly(pieces: Iterable<string>): void;
 };
 
 /** The images of the node, what they consist of, and which registry has shown what of it. */
 export type ImageLedger = {
-  /** Takes in what the runtime lists now: new images, and names that they did not have. */
+  /** Takes in what the runtime lists now: new images, and names that they did not have. @throws RuntimeError */
   look(): Promise<void>;
-  /** Takes an image in at once, with all that came with it; undefined where the runtime does not tell its pieces. */
+  /**
+   * Takes an image in at once, with all that came with it; undefined where the runtime does not tell its pieces.
+   *
+   * @throws RuntimeError
+   */
   notice(imageRef: string): Promise<NodeImage | undefined>;
-  /** Has this registry shown every piece? The question of the hot path: one look into a set. */
+  /** Has this registry shown every piece? The question of the hot path. */
   isWhollyShown(imageRef: string, registry: string): boolean;
-  /** The same by what is on record, before the images of the node have been listed. */
+  /** The same by what is on record, before the images of the node have been listed. @throws RuntimeError */
   isOnRecord(imageRef: string, registry: string): Promise<boolean>;
+  /** Does the runtime list this image under this repository, as far as is known? */
+  isListedUnder(imageRef: string, repository: string): boolean;
   /** The pieces of an image that this registry has not shown. */
   notShown(imageRef: string, registry: string): readonly string[];
-  imagesWith(piece: string): readonly NodeImage[];
-  /** The repositories that the runtime lists an image under. */
-  namesOf(imageRef: string): readonly string[];
+  imagesWith(pieces: Iterable<string>): readonly NodeImage[];
+  /** The registry has served these bytes to us. */
   shown(registry: string, pieces: readonly string[]): void;
-  /** Forgets images that are not among these. */
-  keepOnly(imageRefs: readonly string[]): void;
+  /** Grows whenever something stops counting as shown: what was concluded before is to be concluded anew. */
+  doubts(): number;
+  /**
+   * Looks once more, then forgets images that are neither among these nor listed. An image that a container uses must be
+   * among them though it lost its names: its layers are on the disk, and whoever names them fetches nothing.
+   *
+   * @throws RuntimeError
+   */
+  keepOnly(imageRefs: readonly string[]): Promise<void>;
 };
 
 export type ImageLedgerParts = {
@@ -54,73 +69,103 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
   const { runtime, store } = parts;
   const index = createPieceIndex();
   const provenance = createProvenance({
-    shown: store,
-    know: store.know,
-    settle: parts.believesNew ? store.add : () => undefined,
+    isKnown: store.isKnown,
+    know: (registry, pieces) => store.add(registry, pieces, 'named'),
+    settle: (registry, pieces) => store.add(registry, pieces, 'brought'),
     now: parts.now,
   });
-  /** `imageId@registry` of what is shown from end to end. */
-  const whole = new Set<string>();
-  let noticing: Promise<void> = Promise.resolve();
-
-  const keyOf = (imageRef: string, registry: string) => `${imageIdKey(imageRef)}@${registry}`;
+  /** Image -> the registries that have shown it from end to end. */
+  const whole = new Map<string, Set<string>>();
+  /** Images that came and did not tell their pieces: asked again with every list. */
+  const unreadable = new Set<string>();
+  let doubts = 0;
 
   function counts(registry: string, piece: string): boolean {
-    return parts.believesNew ? provenance.isBroughtBy(registry, piece) : store.isShown(registry, piece);
+    const holding = store.holding(registry, piece);
+    if (holding === 'shown' || !parts.believesNew) return holding === 'shown';
+    return holding === 'brought' || provenance.isBroughtLately(registry, piece);
   }
 
-  /** Undefined where the runtime does not tell; it is asked again with the next list. */
-  async function readImage(image: RuntimeImage): Promise<NodeImage | undefined> {
-    const known = index.image(image.id);
-    const names = namesOf(image);
-    const registries = [...new Set(names.map((name) => name.slice(0, name.indexOf('/'))))];
-    if (known) return { ...known, names, registries };
-    const { pieces } = await runtime.imagePieces(image.id);
-    return pieces && { imageRef: image.id, names, registries, pieces };
+  function isWhollyShown(imageRef: string, registry: string): boolean {
+    const key = imageIdKey(imageRef);
+    if (whole.get(key)?.has(registry)) return true;
+    const image = index.image(imageRef);
+    if (image === undefined || !piecesOf(image).every((piece) => counts(registry, piece))) return false;
+    const registries = whole.get(key) ?? new Set();
+    whole.set(key, registries.add(registry));
+    return true;
   }
 
-  function isNews(image: NodeImage): boolean {
-    const known = index.image(image.imageRef);
-    return known === undefined || image.registries.some((registry) => !known.registries.includes(registry));
+  /** What is new in a list, whether all of it could be read, and what only has other names of the same registries. */
+  async function read(listed: readonly RuntimeImage[]) {
+    const queue = new PQueue({ concurrency: AT_ONCE });
+    const news: NodeImage[] = [];
+    const others: NodeImage[] = [];
+    let isComplete = true;
+    async function readNew(id: string, names: Pick<NodeImage, 'names' | 'registries'>): Promise<void> {
+      const pieces = await piecesOfNew(id);
+      if (pieces) news.push({ imageRef: id, ...names, pieces });
+      else if (!unreadable.has(imageIdKey(id))) isComplete = false;
+      if (pieces) unreadable.delete(imageIdKey(id));
+      else unreadable.add(imageIdKey(id));
+    }
+    const reading = listed.map(async (image) => {
+      const names = namesOf(image);
+      const known = index.image(image.id);
+      if (known === undefined) return queue.add(() => readNew(image.id, names));
+      if (isSame(names.names, known.names)) return undefined;
+      const isNews = names.registries.some((registry) => !known.registries.includes(registry));
+      (isNews ? news : others).push({ ...known, ...names });
+      return undefined;
+    });
+    await Promise.all(reading);
+    return { news, others, isComplete };
   }
 
-  async function takeIn(images: readonly RuntimeImage[]): Promise<void> {
-    const read = await new PQueue({ concurrency: AT_ONCE }).addAll(
-      images.map((image) => () => readImage(image)),
-    );
-    const present = read.filter((image) => image !== undefined);
-    const news = present.filter(isNews);
-    for (const image of present) index.put(image);
-    const contested = provenance.arrived(news);
+  /** Undefined for one image that cannot be read. @throws RuntimeError where the runtime is away */
+  async function piecesOfNew(id: string) {
+    try {
+      return (await runtime.imagePieces(id)).pieces;
+    } catch (error) {
+      if (!(error instanceof RuntimeError) || error.reason !== 'failed') throw error;
+      return undefined;
+    }
+  }
+
+  async function takeIn(): Promise<void> {
+    const listed = await runtime.listImages();
+    const { news, others, isComplete } = await read(listed);
+    for (const image of [...news, ...others]) index.put(image);
+    const contested = provenance.arrived(news, isComplete);
     provenance.sweep();
     if (contested.length > 0) doubt(contested);
-  }
-
-  function keepOnly(imageRefs: readonly string[]): void {
-    const kept = new Set(imageRefs.map(imageIdKey));
-    for (const key of [...index.imageRefs()]) {
-      if (kept.has(key)) continue;
-      provenance.forget(index.remove(key));
-      for (const entry of whole) if (entry.startsWith(`${key}@`)) whole.delete(entry);
-    }
-    store.keepOnly(index.pieces());
+    lastListed = new Set(listed.map(({ id }) => imageIdKey(id)));
   }
 
   function doubt(pieces: readonly string[]): void {
-    const imageRefs = new Set(
-      pieces.flatMap((piece) => index.imagesWith(piece).map(({ imageRef }) => imageRef)),
-    );
-    for (const imageRef of imageRefs) {
-      for (const entry of whole) if (entry.startsWith(`${imageIdKey(imageRef)}@`)) whole.delete(entry);
-    }
-    parts.onDoubt([...imageRefs]);
+    doubts += 1;
+    const images = index.imagesWith(pieces);
+    for (const { imageRef } of images) whole.delete(imageIdKey(imageRef));
+    parts.onDoubt(images.map(({ imageRef }) => imageRef));
   }
 
-  /** One after the other, so that what one list has taken in is there for the next. */
+  let lastListed: ReadonlySet<string> = new Set();
+  let looking: Promise<void> | undefined;
+  let nextLook: Promise<void> | undefined;
+
+  /** One after the other; whoever asks while one is under way shares the next with all who do. */
   function look(): Promise<void> {
-    const again = async () => takeIn(await runtime.listImages());
-    noticing = noticing.then(again, again);
-    return noticing;
+    if (nextLook) return nextLook;
+    const before = looking ?? Promise.resolve();
+    const begun: Promise<void> = before
+      .catch(() => undefined)
+      .then(() => {
+        nextLook = undefined;
+        looking = begun;
+        return takeIn();
+      });
+    nextLook = begun;
+    return begun;
   }
 
   return {
@@ -130,34 +175,41 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
       await look();
       return index.image(imageRef);
     },
-    isWhollyShown(imageRef, registry) {
-      const key = keyOf(imageRef, registry);
-      if (whole.has(key)) return true;
-      const image = index.image(imageRef);
-      if (image === undefined || !piecesOf(image).every((piece) => counts(registry, piece))) return false;
-      whole.add(key);
-      return true;
-    },
+    isWhollyShown,
+    isListedUnder: index.isListedUnder,
     async isOnRecord(imageRef, registry) {
+      if (index.has(imageRef)) return isWhollyShown(imageRef, registry);
       const { pieces } = await runtime.imagePieces(imageRef);
-      if (pieces === undefined) return false;
-      if (!piecesOf({ pieces }).every((piece) => store.isShown(registry, piece))) return false;
-      whole.add(keyOf(imageRef, registry));
-      return true;
+      return pieces !== undefined && piecesOf({ pieces }).every((piece) => counts(registry, piece));
     },
     notShown(imageRef, registry) {
       const image = index.image(imageRef);
       return image ? piecesOf(image).filter((piece) => !counts(registry, piece)) : [];
     },
     imagesWith: index.imagesWith,
-    namesOf: (imageRef) => index.image(imageRef)?.names ?? [],
-    shown: store.add,
-    keepOnly,
+    shown: (registry, pieces) => store.add(registry, pieces, 'shown'),
+    doubts: () => doubts,
+    async keepOnly(imageRefs) {
+      await look();
+      const kept = new Set(imageRefs.map(imageIdKey));
+      for (const key of index.imageRefs()) {
+        if (kept.has(key) || lastListed.has(key)) continue;
+        index.remove(key);
+        whole.delete(key);
+      }
+      for (const key of unreadable) if (!lastListed.has(key)) unreadable.delete(key);
+      store.keepOnly(index.pieces());
+    },
   };
 }
 
-/** The normalized repositories that the runtime lists an image under. */
-function namesOf({ repoTags, repoDigests }: RuntimeImage): readonly string[] {
-  const repositories = [...repoTags, ...repoDigests].flatMap((name) => repositoryOf(name) ?? []);
-  return [...new Set(repositories)];
+/** The normalized repositories that the runtime lists an image under, and the hosts of their registries. */
+function namesOf({ repoTags, repoDigests }: RuntimeImage): Pick<NodeImage, 'names' | 'registries'> {
+  const names = [...new Set([...repoTags, ...repoDigests].flatMap((name) => repositoryOf(name) ?? []))];
+  const registries = [...new Set(names.map(hostOf))];
+  return { names, registries };
+}
+
+function isSame(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((one, at) => one === others[at]);
 }

@@ -13,81 +13,106 @@ export type Provenance = {
    * Images that were not there when last looked, or are listed under more registries than then. Of those that come in
    * one call nobody knows which was first.
    *
-   * @returns pieces that do not count as shown any longer, because another registry brought them as well
+   * @param isComplete false where something else came as well and does not tell its pieces: it may have brought any of
+   * these, so that nobody is believed to have
+   * @returns pieces that do not count as brought any longer, because another registry brought them as well
    */
-  arrived(images: readonly NodeImage[]): readonly string[];
-  /** Does this piece count as brought by this registry, for good or for now? */
-  isBroughtBy(registry: string, piece: string): boolean;
-  /** No image has these any longer. */
-  forget(pieces: readonly string[]): void;
+  arrived(images: readonly NodeImage[], isComplete: boolean): readonly string[];
+  /** Does this piece count as brought by this registry for now, though not yet for good? */
+  isBroughtLately(registry: string, piece: string): boolean;
   /** What has been there long enough is handed to `settle`. Call it now and then. */
   sweep(): void;
 };
 
 export type ProvenanceParts = {
-  /** What counts for good, by being shown or by having been first for long enough; on record. */
-  readonly shown: { isShown(registry: string, piece: string): boolean; isKnown(piece: string): boolean };
-  /** These are on the node; who brought them is not said, so that after a restart nobody is believed to have. */
-  readonly know: (pieces: readonly string[]) => void;
+  /** Was this piece on the node before, whoever brought it? From the record, so that a restart changes nothing. */
+  readonly isKnown: (piece: string) => boolean;
+  /** This registry names these pieces; whether it brought them is not said. */
+  readonly know: (registry: string, pieces: readonly string[]) => void;
+  /** This registry brought these pieces, and nobody else did. */
   readonly settle: (registry: string, pieces: readonly string[]) => void;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
 };
 
 /** The time that a pull may take; kubelet gives up on one that makes no progress for less. */
-const PULL_MAY_TAKE_MS = 600_000;
+export const PULL_MAY_TAKE_MS = 600_000;
+/** For images that the runtime lists without a name: their pieces are on the node, under no registry. */
+const NOBODY = '';
 
 type Newcomer = { readonly registry: string; readonly at: number };
 
-export function createProvenance({ shown, know, settle, now }: ProvenanceParts): Provenance {
+export function createProvenance({ isKnown, know, settle, now }: ProvenanceParts): Provenance {
   /** Pieces that came lately, each from one registry as far as is known. */
   const lately = new Map<string, Newcomer>();
-  function claim(piece: string, registries: ReadonlySet<string>): boolean {
+
+  /** @returns whether somebody else brings what came from one registry lately: then it is nobody's */
+  function isContested(piece: string, registries: readonly string[]): boolean {
     const newcomer = lately.get(piece);
-    if (newcomer) {
-      const others = [...registries].some((registry) => registry !== newcomer.registry);
-      if (!others || now() - newcomer.at >= PULL_MAY_TAKE_MS) return false;
-      lately.delete(piece);
-      return true;
-    }
-    // What was there already was fetched from nobody, and what several brought at once is nobody's.
-    if (shown.isKnown(piece)) return false;
-    const [registry] = registries;
-    if (registries.size === 1 && registry !== undefined) lately.set(piece, { registry, at: now() });
-    return false;
+    if (newcomer === undefined || now() - newcomer.at >= PULL_MAY_TAKE_MS) return false;
+    return registries.some((registry) => registry !== newcomer.registry);
   }
 
   return {
-    arrived(images) {
-      const claims = new Map<string, Set<string>>();
-      for (const image of images) {
-        for (const piece of piecesOf(image)) {
-          const registries = claims.get(piece) ?? new Set();
-          claims.set(piece, registries);
-          for (const registry of image.registries) registries.add(registry);
+    arrived(images, isComplete) {
+      const contested: string[] = [];
+      for (const [piece, claimants] of claimsOf(images)) {
+        if (isContested(piece, claimants)) {
+          lately.delete(piece);
+          contested.push(piece);
+          continue;
         }
+        // What was there already was fetched from nobody, and what several brought at once is nobody's.
+        const [registry, ...others] = claimants;
+        if (registry === undefined || others.length > 0 || !isComplete || isKnown(piece)) continue;
+        if (registry !== NOBODY) lately.set(piece, { registry, at: now() });
       }
-      const contested = [...claims].flatMap(([piece, registries]) =>
-        claim(piece, registries) ? [piece] : [],
-      );
-      know([...claims.keys()]);
+      for (const [registry, pieces] of piecesByRegistry(images)) know(registry, pieces);
       return contested;
     },
-    isBroughtBy: (registry, piece) =>
-      lately.get(piece)?.registry === registry || shown.isShown(registry, piece),
-    forget(pieces) {
-      for (const piece of pieces) lately.delete(piece);
-    },
+    isBroughtLately: (registry, piece) => lately.get(piece)?.registry === registry,
     sweep() {
       const due = new Map<string, string[]>();
       for (const [piece, { registry, at }] of lately) {
-        if (now() - at < PULL_MAY_TAKE_MS) continue;
+        // The oldest come first.
+        if (now() - at < PULL_MAY_TAKE_MS) break;
         lately.delete(piece);
-        const pieces = due.get(registry) ?? [];
-        pieces.push(piece);
-        due.set(registry, pieces);
+        push(due, registry, piece);
       }
       for (const [registry, pieces] of due) settle(registry, pieces);
     },
   };
+}
+
+/** Piece -> the registries that it comes under. */
+function claimsOf(images: readonly NodeImage[]): Map<string, string[]> {
+  const claims = new Map<string, string[]>();
+  for (const image of images) {
+    for (const piece of piecesOf(image)) {
+      for (const registry of registriesOf(image)) {
+        if (!claims.get(piece)?.includes(registry)) push(claims, piece, registry);
+      }
+    }
+  }
+  return claims;
+}
+
+function piecesByRegistry(images: readonly NodeImage[]): Map<string, string[]> {
+  const pieces = new Map<string, string[]>();
+  for (const image of images) {
+    for (const registry of registriesOf(image)) {
+      for (const piece of piecesOf(image)) push(pieces, registry, piece);
+    }
+  }
+  return pieces;
+}
+
+function registriesOf({ registries }: NodeImage): readonly string[] {
+  return registries.length > 0 ? registries : [NOBODY];
+}
+
+function push<Key>(lists: Map<Key, string[]>, key: Key, value: string): void {
+  const list = lists.get(key);
+  if (list) list.push(value);
+  else lists.set(key, [value]);
 }

@@ -1,43 +1,49 @@
-import { isSameImageId } from '../../image/image-id.ts';
+import { hostOf } from '../../image/reference.ts';
 import type { RegistryAnswer } from '../../registry/answer.ts';
 import type { RegistryClient } from '../../registry/client.ts';
 import { loginOf } from '../../registry/login.ts';
-import { type Descriptor, type Manifest, parseManifest } from '../../registry/manifest.ts';
+import { type Descriptor, type Manifest, parseManifest, selectPlatform } from '../../registry/manifest.ts';
 import type { ImagePieces } from '../../runtime/runtime.ts';
 import type { Name } from '../names.ts';
 import type { PodCredential } from '../pod-credential.ts';
-import { registryOf } from '../proof/question.ts';
-import { createLayerHash } from './layer-digest.ts';
+import { createLayerHash, type LayerHash, UnpackFailure } from './layer-digest.ts';
 
 /** A registry is asked to show pieces of an image that it grants. */
 export type ShowingQuestion = {
-  readonly name: Name;
-  readonly imageRef: string;
+  /** The repository, and the manifest digests under which the runtime lists the image there. */
+  readonly name: Pick<Name, 'repository' | 'digests' | 'tag'>;
   readonly pieces: ImagePieces;
   /** Those that it has not shown, and that are not open to everybody. */
   readonly missing: ReadonlySet<string>;
+  /** Undefined asks anonymously. */
   readonly credential: PodCredential | undefined;
-  /** Bytes that may still be fetched for this namespace; a piece that is larger is not asked for. */
+  /** Bytes that may be fetched; a piece that is larger than what is left of them is not asked for. */
   readonly budget: number;
 };
 
 /**
- * `lacks`: the registry answered, and does not have the piece, or has another. `tooLarge`: more bytes than are fetched
- * for a namespace. `unavailable`: it did not answer.
+ * `lacks`: the registry answered, and does not have a piece, or has another. `refused`: it does not give one to this
+ * credential. `tooLarge`: more bytes than may be fetched. `unavailable`: it did not answer. `pieces` are those that it
+ * did show, whatever came after; `bytes` what was fetched.
  */
-export type Shown = { readonly pieces: readonly string[]; readonly bytes: number } & (
-  | { readonly outcome: 'shown' }
-  | { readonly outcome: 'lacks' | 'tooLarge' | 'unavailable'; readonly message: string }
-);
+export type Shown = { readonly pieces: readonly string[]; readonly bytes: number } & (Complete | Incomplete);
 
-type Failure = Extract<Shown, { readonly message: string }>;
+type Complete = { readonly outcome: 'shown' };
+type Incomplete = {
+  readonly outcome: 'lacks' | 'refused' | 'tooLarge' | 'unavailable';
+  /** For the operator, on one line. */
+  readonly message: string;
+};
 
 /** A layer of an image that runs on a node; what is more must be trusted or split. */
 const MAX_PIECE_BYTES = 16 * 2 ** 30;
-const MAX_UNPACKED_BYTES = 64 * 2 ** 30;
 const CONFIG_MS = 30_000;
 const LAYER_MS = 30 * 60_000;
 const MAX_PLATFORMS = 32;
+
+/** What a layer may unpack to: real ones to some 10 times their size, a bomb to 1,000 times, at the node's expense. */
+const MAX_UNPACKING = 100;
+const MAY_UNPACK_TO = 2 ** 30;
 
 /**
  * Has a registry show what it claims to hold: the manifest by the digest that the runtime lists, the config by the
@@ -45,60 +51,55 @@ const MAX_PLATFORMS = 32;
  * away. Fewest bytes first: who lacks the config or the smallest layer fails at once.
  */
 export async function askToShow(registry: RegistryClient, question: ShowingQuestion): Promise<Shown> {
-  const found = await findManifest(registry, question);
-  if ('outcome' in found) return found;
-  const { config, layers } = found;
-  const wanted = wantedPieces(question, config, layers);
-  if (wanted === undefined) return lacks('its manifest does not describe this content');
-  const shown: string[] = [];
-  let bytes = 0;
-  for (const piece of wanted) {
-    const left = question.budget - bytes;
-    if (piece.size > Math.min(left, MAX_PIECE_BYTES)) return { ...tooLarge(piece), pieces: shown, bytes };
-    const got = await show(registry, question, piece);
-    bytes += got.bytes;
-    if (got.failure) return { ...got.failure, pieces: shown, bytes };
-    shown.push(piece.piece);
-  }
-  return { outcome: 'shown', pieces: shown, bytes };
+  const visit = createVisit(registry, question);
+  const pieces: string[] = [];
+  const ended = await showAll(visit, question, (piece) => pieces.push(piece));
+  return { ...ended, pieces, bytes: visit.bytes() };
 }
 
-type Wanted = Descriptor & { readonly kind: 'config' | 'layer'; readonly piece: string };
-
-/** Undefined where the manifest has another number of layers than the image. */
-function wantedPieces(
-  { pieces, missing }: ShowingQuestion,
-  config: Descriptor,
-  layers: readonly Descriptor[],
-): readonly Wanted[] | undefined {
-  if (layers.length !== pieces.layers.length) return undefined;
-  const wanted = new Map<string, Wanted>();
-  if (missing.has(pieces.config))
-    wanted.set(pieces.config, { ...config, kind: 'config', piece: pieces.config });
-  for (const [at, diffId] of pieces.layers.entries()) {
-    const layer = layers[at];
-    if (layer && missing.has(diffId)) wanted.set(diffId, { ...layer, kind: 'layer', piece: diffId });
+async function showAll(
+  visit: Visit,
+  question: ShowingQuestion,
+  onShown: (piece: string) => void,
+): Promise<Complete | Incomplete> {
+  const manifest = await findManifest(visit, question);
+  if ('outcome' in manifest) return manifest;
+  for (const wanted of wantedPieces(question, manifest)) {
+    if (wanted.size > Math.min(question.budget - visit.bytes(), MAX_PIECE_BYTES)) return tooLarge(wanted);
+    const failure = wanted.kind === 'config' ? await visit.config(wanted) : await visit.layer(wanted);
+    if (failure) return failure;
+    onShown(wanted.piece);
   }
-  return [...wanted.values()].sort((a, b) => rank(a) - rank(b) || a.size - b.size);
-}
-
-function rank({ kind }: Wanted): number {
-  return kind === 'config' ? 0 : 1;
+  return { outcome: 'shown' };
 }
 
 type ImageManifest = Extract<Manifest, { kind: 'image' }>;
+type Wanted = Descriptor & { readonly kind: 'config' | 'layer'; readonly piece: string };
+
+/** What the manifest says about the missing pieces, fewest bytes first. */
+function wantedPieces(
+  { pieces, missing }: ShowingQuestion,
+  { config, layers }: ImageManifest,
+): readonly Wanted[] {
+  const wanted = new Map<string, Wanted>();
+  for (const [at, piece] of pieces.layers.entries()) {
+    const layer = layers[at];
+    if (layer && missing.has(piece)) wanted.set(piece, { ...layer, kind: 'layer', piece });
+  }
+  const bySize = [...wanted.values()].sort((a, b) => a.size - b.size);
+  const { config: piece } = pieces;
+  return missing.has(piece) ? [{ ...config, kind: 'config', piece }, ...bySize] : bySize;
+}
 
 async function findManifest(
-  registry: RegistryClient,
-  question: ShowingQuestion,
-): Promise<ImageManifest | Failure> {
-  const { digests, tag } = question.name;
-  let failure: Failure = lacks('the runtime knows no digest of this image');
+  visit: Visit,
+  { name: { digests, tag }, pieces }: ShowingQuestion,
+): Promise<ImageManifest | Incomplete> {
+  let failure = lacks('the runtime knows no manifest of this image');
   const references = digests.length > 0 ? digests : tag === undefined ? [] : [tag];
   for (const reference of references) {
-    const found = await manifestAt(registry, question, reference);
-    if (!('outcome' in found)) return found;
-    if (found.outcome === 'unavailable') return found;
+    const found = await manifestAt(visit, reference, pieces);
+    if (!('outcome' in found) || found.outcome === 'unavailable') return found;
     failure = found;
   }
   return failure;
@@ -106,81 +107,123 @@ async function findManifest(
 
 /** The image manifest of just this content, behind an index perhaps. */
 async function manifestAt(
-  registry: RegistryClient,
-  question: ShowingQuestion,
+  visit: Visit,
   reference: string,
-): Promise<ImageManifest | Failure> {
-  const answer = await registry.manifest({ ...askedAs(question), reference });
-  if (answer.answer !== 'granted') return failureOf(answer, 'the manifest');
-  const manifest = parseManifest(answer.manifest.bytes);
-  if (manifest?.kind === 'image') return ofContent(manifest, question) ?? lacks(NOT_THIS);
-  for (const { digest } of manifest?.manifests.slice(0, MAX_PLATFORMS) ?? []) {
-    const inner = await registry.manifest({ ...askedAs(question), reference: digest });
+  pieces: ImagePieces,
+): Promise<ImageManifest | Incomplete> {
+  const manifest = await visit.manifest(reference);
+  if ('outcome' in manifest) return manifest;
+  if (manifest.kind === 'image') return isOf(manifest, pieces) ? manifest : lacks(NOT_THIS);
+  for (const { digest } of likeliestFirst(manifest)) {
+    const inner = await visit.manifest(digest);
     // An index names images of other platforms that a registry need not hold.
-    if (inner.answer === 'unavailable') return failureOf(inner, 'the manifest');
-    if (inner.answer !== 'granted') continue;
-    const image = parseManifest(inner.manifest.bytes);
-    const found = image?.kind === 'image' ? ofContent(image, question) : undefined;
-    if (found) return found;
+    if ('outcome' in inner && inner.outcome === 'unavailable') return inner;
+    if ('kind' in inner && inner.kind === 'image' && isOf(inner, pieces)) return inner;
   }
   return lacks(NOT_THIS);
 }
 
 const NOT_THIS = 'its manifest is not of this content';
 
-function ofContent(manifest: ImageManifest, { imageRef }: ShowingQuestion): ImageManifest | undefined {
-  return isSameImageId(manifest.config.digest, imageRef) ? manifest : undefined;
+function isOf({ config, layers }: ImageManifest, pieces: ImagePieces): boolean {
+  return config.digest === pieces.config && layers.length === pieces.layers.length;
 }
 
-type Got = { readonly bytes: number; readonly failure?: Failure };
+const NODE_PLATFORM = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
 
-async function show(registry: RegistryClient, question: ShowingQuestion, wanted: Wanted): Promise<Got> {
-  const { kind, digest, size, piece } = wanted;
-  const unpacked = kind === 'layer' ? createLayerHash(MAX_UNPACKED_BYTES) : undefined;
-  try {
-    const answer = await registry.blob(
-      { ...askedAs(question), digest, maxBytes: size, timeoutMs: kind === 'layer' ? LAYER_MS : CONFIG_MS },
-      (bytes) => unpacked?.write(bytes),
-    );
-    const bytes = answer.spent.bytes;
-    if (answer.answer !== 'granted') return { bytes, failure: failureOf(answer, `the ${kind}`) };
-    if (unpacked && (await unpacked.end()) !== piece)
-      return { bytes, failure: lacks('it has another layer') };
-    return { bytes };
-  } finally {
-    unpacked?.destroy();
-  }
+function likeliestFirst(index: Extract<Manifest, { kind: 'index' }>): readonly Descriptor[] {
+  const likeliest = selectPlatform(index, NODE_PLATFORM);
+  const all = index.manifests.slice(0, MAX_PLATFORMS);
+  return likeliest ? [likeliest, ...all.filter(({ digest }) => digest !== likeliest.digest)] : all;
 }
 
-function askedAs({ name, credential }: ShowingQuestion) {
-  const host = registryOf(name);
+/** One registry, asked about one image with one credential. */
+type Visit = {
+  manifest(reference: string): Promise<Manifest | Incomplete>;
+  /** Undefined where it was shown. */
+  config(wanted: Wanted): Promise<Incomplete | undefined>;
+  layer(wanted: Wanted): Promise<Incomplete | undefined>;
+  /** Fetched until now, of bodies. */
+  bytes(): number;
+};
+
+function createVisit(registry: RegistryClient, { name, credential }: ShowingQuestion): Visit {
+  const host = hostOf(name.repository);
   const login = credential && loginOf(credential.credential, credential.key);
-  return {
+  const asked = {
     registry: host,
     repository: name.repository.slice(host.length + 1),
     ...(login && { login }),
   };
-}
+  let bytes = 0;
 
-function failureOf(answer: Exclude<RegistryAnswer<object>, { answer: 'granted' }>, what: string): Failure {
-  if (answer.answer === 'unavailable') {
-    // Other bytes than the digest says are the registry's answer, not an outage.
-    if (answer.seen === 'digestMismatch' || answer.seen === 'tooLarge')
-      return lacks(`it sent something else for ${what}`);
-    return { outcome: 'unavailable', message: answer.message, pieces: [], bytes: 0 };
+  async function layerInto(unpacked: LayerHash, { digest, size, piece }: Wanted) {
+    const answer = await registry.blob(
+      { ...asked, digest, maxBytes: size, timeoutMs: LAYER_MS },
+      async (part) => {
+        bytes += part.byteLength;
+        await unpacked.write(part);
+      },
+    );
+    if (answer.answer !== 'granted') return failureOf(answer, 'the layer');
+    return (await unpacked.end()) === piece ? undefined : lacks('it has another layer');
   }
-  return lacks(`it does not give out ${what} (HTTP ${answer.status})`);
-}
 
-function lacks(message: string): Failure {
-  return { outcome: 'lacks', message, pieces: [], bytes: 0 };
-}
-
-function tooLarge({ kind, size }: Wanted): Failure {
   return {
-    outcome: 'tooLarge',
-    message: `a ${kind} of ${size} bytes is more than is fetched to be shown`,
-    pieces: [],
-    bytes: 0,
+    bytes: () => bytes,
+    async manifest(reference) {
+      const answer = await registry.manifest({ ...asked, reference });
+      bytes += answer.spent.bytes;
+      if (answer.answer !== 'granted') return failureOf(answer, 'the manifest');
+      return parseManifest(answer.manifest.bytes) ?? lacks('its manifest cannot be read');
+    },
+    async config({ digest, size }) {
+      const answer = await registry.blob(
+        { ...asked, digest, maxBytes: size, timeoutMs: CONFIG_MS },
+        () => undefined,
+      );
+      bytes += answer.spent.bytes;
+      return answer.answer === 'granted' ? undefined : failureOf(answer, 'the config');
+    },
+    async layer(wanted) {
+      const unpacked = createLayerHash(Math.max(MAY_UNPACK_TO, wanted.size * MAX_UNPACKING));
+      try {
+        return await layerInto(unpacked, wanted);
+      } catch (error) {
+        if (!(error instanceof UnpackFailure)) throw error;
+        return error.reason === 'tooLarge'
+          ? tooLarge(wanted)
+          : lacks('it has a layer that cannot be unpacked');
+      } finally {
+        unpacked.destroy();
+      }
+    },
   };
+}
+
+function failureOf(answer: Exclude<RegistryAnswer<object>, { answer: 'granted' }>, what: string): Incomplete {
+  switch (answer.answer) {
+    case 'unavailable': {
+      // Other bytes than the digest says are the registry's answer, not an outage.
+      const isOther = answer.seen === 'digestMismatch' || answer.seen === 'tooLarge';
+      return isOther
+        ? lacks(`it sent something else for ${what}`)
+        : { outcome: 'unavailable', message: answer.message };
+    }
+    case 'notFound':
+      return lacks(`it does not have ${what}`);
+    case 'forbiddenByPolicy':
+      return { outcome: 'unavailable', message: `its policy keeps ${what} from everybody` };
+    case 'unauthorized':
+    case 'forbidden':
+      return { outcome: 'refused', message: `it does not give out ${what} (HTTP ${answer.status})` };
+  }
+}
+
+function lacks(message: string): Incomplete {
+  return { outcome: 'lacks', message };
+}
+
+function tooLarge({ kind, size }: Wanted): Incomplete {
+  return { outcome: 'tooLarge', message: `a ${kind} of ${size} bytes is more than is fetched to be shown` };
 }

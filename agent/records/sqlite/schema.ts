@@ -108,7 +108,7 @@ const VERSION_2 = `
     PRIMARY KEY (image_id, trimmed_image, namespace)
   ) STRICT, WITHOUT ROWID;
 
-  -- piece: the digest of an image config, or the diff_id of a layer.
+  -- piece: the digest of an image config, or the diff_id of a layer. shown: 0 named, 1 brought, 2 shown.
   CREATE TABLE pieces (
     piece TEXT NOT NULL,
     host TEXT NOT NULL,
