@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CriError } from '../../lab/cri.ts';
+import type { SharedNode } from './shared-node.ts';
+
+/** What a tenant who does nothing wrong gets of the node, in ms of CreateContainer, with kubelet's further tries. */
+export type GoodTimes = { readonly recorded: readonly number[]; readonly fresh: readonly number[] };
+
+export type GoodTenant = {
+  /** So many pods, one after the other, each with `recorded` containers of a known image and `fresh` ones of new images. */
+  work(pods: number): Promise<GoodTimes>;
+};
+
+const NAMESPACE = 'good';
+const RECORDED = 4;
+const FRESH = 2;
+/** Kubelet waits longer; what counts is when the container could run. */
+const AGAIN_MS = 250;
+const PATIENCE_MS = 60_000;
+/** Within a pod, so that one create is over before the next. */
+const PAUSE_MS = 20;
+
+/**
+ * Puts the tenant's images on the node: enough for so many pods. What comes of it begins to work with an agent that knows
+ * nothing yet.
+ */
+export async function prepareGoodTenant(node: SharedNode, pods: number): Promise<() => Promise<GoodTenant>> {
+  const { htpasswd } = node.lab.registries;
+  const [known = ''] = await node.present([`${NAMESPACE}/known`]);
+  const names = Array.from({ length: pods * FRESH }, (_, n) => `${NAMESPACE}/fresh-${n}`);
+  const unknown = await node.present(names);
+  const login = { username: 'alice', password: htpasswd.users.alice ?? '' };
+  const config = JSON.stringify({ auths: { [htpasswd.host]: login } });
+
+  async function create(pod: Awaited<ReturnType<SharedNode['bind']>>, n: number): Promise<number> {
+    const began = performance.now();
+    for (;;) {
+      try {
+        await pod.create(n);
+        return performance.now() - began;
+      } catch (error) {
+        if (!(error instanceof CriError) || performance.now() - began > PATIENCE_MS) throw error;
+        await sleep(AGAIN_MS);
+      }
+    }
+  }
+
+  return async () => {
+    let next = 0;
+    let secrets = 0;
+    const first = `pull-secret-${secrets}`;
+    node.putConfig(NAMESPACE, first, config);
+    const pod = await node.bind({ namespace: NAMESPACE, images: [known], imagePullSecrets: [first] });
+    await create(pod, 0);
+    await pod.remove();
+    return {
+      async work(count) {
+        const recorded: number[] = [];
+        const fresh: number[] = [];
+        for (let done = 0; done < count; done += 1) {
+          secrets += 1;
+          const secret = `pull-secret-${secrets}`;
+          node.putConfig(NAMESPACE, secret, config);
+          const mine = unknown.slice(next, next + FRESH);
+          next += FRESH;
+          const images = [...Array.from({ length: RECORDED }, () => known), ...mine];
+          const working = await node.bind({ namespace: NAMESPACE, images, imagePullSecrets: [secret] });
+          for (let n = 0; n < images.length; n += 1) {
+            (n < RECORDED ? recorded : fresh).push(await create(working, n));
+            await sleep(PAUSE_MS);
+          }
+          await working.remove();
+        }
+        return { recorded, fresh };
+      },
+    };
+  };
+}

@@ -1,0 +1,41 @@
+import { spawnSync } from 'node:child_process';
+import { loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { programOfImage } from '../program-of-image.ts';
+import { abusers } from './abusers.ts';
+import { prepareGoodTenant } from './good-tenant.ts';
+import { measureRow, type Row } from './row.ts';
+import { openSharedNode } from './shared-node.ts';
+
+export type AbuseFigures = {
+  readonly rows: readonly Row[];
+  /** Processes that were ready to run, on average over the last minute, at the beginning and at the end. */
+  readonly load: readonly [number, number];
+};
+
+/** Of the good tenant, in each phase. */
+const PODS = 10;
+
+/**
+ * What one tenant can do to another through the agent: each row with a good tenant alone and beside an abuser, on one
+ * node, with the agent built and started as in its image. `only`: rows whose names hold this.
+ */
+export async function benchAbuse(progress: (line: string) => void, only = ''): Promise<AbuseFigures> {
+  const build = fileURLToPath(new URL('../../build.ts', import.meta.url));
+  const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
+  if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
+  const before = loadavg()[0] ?? Number.NaN;
+  const node = await openSharedNode(programOfImage());
+  try {
+    const tenant = await prepareGoodTenant(node, 2 * PODS);
+    const rows: Row[] = [];
+    for (const abuser of abusers.filter(({ name }) => name.includes(only))) {
+      const row = await measureRow(abuser, { node, tenant, pods: PODS, scale: 'whole' });
+      rows.push(row);
+      progress(JSON.stringify(row));
+    }
+    return { rows, load: [before, loadavg()[0] ?? Number.NaN] };
+  } finally {
+    await node.stop();
+  }
+}

@@ -1,0 +1,144 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pushImage } from '../../lab/push.ts';
+import type { AgentProcess } from '../../story/agent-process.ts';
+import { useOf } from '../process-use.ts';
+import { quantile } from '../statistics.ts';
+import type { Abuser, Scale } from './abusers.ts';
+import type { GoodTenant, GoodTimes } from './good-tenant.ts';
+import type { SharedNode } from './shared-node.ts';
+
+/** What a good tenant and the node's administrator see; times in ms, memory in MiB. */
+export type Phase = {
+  readonly recordedP50: number;
+  readonly recordedP99: number;
+  readonly freshP50: number;
+  readonly freshP99: number;
+  /** A pull by kubelet of an image that is new to the node. */
+  readonly pullMs: number;
+  readonly healthzWorst: number;
+  /** The agent's own word: the longest that its main thread was held up. */
+  readonly loopWorst: number;
+  readonly memory: number;
+  readonly registryPerMinute: number;
+  readonly apiPerMinute: number;
+};
+
+export type Row = {
+  readonly abuser: string;
+  readonly alone: Phase;
+  readonly beside: Phase;
+  /** Requests that the abuser's own registries had, a minute. */
+  readonly ownPerMinute: number;
+  /** How often the runtime dropped the veto, or the veto the runtime. */
+  readonly disconnects: number;
+  readonly connectedAtEnd: boolean;
+  /** Containers of the abuser that were created without a right. */
+  readonly created: number;
+};
+
+export type RowParts = {
+  readonly node: SharedNode;
+  readonly tenant: () => Promise<GoodTenant>;
+  /** Pods of the good tenant in each phase. */
+  readonly pods: number;
+  readonly scale: Scale;
+};
+
+/** The same tenant on the same node with the same agent, first alone, then beside one who abuses what it may write. */
+export async function measureRow(abuser: Abuser, parts: RowParts): Promise<Row> {
+  const { node, pods, scale } = parts;
+  await node.freshAgent();
+  const good = await parts.tenant();
+  const alone = await measurePhase(node, `${abuser.name} alone`, () => good.work(pods));
+  const abuse = await abuser.begin(node, scale);
+  try {
+    const before = { at: performance.now(), own: abuse.ownRequests() };
+    const beside = await measurePhase(node, `${abuser.name} beside`, () => good.work(pods));
+    const minutes = (performance.now() - before.at) / 60_000;
+    const { body } = await node.agent().get('/metrics');
+    return {
+      abuser: abuser.name,
+      alone,
+      beside,
+      ownPerMinute: (abuse.ownRequests() - before.own) / minutes,
+      disconnects: sumOf(body, 'pullwarden_nri_disconnects_total'),
+      connectedAtEnd: sumOf(body, 'pullwarden_nri_connected') === 1,
+      created: abuse.created(),
+    };
+  } finally {
+    await abuse.stop();
+  }
+}
+
+async function measurePhase(node: SharedNode, name: string, work: () => Promise<GoodTimes>): Promise<Phase> {
+  const { htpasswd } = node.lab.registries;
+  const agent = node.agent();
+  // What stands in the metrics is of the time since they were last read.
+  await agent.get('/metrics');
+  const mark = await htpasswd.mark();
+  const requestsBefore = node.api.requests().length;
+  const began = performance.now();
+  const watching = watchOver(agent);
+  const { recorded, fresh } = await work();
+  const pullMs = await timePull(node, name);
+  const { healthzWorst, memory } = await watching.end();
+  const minutes = (performance.now() - began) / 60_000;
+  const { body } = await agent.get('/metrics');
+  return {
+    recordedP50: quantile(Float64Array.from(recorded), 0.5),
+    recordedP99: quantile(Float64Array.from(recorded), 0.99),
+    freshP50: quantile(Float64Array.from(fresh), 0.5),
+    freshP99: quantile(Float64Array.from(fresh), 0.99),
+    pullMs,
+    healthzWorst,
+    loopWorst: sumOf(body, 'nodejs_eventloop_lag_max_seconds') * 1_000,
+    memory,
+    registryPerMinute: (await htpasswd.requests(mark)).length / minutes,
+    apiPerMinute: (node.api.requests().length - requestsBefore) / minutes,
+  };
+}
+
+async function timePull({ lab }: SharedNode, name: string): Promise<number> {
+  const { htpasswd } = lab.registries;
+  const repository = `good/${name.replaceAll(' ', '-')}`;
+  await pushImage(htpasswd, repository, '1', { salt: `${name} ${performance.now()}` });
+  const began = performance.now();
+  await lab.kubelet.pullImage(`${htpasswd.host}/${repository}:1`, {
+    username: 'alice',
+    password: htpasswd.users.alice ?? '',
+  });
+  return performance.now() - began;
+}
+
+const HEALTHZ_MS = 100;
+
+function watchOver(agent: AgentProcess) {
+  let healthzWorst = 0;
+  let memory = 0;
+  let over = false;
+  const running = (async () => {
+    while (!over) {
+      const asked = performance.now();
+      await agent.get('/healthz');
+      healthzWorst = Math.max(healthzWorst, performance.now() - asked);
+      memory = Math.max(memory, useOf(agent.pid).residentMiB);
+      await sleep(HEALTHZ_MS);
+    }
+  })();
+  return {
+    async end() {
+      over = true;
+      await running;
+      return { healthzWorst, memory };
+    },
+  };
+}
+
+/** Of all series of a metric in Prometheus' text format. */
+export function sumOf(body: string, name: string): number {
+  let sum = 0;
+  for (const line of body.split('\n')) {
+    if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1));
+  }
+  return sum;
+}
