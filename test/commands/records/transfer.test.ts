@@ -309,6 +309,22 @@ describe('what was imported is not preloaded', () => {
     });
   });
 
+  it('when kubelet kept it by repository and digest, as it did on CRI-O before 1.36', () => {
+    const byDigest = `${APP}@sha256:${'d'.repeat(64)}`;
+    const account = { namespace: 'team-b', name: 'builder', uid: 'u2' };
+    const entry = { kubernetesSecrets: [secretOf('alice')], kubernetesServiceAccounts: [account] };
+    const listed = [{ id: IMAGE_REF, repoTags: [`${APP}:1`], repoDigests: [byDigest] }];
+    expect(importFrom(kubelet(recordFile({ imageRef: byDigest, entry })))).toBe(0);
+    withAgent((store) => {
+      expect(store.matchImportedRecords(listed)).toBe(1);
+      store.takeInventory(listed);
+      expect(store.isPreloaded(IMAGE_REF, APP)).toBe(false);
+      const known = store.pulledRecord(IMAGE_REF)?.credentialMapping.get(APP);
+      expect(known?.kubernetesSecrets).toMatchObject([{ name: 'alice' }]);
+      expect(known?.kubernetesServiceAccounts).toEqual([account]);
+    });
+  });
+
   it('when its pull was never settled: it gets a record without credentials at the next start', () => {
     expect(importFrom(kubelet({ ...intentFile('busybox:1'), ...intentFile('reg.example/other:1') }))).toBe(0);
     withAgent((store) => {
