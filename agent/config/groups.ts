@@ -28,7 +28,8 @@ const GROUPS: readonly (readonly [heading: string, options: readonly string[]])[
     'Asking registries',
     [
       ...['proof', 'bytes', 'runtimeGrants', 'registryConfigDir', 'registriesConf', 'authoritativeMirrors'],
-      ...['pullTimeout', 'maxParallelPulls', 'recordTtl', 'reverifyRunning'],
+      ...['pullTimeout', 'maxParallelPulls', 'recordTtl', 'reverifyRunning', 'revokeRunning'],
+      'backgroundQuestions',
     ],
   ],
   ['Finding containers', ['existingContainersDelay', 'relistInterval', 'pollInterval']],

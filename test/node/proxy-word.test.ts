@@ -1,6 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -70,16 +70,19 @@ for (const { containerd, available, reason } of offers) {
       await word.left(ofD);
     });
 
-    it.each([407, 403, 502, 504])('that answers CONNECT with %i is an outage, and what ran runs on', async (status) => {
-      proxy.state.status = 200;
-      const ofD = await word.ranBefore();
-      proxy.state.status = status;
-      await word.agentComes();
-      expect(await word.judged(ofD)).toBe('unverifiable registryUnavailable');
-      const ofC = await word.run(word.scene.tenants.c);
-      expect(await word.judged(ofC.id)).toBe('unverifiable registryUnavailable');
-      await word.scene.ended(ofC.id);
-      await word.left(ofD);
-    });
+    it.each([407, 403, 502, 504])(
+      'that answers CONNECT with %i is an outage, and what ran runs on',
+      async (status) => {
+        proxy.state.status = 200;
+        const ofD = await word.ranBefore();
+        proxy.state.status = status;
+        await word.agentComes();
+        expect(await word.judged(ofD)).toBe('unverifiable registryUnavailable');
+        const ofC = await word.run(word.scene.tenants.c);
+        expect(await word.judged(ofC.id)).toBe('unverifiable registryUnavailable');
+        await word.scene.ended(ofC.id);
+        await word.left(ofD);
+      },
+    );
   });
 }

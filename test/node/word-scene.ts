@@ -2,10 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import type { StartedContainer } from '../../scripts/lab/kubelet.ts';
 import type { ContainerdSeries } from '../../scripts/lab/programs.ts';
 import { pushImage } from '../../scripts/lab/push.ts';
 import type { KeyPair } from '../../scripts/lab/signing.ts';
-import type { StartedContainer } from '../../scripts/lab/kubelet.ts';
 import type { Tenant } from '../../scripts/story/tenants.ts';
 import { type Front, startFront } from './front.ts';
 import { openScene, type Scene } from './scene.ts';
@@ -36,7 +36,10 @@ export type RegistryByName = {
 };
 
 /** @param named the registry's host as the images' names have it; that of the front unless it is given */
-export async function openWordScene(containerd: ContainerdSeries, named?: RegistryByName): Promise<WordScene> {
+export async function openWordScene(
+  containerd: ContainerdSeries,
+  named?: RegistryByName,
+): Promise<WordScene> {
   const scene = await openScene(containerd);
   const { htpasswd } = scene.node.registries;
   const front = await startFront(htpasswd.host, named?.keyPair);
@@ -56,21 +59,21 @@ export async function openWordScene(containerd: ContainerdSeries, named?: Regist
     scene.run({ tenant, image, imagePullPolicy: 'IfNotPresent', registry: { ...htpasswd, host: name } });
 
   async function ranBefore(): Promise<string> {
-      rows += 1;
-      front.answer(undefined);
-      await writeHosts();
-      const repository = `team-a/row-${rows}`;
-      await pushImage(htpasswd, repository, '1', { salt: `row ${rows}` });
-      image = `${name}/${repository}:1`;
-      await scene.node.kubelet.pullImage(image, scene.tenants.a.login);
-      return (await run(scene.tenants.d)).id;
+    rows += 1;
+    front.answer(undefined);
+    await writeHosts();
+    const repository = `team-a/row-${rows}`;
+    await pushImage(htpasswd, repository, '1', { salt: `row ${rows}` });
+    image = `${name}/${repository}:1`;
+    await scene.node.kubelet.pullImage(image, scene.tenants.a.login);
+    return (await run(scene.tenants.d)).id;
   }
 
   async function agentComes(): Promise<void> {
-      await scene.startAgent(
-        ...['--mode', 'enforce', '--state-dir', join(scene.node.root, `state-${rows}`)],
-        ...['--existing-images', 'verify', '--bytes', 'off', '--pull-timeout', '10s'],
-      );
+    await scene.startAgent(
+      ...['--mode', 'enforce', '--state-dir', join(scene.node.root, `state-${rows}`)],
+      ...['--existing-images', 'verify', '--bytes', 'off', '--pull-timeout', '10s'],
+    );
   }
 
   return {

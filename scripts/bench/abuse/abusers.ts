@@ -77,7 +77,8 @@ const wrongPasswords: Abuser = {
       node,
       some(scale === 'whole' ? 60 : 10).map((pod) => {
         const imagePullSecrets = some(20).map((n) => `wrong-${pod}-${n}`);
-        for (const name of imagePullSecrets) node.putConfig(NAMESPACE, name, configFor(host, `wrong ${name}`));
+        for (const name of imagePullSecrets)
+          node.putConfig(NAMESPACE, name, configFor(host, `wrong ${name}`));
         return { namespace: NAMESPACE, images: [victim(node)], imagePullSecrets };
       }),
     );
@@ -87,7 +88,13 @@ const wrongPasswords: Abuser = {
 
 /** Pods with images of the tenant's own registry, which does what it likes once they are on the node. */
 function ownRegistry(
-  { name, does, images, pods, hasRight = false }: Pick<Abuser, 'name' | 'does'> & { images: number; pods: number; hasRight?: boolean },
+  {
+    name,
+    does,
+    images,
+    pods,
+    hasRight = false,
+  }: Pick<Abuser, 'name' | 'does'> & { images: number; pods: number; hasRight?: boolean },
   behaviour: RequestListener,
 ): Abuser {
   return {
@@ -110,7 +117,12 @@ function ownRegistry(
 }
 
 const errorTexts = ownRegistry(
-  { name: 'long error text', does: 'own registry: the digest 404, then 403 with 14,000 × ( in its JSON', images: 5, pods: 4 },
+  {
+    name: 'long error text',
+    does: 'own registry: the digest 404, then 403 with 14,000 × ( in its JSON',
+    images: 5,
+    pods: 4,
+  },
   ({ url = '' }, response) => {
     const isDigest = url.includes('sha256:');
     const message = '('.repeat(14_000);
@@ -120,7 +132,12 @@ const errorTexts = ownRegistry(
 );
 
 const longManifests = ownRegistry(
-  { name: 'long manifest', does: 'own registry: the digest 404, and 500 KiB of an index by tag', images: 5, pods: 4 },
+  {
+    name: 'long manifest',
+    does: 'own registry: the digest 404, and 500 KiB of an index by tag',
+    images: 5,
+    pods: 4,
+  },
   ({ url = '', method }, response) => {
     if (url.includes('sha256:')) {
       response.writeHead(404, { 'content-type': 'application/json' });
@@ -159,9 +176,17 @@ const hangs = ownRegistry(
 );
 
 const drips = ownRegistry(
-  { name: 'dripping registry', does: 'own registry that sends one byte a second, 4 images on the node', images: 4, pods: 4 },
+  {
+    name: 'dripping registry',
+    does: 'own registry that sends one byte a second, 4 images on the node',
+    images: 4,
+    pods: 4,
+  },
   (_, response) => {
-    response.writeHead(200, { 'content-type': 'application/vnd.oci.image.manifest.v1+json', 'content-length': 500 });
+    response.writeHead(200, {
+      'content-type': 'application/vnd.oci.image.manifest.v1+json',
+      'content-length': 500,
+    });
     const timer = setInterval(() => response.write(' '), 1_000);
     response.on('close', () => clearInterval(timer));
   },
@@ -259,7 +284,12 @@ const largeEnvironment: Abuser = {
     const images = some(10).map(() => `${registry.host}/${image}:1`);
     const pods = await bindAll(
       node,
-      some(scale === 'whole' ? 7 : 2).map(() => ({ namespace: NAMESPACE, images, imagePullSecrets: [], env })),
+      some(scale === 'whole' ? 7 : 2).map(() => ({
+        namespace: NAMESPACE,
+        images,
+        imagePullSecrets: [],
+        env,
+      })),
     );
     for (const pod of pods) for (const n of images.keys()) await pod.create(n);
     await node.restartAgent();

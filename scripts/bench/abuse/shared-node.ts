@@ -49,7 +49,10 @@ export type SharedNode = {
 const NODE = 'shared';
 
 /** @param program Node's arguments up to the agent's entry point */
-export async function openSharedNode(program: readonly string[], flags: readonly string[] = []): Promise<SharedNode> {
+export async function openSharedNode(
+  program: readonly string[],
+  flags: readonly string[] = [],
+): Promise<SharedNode> {
   const lab = await startNode({ containerd: '2', nri: true });
   const api = await startApiServer({ parent: lab.root, nodeName: NODE });
   const { anonymous, htpasswd } = lab.registries;

@@ -19,7 +19,12 @@ export async function startTenantRegistry(target: string): Promise<TenantRegistr
     const { method = 'GET', url = '/', headers } = request;
     const accept = headers.accept ?? '*/*';
     const answer = await fetch(`http://${target}${url}`, { method, headers: { accept } });
-    const kept = ['content-type', 'docker-content-digest', 'docker-distribution-api-version', 'content-length'];
+    const kept = [
+      'content-type',
+      'docker-content-digest',
+      'docker-distribution-api-version',
+      'content-length',
+    ];
     for (const name of kept) {
       const value = answer.headers.get(name);
       if (value !== null) response.setHeader(name, value);

@@ -10,7 +10,7 @@ function sceneOf(answer: Answer, problem?: RecordStoreError) {
   const problems: RecordStoreError[] = [];
   const runtimeGrants = createRuntimeGrants();
   const store = {
-    mergeCredentials(image: string, content: string, grant: unknown) {
+    recordGranted(image: string, content: string, grant: unknown) {
       if (problem) throw problem;
       written.push([image, content, grant]);
     },
@@ -55,7 +55,7 @@ describe('what is written down', () => {
   });
 
   it('a record that cannot be written costs no verdict, and is reported', async () => {
-    const problem = new RecordStoreError('diskFull', 'no space');
+    const problem = new RecordStoreError('databaseFull', 'no space');
     const { ask, problems } = sceneOf(granted, problem);
     expect(await ask(questionOf())).toEqual(granted);
     expect(problems).toEqual([problem]);

@@ -6,7 +6,7 @@ export const digest = `sha256:${'d'.repeat(64)}`;
 
 export function credentialOf(username: string): PodCredential {
   return {
-    credential: { username, password: `of ${username}` },
+    credential: { username, password: `of ${username}`, email: '' },
     key: `key of ${username}`,
     source: { kind: 'secret', namespace: 'team-a', name: username, uid: `uid of ${username}` },
   };
