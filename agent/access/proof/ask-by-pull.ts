@@ -1,6 +1,7 @@
 import { RuntimeError } from '../../errors.ts';
 import { isSameImageId } from '../../image/image-id.ts';
-import type { FailedPull, PullOutcome, Runtime, Sandbox } from '../../runtime/runtime.ts';
+import type { FailedPull, PullOutcome, RegistryAuth, Runtime, Sandbox } from '../../runtime/runtime.ts';
+import type { PodCredential } from '../pod-credential.ts';
 import type { UnverifiableReason } from '../verdict.ts';
 import type { Question } from './question.ts';
 
@@ -34,7 +35,7 @@ export async function askByPull(
     const started = performance.now();
     const outcome = await runtime.pullImage({
       image: `${repository}@${digest}`,
-      auth: credential?.credential,
+      auth: credential && authOf(credential),
       sandbox,
       runtimeHandler: sandbox?.runtimeHandler,
       timeoutMs,
@@ -91,4 +92,9 @@ async function sandboxOf(runtime: PullingRuntime, id: string | undefined): Promi
     if (error instanceof RuntimeError) return undefined;
     throw error;
   }
+}
+
+/** CRI's AuthConfig knows no e-mail address. */
+function authOf({ credential: { username, password } }: PodCredential): RegistryAuth {
+  return { username, password };
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { PluginRequest, PluginResponse } from '../../../agent/credentials/exec-protocol.ts';
 import type { Plugin } from '../../../agent/credentials/providers/exec-plugin.ts';
 import type { ServiceAccountTokens } from '../../../agent/credentials/providers/service-accounts.ts';
-import { ApiError, ProviderError } from '../../../agent/errors.ts';
+import { ProviderError, ServiceAccountError } from '../../../agent/errors.ts';
 
 /** The parts that several of the vector files have in common. */
 
@@ -94,7 +94,7 @@ export function recordedServer(
     async requestToken(request) {
       asked.token(request);
       const { token } = now();
-      if (token === undefined) throw new ApiError('serverError', 'recorded');
+      if (token === undefined) throw new ServiceAccountError('apiServerUnavailable', 'recorded');
       return { token, expirationMs: Number.MAX_SAFE_INTEGER };
     },
   };
