@@ -1,6 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   always,
@@ -8,10 +6,9 @@ import {
   type FaultServer,
   startFaultServer,
 } from '../../scripts/lab/fault-server.ts';
-import { pushImage } from '../../scripts/lab/push.ts';
-import type { Tenant, Wanted } from '../../scripts/story/tenants.ts';
 import { type Front, forwardTo, htmlPage, redirectTo, resetting, startFront, storeRefuses } from './front.ts';
-import { offers, openScene, type Scene } from './scene.ts';
+import { offers } from './scene.ts';
+import { openWordScene, type WordScene } from './word-scene.ts';
 
 /** Nobody answers there. */
 const NOWHERE = '127.0.0.1:1';
@@ -23,73 +20,22 @@ const NOWHERE = '127.0.0.1:1';
 for (const { containerd, available, reason } of offers) {
   const title = `who speaks for the registry, on containerd ${containerd}${available ? '' : ` (cannot be had here: ${reason})`}`;
   describe.skipIf(!available)(title, { timeout: 120_000 }, () => {
-    let scene: Scene;
-    let front: Front;
+    let word: WordScene;
     let mirror: Front;
     let html: FaultServer;
     let store: FaultServer;
-    let image: string;
-    let rows = 0;
-
-    const of = (tenant: Tenant): Omit<Wanted, 'name'> => ({
-      tenant,
-      image,
-      imagePullPolicy: 'IfNotPresent',
-      registry: { ...scene.node.registries.htpasswd, host: front.host },
-    });
-
-    async function hosts(mirrorHost?: string): Promise<void> {
-      const table = mirrorHost === undefined ? '' : `[host."http://${mirrorHost}"]\n`;
-      const folder = join(scene.node.root, 'certs.d', front.host);
-      await mkdir(folder, { recursive: true });
-      await writeFile(join(folder, 'hosts.toml'), `server = "http://${front.host}"\n${table}`);
-    }
-
-    /** D's container runs and the image is there; then the agent comes to the node for the first time. */
-    async function given(
-      registry: RequestListener | undefined,
-      mirrorHost?: string,
-    ): Promise<{ ofD: string }> {
-      rows += 1;
-      front.answer(undefined);
-      await hosts();
-      const repository = `team-a/row-${rows}`;
-      await pushImage(scene.node.registries.htpasswd, repository, '1', { salt: `row ${rows}` });
-      image = `${front.host}/${repository}:1`;
-      await scene.node.kubelet.pullImage(image, scene.tenants.a.login);
-      const { id: ofD } = await scene.run(of(scene.tenants.d));
-      front.answer(registry);
-      await hosts(mirrorHost);
-      const fresh = join(scene.node.root, `state-${rows}`);
-      await scene.startAgent(
-        ...['--mode', 'enforce', '--state-dir', fresh, '--existing-images', 'verify', '--bytes', 'off'],
-        ...['--pull-timeout', '10s'],
-      );
-      return { ofD };
-    }
-
-    async function judged(id: string): Promise<string> {
-      const { verdict, reason: why } = await scene.agent().verdictOf(id, 60_000);
-      return `${verdict} ${why}`;
-    }
-
-    async function left(id: string): Promise<void> {
-      await scene.agent().stop();
-      expect(await scene.isRunning(id)).toBe(true);
-    }
+    const tenants = () => word.scene.tenants;
 
     beforeAll(async () => {
-      scene = await openScene(containerd);
-      const { htpasswd } = scene.node.registries;
-      front = await startFront(htpasswd.host);
-      mirror = await startFront(htpasswd.host);
+      word = await openWordScene(containerd);
+      mirror = await startFront(word.scene.node.registries.htpasswd.host);
       html = await startFaultServer(htmlPage);
       store = await startFaultServer(storeRefuses);
     }, 180_000);
 
     afterAll(async () => {
-      await Promise.all([front, mirror, html, store].map((server) => server.close()));
-      await scene.stop();
+      await Promise.all([mirror, html, store].map((server) => server.close()));
+      await word.stop();
     }, 60_000);
 
     describe('the registry has no word: an outage, and what ran before runs on', () => {
@@ -117,12 +63,12 @@ for (const { containerd, available, reason } of offers) {
       ];
       it.each(cases)('%s', async (_what, registry, mirrored) => {
         mirror.answer(mirrored);
-        const { ofD } = await given(registry(), mirrored && mirror.host);
-        expect(await judged(ofD)).toBe('unverifiable registryUnavailable');
-        const ofC = await scene.run(of(scene.tenants.c));
-        expect(await judged(ofC.id)).toBe('unverifiable registryUnavailable');
-        await scene.ended(ofC.id);
-        await left(ofD);
+        const { ofD } = await word.given(registry(), mirrored && mirror.host);
+        expect(await word.judged(ofD)).toBe('unverifiable registryUnavailable');
+        const ofC = await word.run(tenants().c);
+        expect(await word.judged(ofC.id)).toBe('unverifiable registryUnavailable');
+        await word.scene.ended(ofC.id);
+        await word.left(ofD);
       });
     });
 
@@ -133,38 +79,38 @@ for (const { containerd, available, reason } of offers) {
       ];
       it.each(cases)('%s', async (_what, host, answer) => {
         mirror.answer(answer);
-        const { ofD } = await given(undefined, host());
-        expect(await judged(ofD)).toBe('allowed repullSucceeded');
-        for (const tenant of [scene.tenants.b, scene.tenants.c]) {
-          const { id } = await scene.run(of(tenant));
-          expect(await judged(id)).toBe('denied registryRefused');
-          await scene.ended(id);
+        const { ofD } = await word.given(undefined, host());
+        expect(await word.judged(ofD)).toBe('allowed repullSucceeded');
+        for (const tenant of [tenants().b, tenants().c]) {
+          const { id } = await word.run(tenant);
+          expect(await word.judged(id)).toBe('denied registryRefused');
+          await word.scene.ended(id);
         }
-        await left(ofD);
+        await word.left(ofD);
       });
     });
 
     it('412 by the registry has a reason of its own, and what runs is left', async () => {
-      const { ofD } = await given(always(412, 'DENIED'));
-      expect(await judged(ofD)).toBe('unverifiable registryForbidsImage');
-      await left(ofD);
+      const { ofD } = await word.given(always(412, 'DENIED'));
+      expect(await word.judged(ofD)).toBe('unverifiable registryForbidsImage');
+      await word.left(ofD);
     });
 
     it('a mirror that asks nobody grants it for now, and apart from the registry', async () => {
-      const { htpasswd } = scene.node.registries;
+      const { htpasswd } = word.scene.node.registries;
       const login = Buffer.from(`alice:${htpasswd.users.alice}`).toString('base64');
       const onward = forwardTo(htpasswd.host);
       mirror.answer((incoming, response) => {
         incoming.headers.authorization = `Basic ${login}`;
         onward(incoming, response);
       });
-      await given(undefined, mirror.host);
-      const ofB = await scene.run(of(scene.tenants.b));
-      expect(await judged(ofB.id)).toBe('allowed grantedByRuntime');
-      const ofC = await scene.run(of(scene.tenants.c));
-      expect(await judged(ofC.id)).toBe('denied registryRefused');
-      await scene.ended(ofC.id);
-      await left(ofB.id);
+      await word.given(undefined, mirror.host);
+      const ofB = await word.run(tenants().b);
+      expect(await word.judged(ofB.id)).toBe('allowed grantedByRuntime');
+      const ofC = await word.run(tenants().c);
+      expect(await word.judged(ofC.id)).toBe('denied registryRefused');
+      await word.scene.ended(ofC.id);
+      await word.left(ofB.id);
     });
   });
 }
