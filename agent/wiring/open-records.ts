@@ -6,6 +6,7 @@ import type { RecordStore } from '../records/record-store.ts';
 import { readFuseReset, readSavedFuse, writeSavedFuse } from '../records/saved-fuse.ts';
 import { type AgentLock, acquireAgentLock } from '../records/sqlite/agent-lock.ts';
 import { type OpenedRecordStore, openRecordStore } from '../records/sqlite/open.ts';
+import type { FirstSight } from '../runtime/container-ledger.ts';
 import type { RuntimeContainer } from '../runtime/runtime.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -26,7 +27,10 @@ export type Records = {
 export type KnownContainers = {
   /** An earlier run of the agent has seen it, or it was there when the agent first came to the node. */
   wasSeen(id: string): boolean;
-  seen(container: Pick<RuntimeContainer, 'id' | 'imageRef' | 'pod'>): void;
+  seen(
+    container: Pick<RuntimeContainer, 'id' | 'imageRef' | 'pod'>,
+    sight: Pick<FirstSight, 'preexisting'>,
+  ): void;
   /** All that run have been seen: from now on, what is not on record is new. */
   firstListEnded(): void;
   keepOnly(ids: ReadonlySet<string>): void;
@@ -96,9 +100,9 @@ function containersOf(
   let isFirstSight = savedState.read(FIRST_SIGHT) === undefined;
   return {
     wasSeen: (id) => isFirstSight || seenContainers.has(id),
-    seen({ id, imageRef, pod: { namespace } }) {
+    seen({ id, imageRef, pod: { namespace } }, { preexisting }) {
       attempt(() => seenContainers.add(id));
-      if (!isFirstSight) return;
+      if (!isFirstSight || !preexisting) return;
       const by = 'firstRun' as const;
       attempt(() => standing.add({ namespace, imageRef, trimmedImage: ANY_NAME, since: Date.now(), by }));
     },

@@ -216,8 +216,9 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       pollIntervalMs: config.pollInterval,
       onContainer(container, seen) {
         imageLooks.soon(SHARE_LOOK_MS);
-        if (!seen.preexisting) containers.firstListEnded();
-        containers.seen(container);
+        // containerd keeps events that nobody took: what was created just before is heard of while the rest is listed.
+        if (!seen.preexisting && watch?.health().synced) containers.firstListEnded();
+        containers.seen(container, seen);
         guard.containerSeen(container, seen);
       },
       onState: (id, change) => {

@@ -1,7 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
+import { createCriClient } from '../../agent/runtime/cri-client.ts';
+import { parseEndpoint } from '../../agent/runtime/endpoint.ts';
 import type { StartedContainer } from '../../scripts/lab/kubelet.ts';
 import type { ContainerdSeries } from '../../scripts/lab/programs.ts';
 import { pushImage } from '../../scripts/lab/push.ts';
@@ -35,6 +37,33 @@ export type RegistryByName = {
   readonly keyPair: KeyPair;
 };
 
+/**
+ * Takes the runtime's events, as the agent of an earlier time would have. containerd keeps those that nobody has taken for
+ * whoever subscribes next, and the agent would hear that D's container was created just now.
+ */
+function listenToEvents(endpoint: string) {
+  const client = createCriClient({ socketPath: parseEndpoint(endpoint) });
+  const started = new Set<string>();
+  let hasEnded = false;
+  const end = client.subscribe({
+    onEvent: ({ type, containerId }) => {
+      if (type === 'started') started.add(containerId);
+    },
+    onMalformed: () => undefined,
+    // containerd 1.6 has none.
+    onEnd: () => {
+      hasEnded = true;
+    },
+  });
+  return {
+    async takenOf(id: string): Promise<void> {
+      await vi.waitFor(() => expect(hasEnded || started.has(id)).toBe(true), 20_000);
+      end();
+      client.close();
+    },
+  };
+}
+
 /** @param named the registry's host as the images' names have it; that of the front unless it is given */
 export async function openWordScene(
   containerd: ContainerdSeries,
@@ -66,7 +95,10 @@ export async function openWordScene(
     await pushImage(htpasswd, repository, '1', { salt: `row ${rows}` });
     image = `${name}/${repository}:1`;
     await scene.node.kubelet.pullImage(image, scene.tenants.a.login);
-    return (await run(scene.tenants.d)).id;
+    const events = listenToEvents(scene.node.endpoint);
+    const { id } = await run(scene.tenants.d);
+    await events.takenOf(id);
+    return id;
   }
 
   async function agentComes(): Promise<void> {
@@ -95,7 +127,7 @@ export async function openWordScene(
     },
     async left(id) {
       await scene.agent().stop();
-      expect(await scene.isRunning(id)).toBe(true);
+      expect(await scene.isRunning(id), scene.agent().log()).toBe(true);
     },
     async stop() {
       await front.close();
