@@ -81,7 +81,7 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
         ...['--nri-socket', node.nriSocket ?? join(node.root, 'no-nri.sock'), ...flags],
       ]);
       agents.push(agent);
-      await agent.ready();
+      await agent.ready(60_000);
       return agent;
     },
     async run(unnamed) {

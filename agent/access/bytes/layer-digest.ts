@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { Transform } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { createGunzip } from 'node:zlib';
+import { createZstdFrames } from './zstd-frames.ts';
 
 /** What a layer unpacks to: the sha256 of the tar (OCI image specification, Layer DiffID). */
 export type LayerHash = {
@@ -85,7 +86,7 @@ export function createLayerHash(maxBytes: number): LayerHash {
 
 function unpackerFor(head: Buffer): Transform {
   if (startsWith(head, GZIP)) return createGunzip();
-  if (startsWith(head, ZSTD)) return createZstdDecompress();
+  if (startsWith(head, ZSTD)) return createZstdFrames();
   return new Transform({ transform: (piece, _encoding, done) => done(null, piece) });
 }
 
