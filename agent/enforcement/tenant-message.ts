@@ -58,6 +58,7 @@ function registryOf(image: string): string {
 
 const TEXTS: Readonly<Partial<Record<Reason, string>>> = {
   registryRefused: 'the registry refused the image pull secrets of this pod',
+  bytesNotShown: 'the registry has not shown that it holds this image',
   imageMismatch: 'the image is not one that this pod may pull',
   podUnknown: 'the API server does not know the pod of this container',
   unmanagedPod: 'the pod of this container is not known',

@@ -183,6 +183,20 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       fires: [],
     },
   ],
+  PullwardenBytesNotShown: [
+    {
+      when: 'a registry cannot show what it grants',
+      given: { [agent('pullwarden_bytes_not_shown_total')]: '0x5 1x60' },
+      at: '8m',
+      fires: [{ namespace: 'pullwarden', node: 'node-1' }],
+    },
+    {
+      when: 'registries show what they are asked for',
+      given: { [agent('pullwarden_bytes_not_shown_total')]: '0x60' },
+      at: '30m',
+      fires: [],
+    },
+  ],
   PullwardenVetoLost: [
     {
       when: 'the runtime asked, and does no longer',

@@ -15,12 +15,12 @@ const MAGIC = 0xfd2fb528;
 const SKIPPABLE = 0x184d2a5;
 
 /** What follows in the stream: a header of so many bytes, then so many bytes that are passed on or skipped. */
-type Part = { readonly header: number; readonly content: number; readonly then: 'frame' | 'block' };
+type Part = { readonly header: number; readonly content: number; readonly next: 'frame' | 'block' };
 
 class ZstdFrames extends Transform {
   #frame: ZstdDecompress | undefined;
   #hasChecksum = false;
-  #expected: Part['then'] = 'frame';
+  #expected: Part['next'] = 'frame';
   #head: Buffer = Buffer.alloc(0);
   #content = 0;
 
@@ -67,7 +67,7 @@ class ZstdFrames extends Transform {
     }
     this.#head = Buffer.alloc(0);
     this.#content = part.content;
-    this.#expected = part.then;
+    this.#expected = part.next;
     await this.#pass(head.subarray(0, part.header));
     return head.subarray(part.header);
   }
@@ -76,7 +76,7 @@ class ZstdFrames extends Transform {
     if (head.length < 5) return undefined;
     const magic = head.readUInt32LE(0);
     if (magic >>> 4 === SKIPPABLE) {
-      return head.length < 8 ? undefined : { header: 8, content: head.readUInt32LE(4), then: 'frame' };
+      return head.length < 8 ? undefined : { header: 8, content: head.readUInt32LE(4), next: 'frame' };
     }
     if (magic !== MAGIC) throw new Error('no zstd frame');
     this.#frame ??= this.#openFrame();
@@ -85,7 +85,7 @@ class ZstdFrames extends Transform {
     this.#hasChecksum = (descriptor & 0b100) !== 0;
     const sizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >>> 6] ?? 0;
     const dictionaryBytes = [0, 1, 2, 4][descriptor & 0b11] ?? 0;
-    return { header: 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes + sizeBytes, content: 0, then: 'block' };
+    return { header: 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes + sizeBytes, content: 0, next: 'block' };
   }
 
   #readBlock(head: Buffer): Part | undefined {
@@ -95,7 +95,7 @@ class ZstdFrames extends Transform {
     // A block of one repeated byte holds that byte.
     const size = ((block >>> 1) & 0b11) === 1 ? 1 : block >>> 3;
     const checksum = isLast && this.#hasChecksum ? 4 : 0;
-    return { header: 3, content: size + checksum, then: isLast ? 'frame' : 'block' };
+    return { header: 3, content: size + checksum, next: isLast ? 'frame' : 'block' };
   }
 
   #openFrame(): ZstdDecompress {
