@@ -1,5 +1,6 @@
 import { cpus } from 'node:os';
 import { type Column, formatTable } from '../../agent/commands/output.ts';
+import { benchBytes } from './bytes.ts';
 import { benchCheck, type CheckRow } from './check.ts';
 import { benchNode, NODE_BENCH } from './node.ts';
 import type { Spread } from './statistics.ts';
@@ -7,7 +8,12 @@ import { benchVeto, type Quantiles } from './veto.ts';
 import type { Ratio } from './veto-ratio.ts';
 
 /** `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not for a test. */
-const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = { check, node, veto };
+const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = {
+  bytes,
+  check,
+  node,
+  veto,
+};
 
 const [name = '', ...flags] = process.argv.slice(2);
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
@@ -19,6 +25,21 @@ if (!bench || flags.some((flag) => flag !== '--json')) {
   process.exitCode = isHelp ? 0 : 2;
 } else {
   await bench(flags.length > 0);
+}
+
+async function bytes(json: boolean): Promise<void> {
+  const figures = await benchBytes((round) => progress(`measured round ${round}`));
+  if (json) {
+    const plain = Object.entries(figures).map(([figure, value]) => [figure, rounded(value)]);
+    process.stdout.write(`${JSON.stringify({ machine: machine(), ...Object.fromEntries(plain) })}\n`);
+    return;
+  }
+  const rows = Object.entries(figures).map(([figure, value]) => ({ figure, value: spreadText(value) }));
+  const columns: readonly Column<(typeof rows)[number]>[] = [
+    { header: 'FIGURE', value: ({ figure }) => figure },
+    { header: 'MIDDLE (LOWEST-HIGHEST)', value: ({ value }) => value },
+  ];
+  process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
 }
 
 function check(json: boolean): void {

@@ -16,6 +16,9 @@ describe('what kubelet and the tenant read about a refusal', () => {
     expect(refusalText(denied('registryRefused', operatorsOnly), image)).toBe(
       `pullwarden: image "${image}": the registry refused the image pull secrets of this pod (registryRefused)`,
     );
+    expect(refusalText(denied('bytesNotShown', operatorsOnly), image)).toBe(
+      `pullwarden: image "${image}": the registry has not shown that it holds this image (bytesNotShown)`,
+    );
     expect(refusalText(unverifiable('registryUnavailable', operatorsOnly), image)).toBe(
       `pullwarden: image "${image}": the registry could not be asked (registryUnavailable)`,
     );

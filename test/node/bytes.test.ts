@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { BuiltImage } from '../../scripts/lab/image.ts';
 import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
@@ -46,6 +47,13 @@ for (const { containerd, available, reason } of offers) {
         registry: { ...htpasswd, host: liar.host },
       };
     };
+    /** The registries are asked where the runtime asks them. */
+    const startAgent = (...flags: string[]) =>
+      scene.startAgent(
+        ...FLAGS,
+        ...['--existing-images', 'verify'],
+        ...['--registry-config-dir', join(scene.node.root, 'certs.d'), ...flags],
+      );
     /** Undefined where the container runs: its only program is in the victim's layer. */
     const refusalOf = async (wanted: Omit<Wanted, 'name'>): Promise<string | undefined> => {
       try {
@@ -71,7 +79,7 @@ for (const { containerd, available, reason } of offers) {
         byTagAlways: await startLyingRegistry(),
       };
       for (const { host } of Object.values(liars)) await scene.node.addRegistry(host);
-      await scene.startAgent(...FLAGS, '--existing-images', 'verify', '--bytes', 'off');
+      await startAgent('--bytes', 'off');
     }, 180_000);
 
     afterAll(async () => {
@@ -95,7 +103,7 @@ for (const { containerd, available, reason } of offers) {
 
     it('with the agent, none of them does', async () => {
       await scene.agent().stop();
-      await scene.startAgent(...FLAGS, '--existing-images', 'verify');
+      await startAgent();
       for (const way of ways) {
         for (const attack of attacks) {
           const refusal = await refusalOf(await claimed(liars[way], attack, way));
