@@ -2,9 +2,11 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { Shown } from '../access/bytes/showing.ts';
 import type { PullWord } from '../access/proof/ask-by-pull.ts';
 import type { RegistryWord } from '../access/proof/ask-registry.ts';
+import { RENEWED, type Renewed } from '../access/renewal/due.ts';
 import type { CheckResult } from '../access/request.ts';
 import { ALLOWED_REASONS, DENIED_REASONS, UNVERIFIABLE_REASONS, type Verdict } from '../access/verdict.ts';
 import type { PluginRun } from '../credentials/providers/provider-set.ts';
+import type { EntitlementState } from '../enforcement/guard/reverification.ts';
 import {
   ENFORCEMENT_OUTCOMES,
   type EnforcementAction,
@@ -38,6 +40,8 @@ export type Observed = {
   readonly nriConnected: () => boolean;
   readonly fuseOpen: () => boolean;
   readonly pendingVerdicts: () => number;
+  /** Containers that run, by what their registry said when it was asked again. */
+  readonly entitlements: () => Readonly<Record<EntitlementState, number>>;
   /** Registries that the runtime reaches and the agent does not. */
   readonly registriesOnlyTheRuntimeReaches: () => number;
   /** Repositories granted by the runtime's own doing, to no credential of a pod. */
@@ -76,6 +80,8 @@ export type Metrics = {
   bytesShown(outcome: Shown['outcome'], bytes: number): void;
   /** A credential provider plugin ended; its names come from the node's own configuration. */
   providerRun(provider: string, outcome: PluginRun['outcome']): void;
+  /** A grant on record was asked about again. */
+  grantRenewed(renewed: Renewed): void;
   /** Adds what is read at each scrape. Call it once, when all of it is there. */
   observe(observed: Observed): void;
   nriDisconnected(reason: NriError['reason']): void;
@@ -239,6 +245,14 @@ export function createMetrics(build: Build): Metrics {
     help: 'Times that a registry granted an image whose content it could not show: somebody may be claiming an image of another tenant.',
     registers,
   });
+  const renewals = new Counter({
+    name: `${PREFIX}grant_renewals_total`,
+    help: 'Grants on record that were asked about again because of their age, by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  for (const outcome of RENEWED) renewals.inc({ outcome }, 0);
+
   const nriDisconnects = new Counter({
     name: `${PREFIX}nri_disconnects_total`,
     help: 'Ends of the connection on which the runtime asks before it creates a container, by what ended it.',
@@ -274,7 +288,9 @@ export function createMetrics(build: Build): Metrics {
       if (outcome === 'lacks') bytesNotShown.inc();
     },
     providerRun: (provider, outcome) => providerRuns.inc({ provider, outcome }),
+    grantRenewed: (outcome) => renewals.inc({ outcome }),
     observe(observed) {
+      observeEntitlements(registry, observed.entitlements);
       observeGauges(registry, observed);
       observeEvents(registry, observed.events);
     },
@@ -328,6 +344,18 @@ function observeGauges(registry: Registry, observed: Observed): void {
       },
     });
   }
+}
+
+function observeEntitlements(registry: Registry, read: Observed['entitlements']): void {
+  new Gauge({
+    name: `${PREFIX}entitlements`,
+    help: 'Containers that run, by what their registry said when it was asked again.',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      for (const [state, count] of Object.entries(read())) this.set({ state }, count);
+    },
+  });
 }
 
 function observeEvents(registry: Registry, read: Observed['events']): void {

@@ -1,3 +1,4 @@
+import type { Reverify } from '../access/renewal/reverify.ts';
 import type { Config } from '../config/resolve.ts';
 import { createCensus } from '../enforcement/census.ts';
 import { type FuseState, type KeptFuse, keepFuse } from '../enforcement/fuse-keeper.ts';
@@ -22,6 +23,7 @@ export type EnforcementParts = {
   readonly pods: PodSource;
   readonly runtime: Runtime;
   readonly ensureAccess: EnsureAccess;
+  readonly reverify: Reverify;
   readonly doubtOf: DoubtOf;
   readonly fuseState: FuseState;
   readonly report: Report;
@@ -92,6 +94,11 @@ export function wireEnforcement(config: Config, parts: EnforcementParts): Enforc
   const judging = { pods, configSourceOf, runtime, ensureAccess, doubtOf };
   const guard = createGuard({
     ...judging,
+    reverify: async (request) => {
+      const { pod, container, imageRef } = request;
+      const doubt = doubtOf({ namespace: pod.namespace, imageRef, image: container.image });
+      return { verdict: await parts.reverify(request), doubt };
+    },
     handover,
     census,
     enforce: createEnforcer({ settings, fuse, stopper, census }),

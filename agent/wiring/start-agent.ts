@@ -26,6 +26,7 @@ import { openPodSource } from './open-pod-source.ts';
 import { openRecords } from './open-records.ts';
 import { createReporter } from './reporter.ts';
 import { createSignal } from './signal.ts';
+import { wireTime } from './time.ts';
 import { wireVerification } from './verification.ts';
 
 /** How often images that left the node are forgotten; kubelet's image garbage collection runs as often. */
@@ -103,6 +104,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       nodeCredentials: config.nodeCredentials,
       questionsPerRegistry: config.maxParallelPulls,
       pullTimeoutMs: config.pullTimeout,
+      backgroundQuestions: config.backgroundQuestions,
     },
     {
       pods,
@@ -146,6 +148,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     pods,
     runtime: client,
     ensureAccess: verifier.ensureAccess,
+    reverify: verification.reverify,
     doubtOf: verification.doubtOf,
     fuseState: records.fuseState,
     report,
@@ -157,6 +160,10 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     metrics,
   });
   judgeAgain.on(guard.judgeAgain);
+  const { serviceAccounts } = podSource;
+  const time = wireTime(config, {
+    ...{ store, pods, serviceAccounts, verification, guard, log, metrics, onRecordStoreError },
+  });
 
   // How containers get here.
   const relist = createSignal<void>();
@@ -274,6 +281,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     fuseOpen: fuse.isOpen,
     pendingVerdicts: guard.pending,
     registriesOnlyTheRuntimeReaches: () => verification.onlyReachedByRuntime().length,
+    entitlements: time.entitlements,
     runtimeGrants: () => verification.runtimeGrants.repositories().length,
     lastList: () => (watch?.health().lastListAt ?? 0) / 1_000,
     events: () => events?.counts() ?? { sent: 0, limited: 0, dropped: 0 },
@@ -325,12 +333,14 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       watch?.stop();
       imageLooks.stop();
       verification.close();
+      const timeClosed = time.close();
       node.close();
       await guard.close(STOP_GRACE_MS);
       await stopper.close();
       // Calls that are still under way end with this, and with them what waits for their answers.
       client.close();
       await registry.close();
+      await timeClosed;
       await guard.idle();
       await verifier.idle();
       fuse.close();

@@ -15,6 +15,10 @@ import { createShares } from '../access/proof/shares.ts';
 import { withBackoff } from '../access/proof/with-backoff.ts';
 import { createLookup } from '../access/record/lookup.ts';
 import type { VerificationPolicy } from '../access/record/policy.ts';
+import { createPace } from '../access/renewal/pace.ts';
+import { paced } from '../access/renewal/paced.ts';
+import { createRenew, type Renew } from '../access/renewal/renew.ts';
+import { createReverify, type Reverify, withoutRecord } from '../access/renewal/reverify.ts';
 import type { CheckResult } from '../access/request.ts';
 import { createFindRight } from '../access/right.ts';
 import { verifyRotated } from '../access/rotation.ts';
@@ -22,7 +26,8 @@ import { createRuntimeGrants, type RuntimeGrants } from '../access/runtime-grant
 import { createSecretRecheck } from '../access/secret-recheck.ts';
 import { createStanding, type StandingOfImages, type StandingStore } from '../access/standing.ts';
 import { createVerifier, type RotatedSecrets, type Verifier } from '../access/verifier.ts';
-import { RecordStoreError } from '../errors.ts';
+import { PodSourceError, RecordStoreError } from '../errors.ts';
+import { isSameImageId } from '../image/image-id.ts';
 import type { Pod, PodSource, PullPolicy } from '../pods/pod-source.ts';
 import type { RecordStore } from '../records/record-store.ts';
 import type { RegistryClient } from '../registry/client.ts';
@@ -39,12 +44,17 @@ export type VerificationSettings = {
   readonly nodeCredentials: readonly string[];
   readonly questionsPerRegistry: number;
   readonly pullTimeoutMs: number;
+  /** Questions a minute, at most, about what is on record or runs already. */
+  readonly backgroundQuestions: number;
 };
 
 /** What verification reads from and asks. */
 export type VerificationParts = {
-  readonly pods: Pick<PodSource, 'getSecret'>;
-  readonly runtime: Pick<Runtime, 'imageStatus' | 'imagePieces' | 'listImages' | 'pullImage' | 'sandbox'>;
+  readonly pods: Pick<PodSource, 'getSecret' | 'getPod'>;
+  readonly runtime: Pick<
+    Runtime,
+    'imageStatus' | 'imagePieces' | 'listImages' | 'pullImage' | 'sandbox' | 'listContainers'
+  >;
   readonly registry: RegistryClient;
   /** May the runtime have a way to this registry of its own, by a mirror or by credentials? */
   readonly mayHaveOwnWay: (registry: string) => Promise<boolean>;
@@ -77,6 +87,8 @@ export type Verification = {
   readonly ledger: ImageLedger;
   readonly runtimeGrants: RuntimeGrants;
   readonly doubtOf: StandingOfImages['doubtOf'];
+  readonly renew: Renew;
+  readonly reverify: Reverify;
   readonly onlyReachedByRuntime: Asking['onlyReachedByRuntime'];
   /** Ends what waits; what is under way ends by itself. */
   close(): void;
@@ -175,13 +187,37 @@ export function wireVerification(
     recheck,
     onEnsured: listeners.onEnsured,
   });
+  const pace = createPace(settings.backgroundQuestions);
+  const askAgain = withBackoff(paced(asking, pace), now);
+  const readAgain: typeof readCredentials = (pod, repository, read) =>
+    readCredentials(pod, repository, { ...read, fresh: true });
+  const onRecordStoreError = listeners.onRecordStoreError;
+  const renew = createRenew({
+    ...{ store, runtime, readCredentials: readAgain, ask: askAgain, onRecordStoreError },
+    podsOf: createPodsOf(runtime, parts.pods),
+  });
+  const findRightAgain = createFindRight({
+    ...{ runtime, store, policy, runtimeGrants, isOpenOnNode },
+    lookup: withoutRecord(
+      createLookup({ store, policy, readCredentials, noticeRotation, onCheck: () => undefined, remember }),
+    ),
+    prove: createProve(readAgain, askAgain),
+  });
+  const reverify = createReverify({
+    ...{ store, findRight: findRightAgain, readCredentials: readAgain, renew, onRecordStoreError },
+  });
   return {
     verifier,
+    renew,
+    reverify,
     ledger,
     runtimeGrants,
     doubtOf: standing.doubtOf,
     onlyReachedByRuntime,
-    close: recheck.close,
+    close() {
+      recheck.close();
+      pace.close();
+    },
   };
 }
 
@@ -209,6 +245,7 @@ export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifi
       trustedRegistries: [],
       questionsPerRegistry: 1,
       pullTimeoutMs: 0,
+      backgroundQuestions: 1,
     },
     {
       ...parts,
@@ -230,4 +267,21 @@ export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifi
     },
   );
   return verifier;
+}
+
+/** Pods of the node by the containers that use a content, those that the source of pods knows. */
+function createPodsOf(
+  runtime: Pick<Runtime, 'listContainers'>,
+  pods: Pick<PodSource, 'getPod'>,
+): (imageRef: string) => AsyncIterable<Pod> {
+  return async function* (imageRef) {
+    for (const container of await runtime.listContainers()) {
+      if (!isSameImageId(container.imageRef, imageRef) || container.pod.name === '') continue;
+      const pod = await pods.getPod(container.pod).catch((error: unknown) => {
+        if (error instanceof PodSourceError) return undefined;
+        throw error;
+      });
+      if (pod) yield pod;
+    }
+  };
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach } from 'vitest';
 import { makePolicy, type VerificationPolicyName } from '../../agent/access/record/policy.ts';
+import type { AccessRequest } from '../../agent/access/request.ts';
 import type { StandingStore } from '../../agent/access/standing.ts';
 import type { Access, Verifier } from '../../agent/access/verifier.ts';
 import { openDirectoryPodSource } from '../../agent/pods/directory/source.ts';
@@ -170,6 +171,9 @@ function useNode() {
       };
     },
     verifier(setup: Setup = {}): Verifier {
+      return this.verification(setup).verifier;
+    },
+    verification(setup: Setup = {}): Verification {
       const wired = wire(setup, {
         pods: pods(),
         opened: opened(),
@@ -178,7 +182,7 @@ function useNode() {
         pulls: state.pulls,
       });
       state.wired.push(wired);
-      return wired.verifier;
+      return wired;
     },
   };
 }
@@ -220,6 +224,7 @@ function wire(setup: Setup, { pods, opened, now, questions, pulls }: Double): Ve
       nodeCredentials: [],
       questionsPerRegistry: 4,
       pullTimeoutMs: 1_000,
+      backgroundQuestions: 6_000,
       ...setup,
       policy: makePolicy(policy, allowlist),
     },
@@ -258,6 +263,7 @@ function runtimeOf(images: readonly RuntimeImage[], puller: Puller, pulls: strin
       ),
     imagePieces: async () => ({ pieces: undefined, reason: 'infoMissing' as const }),
     sandbox: async () => undefined,
+    listContainers: async () => [],
     pullImage: async ({ image: name, auth }: { image: string; auth?: RegistryAuth | undefined }) => {
       pulls.push(`${name} ${auth?.username ?? 'anonymous'}`);
       return puller(name, auth);
@@ -338,8 +344,12 @@ export async function ask(verifier: Verifier, asked: Asked = {}): Promise<string
 }
 
 export function access(verifier: Verifier, asked: Asked = {}): Promise<Access> {
+  return verifier.ensureAccess(requestOf(asked));
+}
+
+export function requestOf(asked: Asked = {}): AccessRequest {
   const { namespace = 'team-a', secrets = ['alice'], policy = 'IfNotPresent' } = asked;
-  return verifier.ensureAccess({
+  return {
     pod: {
       namespace,
       name: 'p',
@@ -351,5 +361,5 @@ export function access(verifier: Verifier, asked: Asked = {}): Promise<Access> {
     container: { name: 'app', image: asked.image ?? image, imagePullPolicy: policy },
     imageRef: asked.imageRef ?? imageRef,
     urgent: true,
-  });
+  };
 }

@@ -155,6 +155,7 @@ describe('the end of a registry that refuses everybody', () => {
         verdict: isRefusing ? refused : allowed('repullSucceeded', ''),
         doubt: 'standing',
       }),
+      reverify: async () => ({ verdict: refused, doubt: 'standing' }),
       doubtOf,
       handover: createHandover(),
       census,

@@ -234,6 +234,7 @@ async function exportedSeries(): Promise<Series[]> {
     fuseOpen: () => false,
     pendingVerdicts: () => 0,
     registriesOnlyTheRuntimeReaches: () => 0,
+    entitlements: () => ({ granted: 0, refused: 0, unverifiable: 0, notAsked: 0 }),
     runtimeGrants: () => 0,
     lastList: () => 0,
     events: () => ({ sent: 0, limited: 0, dropped: 0 }),

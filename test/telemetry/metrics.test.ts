@@ -14,6 +14,7 @@ const quiet: Observed = {
   fuseOpen: () => false,
   pendingVerdicts: () => 2,
   registriesOnlyTheRuntimeReaches: () => 1,
+  entitlements: () => ({ granted: 0, refused: 0, unverifiable: 0, notAsked: 0 }),
   runtimeGrants: () => 2,
   lastList: () => 1_700_000_000.5,
   events: () => ({ sent: 7, limited: 1, dropped: 0 }),

@@ -14,14 +14,19 @@ export type EnforcerOptions = {
 /** Acts on a verdict, and says what was done; undefined for one that allows. */
 export type Enforcer = (
   judgement: Judgement,
-  about: { readonly alreadyRuns: boolean },
+  about: { readonly alreadyRuns: boolean; readonly reverified?: boolean },
 ) => Promise<Enforcement | undefined>;
 
 /** The plan says what a verdict calls for, the fuse may forbid it, the stopper does it. */
 export function createEnforcer({ settings, fuse, stopper, census }: EnforcerOptions): Enforcer {
-  return async ({ container, verdict, doubt }, { alreadyRuns }) => {
+  return async ({ container, verdict, doubt }, { alreadyRuns, reverified = false }) => {
     const { namespace, uid: podUid } = container.pod;
-    const plan = planEnforcement(settings, verdict, { namespace, podUid }, { doubt, alreadyRuns });
+    const plan = planEnforcement(
+      settings,
+      verdict,
+      { namespace, podUid },
+      { doubt, alreadyRuns, reverified },
+    );
     if (plan === undefined || plan.action === 'none') return plan;
     const subject = {
       namespace,

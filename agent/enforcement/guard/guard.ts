@@ -15,12 +15,15 @@ import type { Enforcer } from './enforcer.ts';
 import { createExistingContainers, type ExistingContainersOptions } from './existing-containers.ts';
 import { createLastReports } from './last-reports.ts';
 import { createRetries } from './retries.ts';
+import type { EntitlementState, Running } from './reverification.ts';
 
 export type GuardOptions = {
   readonly pods: Pick<PodSource, 'getPod'>;
   readonly configSourceOf: ConfigSourceOf;
   readonly runtime: Pick<Runtime, 'imageStatus' | 'mountedImages'>;
   readonly ensureAccess: EnsureAccess;
+  /** Asks again about a container that runs, whatever is on record. */
+  readonly reverify: EnsureAccess;
   readonly doubtOf: DoubtOf;
   readonly handover: Pick<Handover, 'claimForGuard'>;
   readonly census: Pick<Census, 'seen' | 'gone'>;
@@ -48,6 +51,10 @@ export type Guard = {
   fuseClosed(): void;
   /** What a verdict rested on has changed: the containers that it was about are judged again. */
   judgeAgain(which: ToJudgeAgain): void;
+  /** What has been left running. */
+  running(): readonly Running[];
+  /** Asks again about a container that runs; what the registry refuses it now is reported and enforced. */
+  reverify(id: string): Promise<EntitlementState | undefined>;
   /** Containers whose verdict is being found, or will be tried again. */
   pending(): number;
   /** Resolves when nothing is being judged; what waits for a retry does not count. */
@@ -72,6 +79,8 @@ export function createGuard(options: GuardOptions): Guard {
   const present = new Map<string, Subject>();
   /** Those of them that have been left running so far. */
   const leftRunning = new Set<string>();
+  /** Those of them that the registry refused when it was asked again. */
+  const refusedSince = new Set<string>();
   /** Those of them that the open fuse let run. */
   const spared = new Map<string, Subject>();
   let closing = false;
@@ -160,6 +169,7 @@ export function createGuard(options: GuardOptions): Guard {
     subject: Subject,
     { spec, kind, imageRef, access }: Finding,
     started: number,
+    reverified = false,
   ): Promise<Enforcement | undefined> {
     if (closed) return undefined;
     const { container, preexisting } = subject;
@@ -171,10 +181,32 @@ export function createGuard(options: GuardOptions): Guard {
     };
     const alreadyRuns = preexisting || leftRunning.has(container.id);
     const enforcement = await reports.enforceAndReport(judgement, () =>
-      options.enforce(judgement, { alreadyRuns }),
+      options.enforce(judgement, { alreadyRuns, reverified }),
     );
     planRetry(subject, verdict, enforcement);
     return enforcement;
+  }
+
+  async function reverify(subject: Subject): Promise<EntitlementState | undefined> {
+    const { container } = subject;
+    const started = performance.now();
+    const owner = await findOwner(options.pods, options.configSourceOf, container);
+    if ('verdict' in owner) return 'unverifiable';
+    const finding = await judgeImages(owner, container.imageRef, {
+      ensureAccess: options.reverify,
+      doubtOf,
+      volumeContent: contentMountedBy(runtime, container.id),
+      urgent: false,
+    });
+    if (!present.has(container.id)) return undefined;
+    const { verdict } = finding.access.verdict;
+    // An outage takes nothing away, and what is still granted is no news.
+    if (verdict === 'unverifiable') return verdict;
+    const isNews = verdict === 'denied' || refusedSince.delete(container.id);
+    if (isNews) await conclude(subject, finding, started, true);
+    if (verdict === 'allowed') return 'granted';
+    refusedSince.add(container.id);
+    return 'refused';
   }
 
   function planRetry(subject: Subject, verdict: Verdict, enforcement: Enforcement | undefined): void {
@@ -204,6 +236,7 @@ export function createGuard(options: GuardOptions): Guard {
     containerGone(id) {
       present.delete(id);
       leftRunning.delete(id);
+      refusedSince.delete(id);
       reports.forget(id);
       options.census.gone(id);
       retries.forget(id);
@@ -228,6 +261,20 @@ export function createGuard(options: GuardOptions): Guard {
         retries.forget(subject.container.id);
         void run(() => judge(subject));
       }
+    },
+    running: () =>
+      [...leftRunning].flatMap((id) => {
+        const container = present.get(id)?.container;
+        return container ? [{ id, imageRef: container.imageRef }] : [];
+      }),
+    async reverify(id) {
+      const subject = present.get(id);
+      if (subject === undefined || !leftRunning.has(id) || closing) return undefined;
+      let state: EntitlementState | undefined;
+      await run(async () => {
+        state = await reverify(subject);
+      });
+      return state;
     },
     pending: () => judging.size + existing.size() + retries.size(),
     async idle() {

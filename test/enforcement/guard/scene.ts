@@ -48,6 +48,8 @@ type SceneOptions = {
   readonly mountedImages?: () => Promise<readonly MountedImage[]>;
   /** Default: everything is allowed. */
   readonly judge?: (request: AccessRequest) => Promise<Verdict | Access> | Verdict | Access;
+  /** What is found when it is asked again; default: it is still granted. */
+  readonly reverify?: (request: AccessRequest) => Promise<Verdict | Access> | Verdict | Access;
   /** What is done about verdicts that do not allow, by default that they are stopped. */
   readonly enforce?: (judgement: Judgement) => Enforcement | undefined;
   readonly turnMs?: number;
@@ -59,12 +61,12 @@ export function guardScene(options: SceneOptions = {}) {
   const asked: AccessRequest[] = [];
   const verdicts: string[] = [];
   const reported: { judgement: Judgement; outcome: string }[] = [];
-  const enforced: { judgement: Judgement; alreadyRuns: boolean }[] = [];
+  const enforced: { judgement: Judgement; alreadyRuns: boolean; reverified: boolean }[] = [];
   const handover = createHandover();
   const doubtOf = () => options.doubt ?? 'none';
-  const enforce: Enforcer = async (judgement, { alreadyRuns }) => {
+  const enforce: Enforcer = async (judgement, { alreadyRuns, reverified = false }) => {
     if (judgement.verdict.verdict === 'allowed') return undefined;
-    enforced.push({ judgement, alreadyRuns });
+    enforced.push({ judgement, alreadyRuns, reverified });
     return options.enforce ? options.enforce(judgement) : stopped;
   };
   const guard = createGuard({
@@ -77,6 +79,10 @@ export function guardScene(options: SceneOptions = {}) {
     ensureAccess: async (request) => {
       asked.push(request);
       const answer = (await options.judge?.(request)) ?? allowed('recordMatched', '');
+      return 'reason' in answer ? { verdict: answer, doubt: doubtOf() } : answer;
+    },
+    reverify: async (request) => {
+      const answer = (await options.reverify?.(request)) ?? allowed('repullSucceeded', '');
       return 'reason' in answer ? { verdict: answer, doubt: doubtOf() } : answer;
     },
     doubtOf,
