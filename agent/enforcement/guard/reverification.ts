@@ -1,6 +1,5 @@
 /** What the registries said last about what runs. */
-export const ENTITLEMENT_STATES = ['granted', 'refused', 'unverifiable', 'notAsked'] as const;
-export type EntitlementState = (typeof ENTITLEMENT_STATES)[number];
+export type EntitlementState = 'granted' | 'refused' | 'unverifiable' | 'notAsked';
 
 export type Running = { readonly id: string; readonly imageRef: string };
 

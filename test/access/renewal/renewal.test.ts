@@ -12,8 +12,16 @@ function grantOf(n: number, verifiedAt: number): Grant {
   return { imageRef: `sha256:${n}`, trimmedImage: 'reg.example.com/app', grantee, verifiedAt };
 }
 
+type Setup = {
+  readonly count: number;
+  readonly ageMs: number;
+  readonly perMinute?: number;
+  readonly said?: Renewed;
+  readonly wall?: () => number;
+};
+
 /** Records of this age (ms), and when each was asked about, by the clock of the test. */
-function agent({ count, ageMs, perMinute = 60, said = 'granted' as Renewed, wall = () => Date.now() }) {
+function agent({ count, ageMs, perMinute = 60, said = "granted", wall = () => Date.now() }: Setup) {
   const grants = Array.from({ length: count }, (_, n) => grantOf(n, Date.now() - ageMs));
   const askedAt: number[] = [];
   const revoked: string[] = [];
