@@ -65,13 +65,14 @@ const MAX_PLATFORMS = 8;
 
 function manifest(
   registry: RegistryToAsk,
-  { name, credential }: Question,
+  { name, credential, again = false }: Question,
   reference: string,
 ): Promise<ManifestAnswer> {
   const login = credential && loginOf(credential.credential, credential.key);
   const host = registryOf(name);
   const repository = name.repository.slice(host.length + 1);
-  return registry.manifest({ registry: host, repository, reference, ...(login && { login }) });
+  const fresh = again && { freshToken: true };
+  return registry.manifest({ registry: host, repository, reference, ...(login && { login }), ...fresh });
 }
 
 function wordOf(name: Name, answer: ManifestAnswer): RegistryWord {

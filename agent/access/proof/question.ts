@@ -14,6 +14,8 @@ export type Question = {
   readonly podSandboxId: string | undefined;
   /** Containers that start now go before those that ran already. */
   readonly urgent: boolean;
+  /** It was granted before: a token that is left from then must not answer for the registry. */
+  readonly again?: boolean;
 };
 
 /** Who said what, for the log line of the verdict: free of credentials and of other tenants' names. */
@@ -42,12 +44,13 @@ export function registryOf({ repository }: Pick<Name, 'repository'>): string {
 }
 
 /** Equal for questions of which one answer serves both. */
-export function questionKey({ name, imageRef, credential, namespace }: Question): string {
+export function questionKey({ name, imageRef, credential, namespace, again = false }: Question): string {
   // Without a credential of the pod the answer may be the runtime's own doing, and differ by namespace (CRI-O).
   return JSON.stringify([
     imageRef,
     name.repository,
     name.digests,
     credential?.key ?? ['anonymous', namespace],
+    again,
   ]);
 }

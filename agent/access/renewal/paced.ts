@@ -3,7 +3,7 @@ import type { Pace } from './pace.ts';
 
 /** Questions of the background, at the pace that they are allowed. */
 export function paced(ask: Ask, pace: Pace): Ask {
-  return async (question) => ((await pace.turn()) ? ask(question) : stopping);
+  return async (question) => ((await pace.turn()) ? ask({ ...question, again: true }) : stopping);
 }
 
 const stopping: NotGranted = {

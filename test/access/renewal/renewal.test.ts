@@ -21,7 +21,7 @@ type Setup = {
 };
 
 /** Records of this age (ms), and when each was asked about, by the clock of the test. */
-function agent({ count, ageMs, perMinute = 60, said = "granted", wall = () => Date.now() }: Setup) {
+function agent({ count, ageMs, perMinute = 60, said = 'granted', wall = () => Date.now() }: Setup) {
   const grants = Array.from({ length: count }, (_, n) => grantOf(n, Date.now() - ageMs));
   const askedAt: number[] = [];
   const revoked: string[] = [];
