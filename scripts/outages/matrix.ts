@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,33 +60,43 @@ const manifest = Buffer.from(
  */
 export async function outageMatrix(): Promise<readonly Cell[]> {
   const folder = await mkdtemp(join(tmpdir(), 'pullwarden-outages-'));
+  const hosts = await mkdtemp(join(tmpdir(), 'pullwarden-hosts-'));
   const opened = openRecordStore({ stateDir: folder });
   opened.store.takeInventory([]);
   const registry = createRegistryClient({
-    configuration: { runtime: 'containerd', folders: [], authoritativeMirrors: [] },
+    configuration: { runtime: 'containerd', folders: [hosts], authoritativeMirrors: [] },
     environment: {},
     // What hangs is given up after 7 s here, and not after 10 and 30.
     limits: { headersMs: 7_000, idleMs: 7_000, manifestMs: 14_000 },
   });
   try {
-    const rows = PARTS.flatMap((part) => FAULTS.map((fault) => cellsOf({ part, fault }, opened, registry)));
+    const rows = PARTS.flatMap((part) =>
+      FAULTS.map((fault) => cellsOf({ part, fault }, { hosts, opened, registry })),
+    );
     return (await Promise.all(rows)).flat();
   } finally {
     await registry.close();
     opened.store.close();
     await rm(folder, { recursive: true, force: true });
+    await rm(hosts, { recursive: true, force: true });
   }
 }
 
 type Row = { readonly part: Part; readonly fault: Fault };
 
-async function cellsOf(row: Row, opened: OpenedRecordStore, registry: RegistryClient): Promise<Cell[]> {
+async function cellsOf(
+  row: Row,
+  { hosts, opened, registry }: Pick<Place, 'opened' | 'registry'> & { readonly hosts: string },
+): Promise<Cell[]> {
   const faultOf = (part: Part) => (row.part === part ? row.fault : undefined);
   const tokens = await serveFault(faultOf('token server'), () => ({ headers }, response) => {
-    if (headers.authorization === undefined) response.writeHead(401).end();
+    if (headers.authorization === undefined) response.writeHead(401, json).end(UNAUTHORIZED);
     else response.end(JSON.stringify({ token: 'good', expires_in: 300 }));
   });
   const server = await serveFault(faultOf('registry'), () => answersWithTokenOf(tokens.host));
+  // Loopback speaks plain HTTP, as the node's own configuration has to say.
+  await mkdir(join(hosts, server.host));
+  await writeFile(join(hosts, server.host, 'hosts.toml'), `server = "http://${server.host}"\n`);
   try {
     const cells = KNOWN.map((known, n) => cellsFor(row, known, { n, host: server.host, opened, registry }));
     return (await Promise.all(cells)).flat();
@@ -133,6 +143,10 @@ async function cellsFor(row: Row, known: Known, { n, host, opened, registry }: P
   });
 }
 
+const json = { 'content-type': 'application/json' };
+const UNAUTHORIZED = JSON.stringify({
+  errors: [{ code: 'UNAUTHORIZED', message: 'authentication required' }],
+});
 const login = { username: 'alice', password: 'correct horse', email: '' };
 
 /** As a verdict of the past left it. */
@@ -269,7 +283,7 @@ function answersWithTokenOf(tokenHost: string): RequestListener {
       return;
     }
     const challenge = `Bearer realm="http://${tokenHost}/token",service="registry"`;
-    response.writeHead(401, { 'www-authenticate': challenge }).end();
+    response.writeHead(401, { ...json, 'www-authenticate': challenge }).end(UNAUTHORIZED);
   };
 }
 
