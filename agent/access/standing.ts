@@ -14,6 +14,7 @@ export type StandingStore = {
   }): boolean;
   /** Kept with the records, and gone with the image. */
   add(about: { readonly namespace: string; readonly imageRef: string; readonly trimmedImage: string }): void;
+  revoke(imageRefs: readonly string[]): void;
 };
 
 /**
@@ -29,6 +30,11 @@ export type StandingOfImages = {
   doubtOf(subject: DoubtSubject): Doubt;
   /** A verdict allowed it: from now on this namespace has standing with this content under this name. */
   granted(request: Pick<AccessRequest, 'pod' | 'container' | 'imageRef'>): void;
+  /**
+   * What was granted with this content rested on bytes that do not count as shown any longer: nobody has standing by it
+   * until the next verdict `allowed`. Else whoever made up a registry would only have to switch it off.
+   */
+  bytesInDoubt(imageRefs: readonly string[]): void;
 };
 
 /**
@@ -57,6 +63,7 @@ export function createStanding(
       const about = { namespace, imageRef, trimmedImage: trimmedOf(container.image) };
       if (!store.has(about)) store.add(about);
     },
+    bytesInDoubt: store.revoke,
   };
 }
 

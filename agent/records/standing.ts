@@ -33,6 +33,8 @@ export interface Standing {
   prune(present: readonly string[]): number;
   /** Forgets what a namespace has, or what anybody has under this name. Returns how many. @throws RecordStoreError */
   forget(which: { readonly namespace?: string; readonly trimmedImage?: string }): number;
+  /** Forgets what anybody has with this content, under whatever name. Returns how many. @throws RecordStoreError */
+  revoke(imageRefs: readonly string[]): number;
   list(): readonly StandingEntry[];
 }
 
@@ -108,6 +110,10 @@ export function openStanding(rows: Rows): Standing {
           (namespace === undefined || entry.namespace === namespace) &&
           (trimmedImage === undefined || entry.trimmedImage === trimmedImage),
       ).length;
+    },
+    revoke(imageRefs) {
+      const inDoubt = new Set(imageRefs.map(imageIdKey));
+      return remove('revoke standing', ({ imageRef }) => inDoubt.has(imageIdKey(imageRef))).length;
     },
     list: () => [...entries()],
   };

@@ -89,6 +89,7 @@ function standingOf({ standing }: OpenedRecordStore, attempt: Attempt): Standing
       standing.hasSome(about) ||
       (about.imageRef !== undefined && standing.hasSome({ ...about, trimmedImage: ANY_NAME })),
     add: (about) => attempt(() => standing.add({ ...about, since: Date.now(), by: 'granted' })),
+    revoke: (imageRefs) => attempt(() => standing.revoke(imageRefs)),
   };
 }
 

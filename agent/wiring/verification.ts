@@ -159,7 +159,10 @@ export function wireVerification(
     store: parts.shown,
     believesNew: settings.bytes !== 'always',
     now,
-    onDoubt: listeners.onBytesInDoubt,
+    onDoubt(imageRefs) {
+      standing.bytesInDoubt(imageRefs);
+      listeners.onBytesInDoubt(imageRefs);
+    },
   });
   const bytes: Bytes =
     settings.bytes === 'off'
@@ -250,7 +253,7 @@ export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifi
     {
       ...parts,
       // The store refuses what a verdict would teach it: it was opened to be read only.
-      standing: { has: () => false, add: nothing },
+      standing: { has: () => false, add: nothing, revoke: nothing },
       shown: { holding: nothing, isKnown: () => false, add: nothing, keepOnly: nothing },
       mayHaveOwnWay: async () => false,
       now: () => performance.now(),

@@ -11,7 +11,13 @@ import type { PodSource, PullPolicy } from '../../agent/pods/pod-source.ts';
 import { type OpenedRecordStore, openRecordStore } from '../../agent/records/sqlite/open.ts';
 import type { RegistryAnswer } from '../../agent/registry/answer.ts';
 import type { RegistryClient } from '../../agent/registry/client.ts';
-import type { PullOutcome, RegistryAuth, RuntimeImage } from '../../agent/runtime/runtime.ts';
+import type {
+  ImagePieces,
+  ImagePiecesAnswer,
+  PullOutcome,
+  RegistryAuth,
+  RuntimeImage,
+} from '../../agent/runtime/runtime.ts';
 import {
   type Verification,
   type VerificationSettings,
@@ -67,6 +73,8 @@ export type Setup = Partial<Omit<VerificationSettings, 'policy'>> & {
   readonly policy?: VerificationPolicyName;
   readonly allowlist?: string[];
   readonly images?: RuntimeImage[];
+  /** What each image consists of, by its id; left out, the runtime does not tell. */
+  readonly pieces?: Readonly<Record<string, ImagePieces>>;
   readonly registry?: Registry;
   readonly puller?: Puller;
   /** May the runtime have mirrors or credentials of its own? */
@@ -170,21 +178,21 @@ function useNode() {
         },
       };
     },
-    verifier(setup: Setup = {}): Verifier {
-      return this.verification(setup).verifier;
-    },
-    verification(setup: Setup = {}): Verification {
-      const wired = wire(setup, {
-        pods: pods(),
-        opened: opened(),
-        now: () => state.clock,
-        questions: state.questions,
-        pulls: state.pulls,
-      });
-      state.wired.push(wired);
-      return wired;
-    },
+    verifier: (setup: Setup = {}): Verifier => verification(setup).verifier,
+    verification: (setup: Setup = {}): Verification => verification(setup),
   };
+
+  function verification(setup: Setup): Verification {
+    const wired = wire(setup, {
+      pods: pods(),
+      opened: opened(),
+      now: () => state.clock,
+      questions: state.questions,
+      pulls: state.pulls,
+    });
+    state.wired.push(wired);
+    return wired;
+  }
 }
 
 async function putSecret(
@@ -230,7 +238,7 @@ function wire(setup: Setup, { pods, opened, now, questions, pulls }: Double): Ve
     },
     {
       pods,
-      runtime: runtimeOf(images, puller, pulls),
+      runtime: runtimeOf(images, setup.pieces ?? {}, puller, pulls),
       registry: registryOf(registry, questions),
       mayHaveOwnWay: async () => hasOwnWay,
       node: undefined,
@@ -253,7 +261,12 @@ function wire(setup: Setup, { pods, opened, now, questions, pulls }: Double): Ve
   );
 }
 
-function runtimeOf(images: readonly RuntimeImage[], puller: Puller, pulls: string[]) {
+function runtimeOf(
+  images: readonly RuntimeImage[],
+  pieces: Readonly<Record<string, ImagePieces>>,
+  puller: Puller,
+  pulls: string[],
+) {
   return {
     listImages: async () => images,
     imageStatus: async (name: string) =>
@@ -261,7 +274,10 @@ function runtimeOf(images: readonly RuntimeImage[], puller: Puller, pulls: strin
         ({ id, repoTags, repoDigests }) =>
           id === name || repoTags.includes(name) || repoDigests.includes(name),
       ),
-    imagePieces: async () => ({ pieces: undefined, reason: 'infoMissing' as const }),
+    async imagePieces(id: string): Promise<ImagePiecesAnswer> {
+      const known = pieces[id];
+      return known ? { pieces: known } : { pieces: undefined, reason: 'infoMissing' };
+    },
     sandbox: async () => undefined,
     listContainers: async () => [],
     pullImage: async ({ image: name, auth }: { image: string; auth?: RegistryAuth | undefined }) => {
@@ -318,7 +334,7 @@ const unavailable: Extract<RegistryAnswer<never>, { answer: 'unavailable' }> = {
 };
 
 function inMemory(): StandingStore {
-  const known: Parameters<StandingStore['add']>[0][] = [];
+  let known: Parameters<StandingStore['add']>[0][] = [];
   return {
     has: ({ namespace, imageRef: content, trimmedImage }) =>
       known.some(
@@ -328,6 +344,9 @@ function inMemory(): StandingStore {
           (trimmedImage === undefined || one.trimmedImage === trimmedImage),
       ),
     add: (about) => void known.push(about),
+    revoke: (imageRefs) => {
+      known = known.filter((one) => !imageRefs.includes(one.imageRef));
+    },
   };
 }
 

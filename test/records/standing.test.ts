@@ -40,6 +40,18 @@ describe('standing', () => {
     }
   });
 
+  it('is revoked by content, of everybody, also from the disk', () => {
+    const rows = makeRowsInMemory();
+    const standing = openStanding(rows);
+    standing.add(entry);
+    standing.add({ ...entry, namespace: 'team-b', trimmedImage: 'busybox' });
+    standing.add({ ...entry, namespace: 'team-c', imageRef: `sha256:${'b'.repeat(64)}` });
+    expect(standing.revoke([hex])).toBe(2);
+    for (const each of [standing, openStanding(rows)]) {
+      expect(each.list().map(({ namespace }) => namespace)).toEqual(['team-c']);
+    }
+  });
+
   it('is forgotten by namespace and by name, and by nothing else', () => {
     const standing = openStanding(makeRowsInMemory());
     standing.add(entry);
