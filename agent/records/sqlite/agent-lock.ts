@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -32,6 +32,8 @@ export function tryAgentLock(stateDir: string): LockAttempt {
   try {
     prepareStateDirectory(stateDir);
     db = new SqliteDatabase(path, { timeout: 0 });
+    // SQLite makes it readable for everybody, and its journal takes the mode from it.
+    chmodSync(path, 0o600);
     db.exec('BEGIN IMMEDIATE');
   } catch (error) {
     db?.close();

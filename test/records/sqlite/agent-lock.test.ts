@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -32,6 +33,14 @@ describe('the lock of a state directory', () => {
     const lock = await waiting;
     expect(waitedFor).toHaveLength(1);
     lock.release();
+  });
+
+  it('is in files for the owner only', () => {
+    const attempt = tryAgentLock(stateDir());
+    for (const file of readdirSync(stateDir())) {
+      expect([file, statSync(join(stateDir(), file)).mode & 0o777]).toEqual([file, 0o600]);
+    }
+    if ('acquired' in attempt) attempt.acquired.release();
   });
 
   it('is free after its release', () => {
