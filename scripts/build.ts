@@ -16,6 +16,7 @@ const { output } = await build({
     main: join(repository, 'agent/main.ts'),
     'kubectl-pullwarden': join(repository, 'agent/kubectl-pullwarden.ts'),
     'chunks/worker': join(repository, 'agent/enforcement/veto/worker.ts'),
+    'chunks/secrets-worker': join(repository, 'agent/access/large-secrets/secrets-worker.ts'),
   },
   platform: 'node',
   external: ['better-sqlite3'],

@@ -51,18 +51,13 @@ export function makeKeyring(secrets: readonly KeyringSecret[]): Keyring {
 }
 
 /** A secret whose docker config has been read. Must never be logged. */
-export type ReadSecret = {
+type ReadSecret = {
   readonly secret: TrackedCredential['secret'];
   readonly entries: readonly DockerConfigEntry[];
 };
 
-/**
- * The first half of makeKeyring, for whoever must not be busy for as long as all secrets of a pod take. They share one
- * `limit`.
- *
- * @throws DockerConfigError naming the secret
- */
-export function readSecret(
+/** @throws DockerConfigError naming the secret */
+function readSecret(
   { namespace, name, uid, type, data }: KeyringSecret,
   limit: ReadingLimit,
 ): ReadSecret {
@@ -74,8 +69,7 @@ export function readSecret(
   }
 }
 
-/** The second half of makeKeyring: secrets in the pod's order. */
-export function keyringOf(secrets: readonly ReadSecret[]): Keyring {
+function keyringOf(secrets: readonly ReadSecret[]): Keyring {
   return group(secrets, ({ secret }, { credential, credentialHash }) => ({
     credential,
     secret,

@@ -18,8 +18,16 @@ const metadata = z.object({
   name: z.string().min(1).max(253),
   namespace: z.string().min(1).max(63).default('default'),
   uid: z.string().max(253).default(''),
-  annotations: z.record(z.string(), z.string()).nullish(),
+  // Not all of them: a tenant may write thousands.
+  annotations: z
+    .object({ [MIRROR_ANNOTATION]: z.string().optional(), [SOURCE_ANNOTATION]: z.string().optional() })
+    .nullish(),
 });
+
+/** The keys that a pull secret has its docker config under; nothing else of a secret is looked at. */
+const secretData = z
+  .object({ '.dockerconfigjson': z.string().optional(), '.dockercfg': z.string().optional() })
+  .nullish();
 
 const pullPolicy = z.enum(['Always', 'IfNotPresent', 'Never']).optional();
 
@@ -59,8 +67,8 @@ const podObject = z.object({
 const secretObject = z.object({
   metadata,
   type: z.string().default('Opaque'),
-  data: z.record(z.string(), z.string()).nullish(),
-  stringData: z.record(z.string(), z.string()).nullish(),
+  data: secretData,
+  stringData: secretData,
 });
 
 const serviceAccountObject = z.object({ metadata, imagePullSecrets: localObjectReferences });
@@ -99,7 +107,7 @@ export function podFromObject(object: unknown): Pod {
 }
 
 /** Only a mirror pod's annotation is kubelet's word; on another pod its owner may have written anything. */
-function mirroredSource(annotations: Readonly<Record<string, string>> | null | undefined): 'file' | 'http' {
+function mirroredSource(annotations: z.infer<typeof metadata>['annotations']): 'file' | 'http' {
   return annotations?.[SOURCE_ANNOTATION] === 'http' ? 'http' : 'file';
 }
 
@@ -113,8 +121,10 @@ function mirroredSource(annotations: Readonly<Record<string, string>> | null | u
 export function secretFromObject(object: unknown, readAtMs: number): Secret {
   const { metadata: meta, type, data, stringData } = parse(secretObject, object, 'secretMalformed');
   const decoded = new Map<string, Buffer>();
-  for (const [key, value] of Object.entries(data ?? {})) decoded.set(key, decodeBase64(key, value));
-  for (const [key, value] of Object.entries(stringData ?? {})) decoded.set(key, Buffer.from(value, 'utf8'));
+  for (const [key, value = ''] of Object.entries(data ?? {})) decoded.set(key, decodeBase64(key, value));
+  for (const [key, value = ''] of Object.entries(stringData ?? {})) {
+    decoded.set(key, Buffer.from(value, 'utf8'));
+  }
   return {
     namespace: meta.namespace,
     name: meta.name,

@@ -55,13 +55,17 @@ export function parseJson(bytes: Buffer): unknown {
   }
 }
 
-/** Counts what stands before each value but the first: `[`, `{` and `,`, within texts as well. */
+/** What stands before each value but the first; within texts it counts as well. */
+const BEFORE_VALUES = [0x5b, 0x7b, 0x2c];
+
 function hasAtMost(bytes: Buffer, values: number): boolean {
   let left = values;
-  for (let at = 0; at < bytes.length; at += 1) {
-    const byte = bytes[at];
-    if (byte === 0x5b || byte === 0x7b || byte === 0x2c) left -= 1;
-    if (left < 0) return false;
+  for (const byte of BEFORE_VALUES) {
+    // Much faster than a look at each byte, where nothing is compiled.
+    for (let at = bytes.indexOf(byte); at !== -1; at = bytes.indexOf(byte, at + 1)) {
+      left -= 1;
+      if (left < 0) return false;
+    }
   }
   return true;
 }

@@ -6,6 +6,11 @@ import type { ImagePiecesAnswer } from './runtime.ts';
  * the image wrote. Configs of real images have 2 to 60 KiB.
  */
 const MAX_INFO = 512 * 1024;
+/**
+ * JSON values in it, as `[`, `{` and `,` count them, within texts as well: it is they that cost time. A config with 1,000
+ * layers and as many steps has some 8,000.
+ */
+const MAX_VALUES = 10_000;
 /** Layers of one image; overlayfs mounts no more than 500, and runtimes stop at 128. */
 const MAX_LAYERS = 1_000;
 
@@ -29,10 +34,21 @@ export function readImagePieces(imageId: string, info: Readonly<Record<string, s
   const config = BARE_ID.test(imageId) ? `sha256:${imageId}` : imageId;
   const text = info.info;
   if (text === undefined || text === '') return { pieces: undefined, reason: 'infoMissing' };
-  if (text.length > MAX_INFO) return { pieces: undefined, reason: 'infoTooLarge' };
+  if (text.length > MAX_INFO || !hasAtMost(text, MAX_VALUES)) return { pieces: undefined, reason: 'infoTooLarge' };
   const parsed = imageInfo.safeParse(jsonOf(text));
   if (!parsed.success || !DIGEST.test(config)) return { pieces: undefined, reason: 'infoMalformed' };
   return { pieces: { config, layers: parsed.data.imageSpec.rootfs.diff_ids } };
+}
+
+function hasAtMost(text: string, values: number): boolean {
+  let left = values;
+  for (const character of ['[', '{', ',']) {
+    for (let at = text.indexOf(character); at !== -1; at = text.indexOf(character, at + 1)) {
+      left -= 1;
+      if (left < 0) return false;
+    }
+  }
+  return true;
 }
 
 function jsonOf(text: string): unknown {
