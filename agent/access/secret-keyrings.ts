@@ -46,7 +46,11 @@ export function createSecretKeyrings(keyedHash: (credentialHash: string) => stri
   const large = createLargeSecretReader();
   const inTheMaking = new Map<string, Promise<Kept>>();
 
-  async function make(key: string, secrets: readonly Secret[], repository: string | undefined): Promise<Kept> {
+  async function make(
+    key: string,
+    secrets: readonly Secret[],
+    repository: string | undefined,
+  ): Promise<Kept> {
     try {
       const made = await (repository === undefined ? keyringFor(secrets) : answerFor(secrets, repository));
       kept.set(key, made);

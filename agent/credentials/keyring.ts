@@ -57,10 +57,7 @@ type ReadSecret = {
 };
 
 /** @throws DockerConfigError naming the secret */
-function readSecret(
-  { namespace, name, uid, type, data }: KeyringSecret,
-  limit: ReadingLimit,
-): ReadSecret {
+function readSecret({ namespace, name, uid, type, data }: KeyringSecret, limit: ReadingLimit): ReadSecret {
   try {
     return { secret: { namespace, name, uid }, entries: parseDockerConfig({ type, data }, limit) };
   } catch (error) {

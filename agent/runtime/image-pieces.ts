@@ -34,7 +34,8 @@ export function readImagePieces(imageId: string, info: Readonly<Record<string, s
   const config = BARE_ID.test(imageId) ? `sha256:${imageId}` : imageId;
   const text = info.info;
   if (text === undefined || text === '') return { pieces: undefined, reason: 'infoMissing' };
-  if (text.length > MAX_INFO || !hasAtMost(text, MAX_VALUES)) return { pieces: undefined, reason: 'infoTooLarge' };
+  if (text.length > MAX_INFO || !hasAtMost(text, MAX_VALUES))
+    return { pieces: undefined, reason: 'infoTooLarge' };
   const parsed = imageInfo.safeParse(jsonOf(text));
   if (!parsed.success || !DIGEST.test(config)) return { pieces: undefined, reason: 'infoMalformed' };
   return { pieces: { config, layers: parsed.data.imageSpec.rootfs.diff_ids } };

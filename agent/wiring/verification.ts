@@ -99,6 +99,10 @@ const BYTES_PER_HOUR = 20 * 2 ** 30;
 /** Questions of one namespace that may wait for their turn. */
 const MAX_WAITING = 200;
 
+/** containerd 2.1 downloads three things at once for all: one is left for kubelet, and one for another namespace. */
+const PULLS_AT_ONCE = 2;
+const PULLS_OF_NAMESPACE = 1;
+
 /** Puts the verifier together: right, bytes and doubt, and everybody who is asked on the way. */
 export function wireVerification(
   settings: VerificationSettings,
@@ -118,12 +122,17 @@ export function wireVerification(
 
   const readCredentials = createPodCredentialsReader(parts.pods, parts.keyedHash, parts.node);
   const runtimeGrants = createRuntimeGrants();
+  const pulls = createShares(
+    { perRegistry: PULLS_AT_ONCE, perNamespace: PULLS_OF_NAMESPACE, maxWaiting: MAX_WAITING },
+    now,
+  );
   const { ask, onlyReachedByRuntime } = createAsking({
     ...settings,
     ...listeners,
     runtime,
     registry,
     mayHaveOwnWay: parts.mayHaveOwnWay,
+    pulls,
     now,
   });
   const shares = createShares(

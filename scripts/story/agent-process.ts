@@ -93,8 +93,8 @@ export function startAgent(
     }
   }
 
-  async function get(path: string): Promise<{ status: number; body: string }> {
-    const host = await until('the agent does not serve', 60_000, async () => address);
+  async function get(path: string, servesWithinMs = 60_000): Promise<{ status: number; body: string }> {
+    const host = await until('the agent does not serve', servesWithinMs, async () => address);
     const response = await fetch(`http://${host}${path}`);
     return { status: response.status, body: await response.text() };
   }
@@ -115,7 +115,7 @@ export function startAgent(
     async ready(timeoutMs = 60_000) {
       let last = '';
       await until('the agent is not ready', timeoutMs, async () => {
-        const { status, body } = await get('/readyz');
+        const { status, body } = await get('/readyz', timeoutMs);
         last = body;
         return status === 200 ? true : undefined;
       }).catch((error: unknown) => {

@@ -93,7 +93,13 @@ export function createLargeSecretReader(maxMs = MAX_MS): LargeSecretReader {
       const all = waiting.get(namespace) ?? [];
       if (all.length >= MAX_WAITING) return Promise.resolve(tooCostly);
       return new Promise((resolve) => {
-        const plain = secrets.map(({ namespace: of, name, uid, type, data }) => ({ namespace: of, name, uid, type, data }));
+        const plain = secrets.map(({ namespace: of, name, uid, type, data }) => ({
+          namespace: of,
+          name,
+          uid,
+          type,
+          data,
+        }));
         all.push({ secrets: plain, repository, answer: resolve });
         waiting.set(namespace, all);
         askNext();

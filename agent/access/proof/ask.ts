@@ -3,6 +3,7 @@ import type { PullOutcome } from '../../runtime/runtime.ts';
 import { askByPull, type PullingRuntime, type PullWord } from './ask-by-pull.ts';
 import { askRegistry, type RegistryToAsk, type RegistryWord } from './ask-registry.ts';
 import { type Answer, type Ask, type Question, registryOf } from './question.ts';
+import type { Shares } from './shares.ts';
 
 /** `registry` never pulls: for nodes whose mirrors serve without asking, and where pulls are dear. */
 export type ProofBy = 'pull' | 'registry';
@@ -11,6 +12,8 @@ export type AskOptions = {
   readonly runtime: PullingRuntime;
   /** Undefined where there is no such client, on the command line of an agent that runs elsewhere. */
   readonly registry: RegistryToAsk;
+  /** All pulls wait here, whatever registry they are from: the runtime downloads few things at once, for kubelet as well. */
+  readonly pulls: Pick<Shares, 'take'>;
   readonly proof: ProofBy;
   /** May the runtime have a way to this registry of its own, by a mirror or by credentials? Never throws. */
   readonly mayHaveOwnWay: (registry: string) => Promise<boolean>;
@@ -47,7 +50,13 @@ export function createAsking(options: AskOptions): Asking {
   const isOutOfReach = (host: string): boolean => (outOfReach.get(host) ?? -Infinity) > now();
 
   async function pull(question: Question): Promise<PullWord> {
-    return askByPull(runtime, question, options.pullTimeoutMs, options.onPull);
+    const { namespace, urgent } = question;
+    const word = await options.pulls.take(
+      { registry: 'runtime', namespace, urgent },
+      () => askByPull(runtime, question, options.pullTimeoutMs, options.onPull),
+      ({ said }) => said !== 'nothing',
+    );
+    return word ?? tooManyPulls;
   }
 
   /** The registry first, unless it was out of reach a moment ago. */
@@ -85,6 +94,12 @@ export function createAsking(options: AskOptions): Asking {
 function wasReached(pulled: PullWord): boolean {
   return pulled.said === 'granted' || (pulled.said === 'refused' && pulled.byRegistry);
 }
+
+const tooManyPulls: PullWord = {
+  said: 'nothing',
+  reason: 'verificationInProgress',
+  message: 'too many pulls of this namespace are waiting for their turn',
+};
 
 /** Nothing that the runtime could say would change it. */
 function isFinal(word: RegistryWord, { credential }: Question): boolean {
