@@ -1,6 +1,8 @@
 import { cpus } from 'node:os';
 import { type Column, formatTable } from '../../agent/commands/output.ts';
 import { benchBytes } from './bytes.ts';
+import { benchAbuse } from './abuse/main.ts';
+import type { Phase, Row } from './abuse/row.ts';
 import { benchCheck, type CheckRow } from './check.ts';
 import { benchNode, NODE_BENCH } from './node.ts';
 import type { Spread } from './statistics.ts';
@@ -10,6 +12,7 @@ import type { Ratio } from './veto-ratio.ts';
 /** `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not for a test. */
 const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = {
   bytes,
+  abuse,
   check,
   node,
   veto,
@@ -82,6 +85,35 @@ async function node(json: boolean): Promise<void> {
     { header: 'VALUE', value: ({ value }) => value },
   ];
   process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
+}
+
+async function abuse(json: boolean): Promise<void> {
+  const { rows, load } = await benchAbuse(progress);
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ machine: machine(), load, rows })}\n`);
+    return;
+  }
+  const both = (header: string, read: (phase: Phase) => number): Column<Row> => ({
+    header,
+    value: ({ alone, beside }) => `${round(read(alone))} / ${round(read(beside))}`,
+  });
+  const columns: readonly Column<Row>[] = [
+    { header: 'ABUSER (ALONE / BESIDE)', value: ({ abuser }) => abuser },
+    both('RECORDED P50 MS', ({ recordedP50 }) => recordedP50),
+    both('P99', ({ recordedP99 }) => recordedP99),
+    both('FRESH P50 MS', ({ freshP50 }) => freshP50),
+    both('P99', ({ freshP99 }) => freshP99),
+    both('PULL MS', ({ pullMs }) => pullMs),
+    both('HEALTHZ WORST MS', ({ healthzWorst }) => healthzWorst),
+    both('LOOP WORST MS', ({ loopWorst }) => loopWorst),
+    both('MIB', ({ memory }) => memory),
+    both('REGISTRY/MIN', ({ registryPerMinute }) => registryPerMinute),
+    both('API/MIN', ({ apiPerMinute }) => apiPerMinute),
+    { header: 'VETO', value: (row) => (row.connectedAtEnd ? `lost ${row.disconnects}` : 'away') },
+    { header: 'STARTED', value: ({ created }) => String(created) },
+  ];
+  const text = load.map((value) => value.toFixed(1)).join(' / ');
+  process.stdout.write(`${machine()}, load before / after ${text}\n${formatTable(columns, rows)}`);
 }
 
 async function veto(json: boolean): Promise<void> {
