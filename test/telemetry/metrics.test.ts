@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ALLOWED_REASONS, DENIED_REASONS, UNVERIFIABLE_REASONS } from '../../agent/access/verdict.ts';
 import { ENFORCEMENT_OUTCOMES } from '../../agent/enforcement/plan.ts';
@@ -165,5 +166,24 @@ describe('what happened', () => {
     const other = metricsOf();
     one.containerGone();
     expect(sampleValue(parseExposition(await other.render()).series, 'containers_gone_total')).toBe(0);
+  });
+});
+
+describe('the delay of the event loop', () => {
+  it('is of the time since the last scrape, so that an hour-old stall does not show for ever', async () => {
+    const metrics = metricsOf();
+    const worst = async () => {
+      const { series } = parseExposition(await metrics.render());
+      return series.find(({ name }) => name === 'nodejs_eventloop_lag_max_seconds')?.value ?? Number.NaN;
+    };
+    await worst();
+    await sleep(30);
+    const until = performance.now() + 400;
+    while (performance.now() < until) continue;
+    await sleep(30);
+    const stalled = await worst();
+    expect(stalled).toBeGreaterThan(0.3);
+    await sleep(30);
+    expect(await worst()).toBeLessThan(stalled);
   });
 });

@@ -4,7 +4,7 @@ import type { KeyringSecret } from '../../credentials/keyring.ts';
 import type { Found, LookupAnswer, LookupQuestion } from './messages.ts';
 
 /** Of one look-up, in ms, on a node that is busy; 1 MiB takes half a second at most on one that is not. */
-const MAX_MS = 5_000;
+const MAX_MS = 15_000;
 /** A thread takes memory: it ends when nothing was asked for this long (ms). */
 const IDLE_MS = 10_000;
 /** Look-ups of one namespace that may wait. */
