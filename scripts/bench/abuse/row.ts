@@ -135,7 +135,7 @@ function watchOver(agent: AgentProcess) {
 }
 
 /** Of all series of a metric in Prometheus' text format. */
-export function sumOf(body: string, name: string): number {
+function sumOf(body: string, name: string): number {
   let sum = 0;
   for (const line of body.split('\n')) {
     if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1));
