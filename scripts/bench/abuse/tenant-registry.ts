@@ -1,4 +1,4 @@
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { type FaultServer, startFaultServer } from '../../lab/fault-server.ts';
 
 /** A registry of a tenant's own: it serves what a real one holds until its tenant has it do otherwise. */
@@ -15,7 +15,7 @@ export type TenantRegistry = FaultServer & {
 export async function startTenantRegistry(target: string): Promise<TenantRegistry> {
   let behaviour: RequestListener | undefined;
   let requests = 0;
-  const serve: RequestListener = async (request, response) => {
+  const forward = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { method = 'GET', url = '/', headers } = request;
     const accept = headers.accept ?? '*/*';
     const answer = await fetch(`http://${target}${url}`, { method, headers: { accept } });
@@ -31,6 +31,10 @@ export async function startTenantRegistry(target: string): Promise<TenantRegistr
     }
     response.writeHead(answer.status);
     response.end(method === 'HEAD' ? undefined : Buffer.from(await answer.arrayBuffer()));
+  };
+  const serve: RequestListener = (request, response) => {
+    // The real one may end a kept connection just now: whoever asks sees a connection that broke, and asks again.
+    forward(request, response).catch(() => response.destroy());
   };
   const server = await startFaultServer((request, response) => {
     requests += 1;
