@@ -40,6 +40,9 @@ const CONFIG = 'application/vnd.docker.container.image.v1+json';
 const LAYER = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
 const MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 
+/** As a registry says it: any other 404 would pass for a proxy's, and be no answer. */
+const UNKNOWN = JSON.stringify({ errors: [{ code: 'BLOB_UNKNOWN', message: 'unknown' }] });
+
 type Served = { readonly type: string; readonly size: number; readonly content: Buffer | undefined };
 
 export async function startLyingRegistry(): Promise<LyingRegistry> {
@@ -51,7 +54,7 @@ export async function startLyingRegistry(): Promise<LyingRegistry> {
     if (path === '/v2/') return void response.writeHead(200).end();
     const what = served.get(path);
     if (what === undefined || (method === 'GET' && what.content === undefined))
-      return void response.writeHead(404).end();
+      return void response.writeHead(404, { 'content-type': 'application/json' }).end(UNKNOWN);
     const digest = path.split('/').at(-1)?.startsWith('sha256:') ? path.split('/').at(-1) : undefined;
     response.writeHead(200, {
       'content-type': what.type,
