@@ -79,7 +79,7 @@ for (const { containerd, available, reason } of offers) {
         byTagAlways: await startLyingRegistry(),
       };
       for (const { host } of Object.values(liars)) await scene.node.addRegistry(host);
-      await startAgent('--bytes', 'off');
+      await startAgent('--mode', 'audit');
     }, 180_000);
 
     afterAll(async () => {
@@ -87,7 +87,7 @@ for (const { containerd, available, reason } of offers) {
       await scene?.stop();
     }, 60_000);
 
-    it("where nobody asks for bytes, every attack runs the victim's program", async () => {
+    it("in audit mode, every attack runs the victim's program", async () => {
       const { a } = scene.tenants;
       await scene.run({
         tenant: a,
