@@ -14,6 +14,7 @@ import { PodSourceError, RuntimeError } from '../../agent/errors.ts';
 import type { Secret } from '../../agent/pods/pod-source.ts';
 import { type OpenedRecordStore, openRecordStore } from '../../agent/records/sqlite/open.ts';
 import { createRegistryClient, type RegistryClient } from '../../agent/registry/client.ts';
+import { createEndpoints } from '../../agent/registry/endpoint/endpoints.ts';
 import type { Runtime, RuntimeImage } from '../../agent/runtime/runtime.ts';
 import { type Verification, wireVerification } from '../../agent/wiring/verification.ts';
 import { FAULTS, type Fault, serveFault } from './faults.ts';
@@ -64,7 +65,7 @@ export async function outageMatrix(): Promise<readonly Cell[]> {
   const opened = openRecordStore({ stateDir: folder });
   opened.store.takeInventory([]);
   const registry = createRegistryClient({
-    configuration: { runtime: 'containerd', folders: [hosts], authoritativeMirrors: [] },
+    endpoints: createEndpoints({ runtime: 'containerd', folders: [hosts], authoritativeMirrors: [] }),
     environment: {},
     // What hangs is given up after 7 s here, and not after 10 s.
     limits: { headersMs: 7_000, idleMs: 7_000 },
@@ -197,7 +198,8 @@ function verificationUnder({ part, fault }: Row, { image, known, opened, registr
       node: part === 'provider plugin' ? pluginUnder(fault) : undefined,
       store: opened.store,
       standing,
-      shown: { isShown: () => false, isKnown: () => false, know: nothing, add: nothing, keepOnly: nothing },
+      shown: { holding: nothing, isKnown: () => false, add: nothing, keepOnly: nothing },
+      mayHaveOwnWay: async () => false,
       keyedHash: opened.keyedHash,
       now: () => performance.now(),
     },
