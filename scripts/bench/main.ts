@@ -1,8 +1,8 @@
 import { cpus } from 'node:os';
 import { type Column, formatTable } from '../../agent/commands/output.ts';
-import { benchBytes } from './bytes.ts';
 import { benchAbuse } from './abuse/main.ts';
 import type { Phase, Row } from './abuse/row.ts';
+import { benchBytes } from './bytes.ts';
 import { benchCheck, type CheckRow } from './check.ts';
 import { benchNode, NODE_BENCH } from './node.ts';
 import type { Spread } from './statistics.ts';

@@ -173,7 +173,11 @@ type Under = {
 
 function verificationUnder({ part, fault }: Row, { image, known, opened, registry }: Under): Verification {
   const faultOf = (other: Part) => (part === other ? fault : undefined);
-  const standing: StandingStore = { has: () => known !== 'neither', add: () => undefined };
+  const standing: StandingStore = {
+    has: () => known !== 'neither',
+    add: () => undefined,
+    revoke: () => undefined,
+  };
   const nothing = () => undefined;
   return wireVerification(
     {

@@ -179,7 +179,7 @@ describe('the delay of the event loop', () => {
     await worst();
     await sleep(30);
     const until = performance.now() + 400;
-    while (performance.now() < until) continue;
+    while (performance.now() < until);
     await sleep(30);
     const stalled = await worst();
     expect(stalled).toBeGreaterThan(0.3);

@@ -36,7 +36,7 @@ export type ProvenanceParts = {
 };
 
 /** The time that a pull may take; kubelet gives up on one that makes no progress for less. */
-export const PULL_MAY_TAKE_MS = 600_000;
+const PULL_MAY_TAKE_MS = 600_000;
 /** For images that the runtime lists without a name: their pieces are on the node, under no registry. */
 const NOBODY = '';
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { createRegistryClient, type RegistryClient } from '../../../agent/registry/client.ts';
+import { createEndpoints } from '../../../agent/registry/endpoint/endpoints.ts';
 import { unpackedPackage } from '../../../scripts/lab/packages.ts';
 import { endProcesses, type ProcessIdentity } from '../../../scripts/lab/processes.ts';
 import { type Registries, startRegistries } from '../../../scripts/lab/registries.ts';
@@ -28,8 +29,8 @@ export function useRealRegistries(): () => RealRegistries {
       await mkdir(join(hosts, host), { recursive: true });
       await writeFile(join(hosts, host, 'hosts.toml'), `server = "http://${host}"\n`);
     }
-    const configuration = { runtime: 'containerd' as const, folders: [hosts], authoritativeMirrors: [] };
-    real = { registries, client: createRegistryClient({ configuration, environment: {} }) };
+    const endpoints = createEndpoints({ runtime: 'containerd', folders: [hosts], authoritativeMirrors: [] });
+    real = { registries, client: createRegistryClient({ endpoints, environment: {} }) };
   }, 180_000);
 
   afterAll(async () => {

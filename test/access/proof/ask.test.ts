@@ -50,6 +50,7 @@ function sceneOf(registry: ManifestAnswer, pull: PullOutcome, setup: Setup = {})
     },
     proof: 'pull',
     runtimeGrants: 'allow',
+    pulls: { take: async (_turn, work) => work() },
     mayHaveOwnWay: async () => true,
     pullTimeoutMs: 1_000,
     now: () => clock.now,
