@@ -6,7 +6,6 @@ import { RecordStoreError, RuntimeError } from '../errors.ts';
 import { createEvents } from '../kubernetes/events.ts';
 import { openDecisions } from '../records/decisions.ts';
 import { createHousekeeping } from '../records/housekeeping.ts';
-import { createRegistryClient } from '../registry/client.ts';
 import { createRetryDelay } from '../retry-delay.ts';
 import { type ContainerWatch, watchContainers } from '../runtime/container-watch.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
@@ -24,6 +23,7 @@ import { openNodeCredentials } from './node-credentials.ts';
 import { openEndpoints } from './open-endpoints.ts';
 import { openPodSource } from './open-pod-source.ts';
 import { openRecords } from './open-records.ts';
+import { openRegistry } from './open-registry.ts';
 import { createReporter } from './reporter.ts';
 import { createSignal } from './signal.ts';
 import { wireTime } from './time.ts';
@@ -73,7 +73,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     onConnectionChange: runtimeConnection.emit,
     hostsOfRegistry: endpoints.hosts,
   });
-  const registry = createRegistryClient({ endpoints });
+  const registry = openRegistry(endpoints);
   const node = openNodeCredentials(config, podSource.serviceAccounts, ({ provider, outcome }) =>
     metrics.providerRun(provider, outcome),
   );
