@@ -19,11 +19,11 @@ import type { Runtime, RuntimeImage } from '../../agent/runtime/runtime.ts';
 import { type Verification, wireVerification } from '../../agent/wiring/verification.ts';
 import { FAULTS, type Fault, serveFault } from './faults.ts';
 
-export const PARTS = ['containerd', 'API server', 'registry', 'token server', 'provider plugin'] as const;
+const PARTS = ['containerd', 'API server', 'registry', 'token server', 'provider plugin'] as const;
 export type Part = (typeof PARTS)[number];
-export const KNOWN = ['on record', 'standing, no record', 'neither'] as const;
+const KNOWN = ['on record', 'standing, no record', 'neither'] as const;
 export type Known = (typeof KNOWN)[number];
-export const CONTAINERS = ['new', 'running', 'running since before a restart'] as const;
+const CONTAINERS = ['new', 'running', 'running since before a restart'] as const;
 
 export type Cell = {
   readonly part: Part;
