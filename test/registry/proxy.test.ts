@@ -208,9 +208,7 @@ describe('through a proxy', () => {
     const proxy = await fakeTcp(behaves);
     const answer = await (await client(`http://${proxy}`)).manifest(byDigest('registry.test'));
     // For one that says nothing two deadlines of the same length run: the proxy's and the question's.
-    expect([unavailable('proxy'), unavailable('timeout')]).toContainEqual(
-      answer.answer === 'unavailable' ? unavailable(answer.seen) : answer,
-    );
+    expect(['proxy', 'timeout']).toContain(answer.answer === 'unavailable' ? answer.seen : answer.answer);
   });
 
   it.each(['http://127.0.0.1:1', 'socks5://127.0.0.1:1'])(
