@@ -26,7 +26,7 @@ async function pullwarden(...args: string[]): Promise<Ran> {
   }
 }
 
-describe('verdicts on a real node', { timeout: 60_000 }, () => {
+describe('verdicts on a real node', { timeout: 180_000 }, () => {
   let scene: Scene;
   let pushed: PushedImage;
   let privateImage: string;

@@ -86,14 +86,18 @@ export function createVeto(options: VetoOptions): Veto {
     if (whyNotEnforced(settings, { namespace, podUid })) return 'allow';
     const started = performance.now();
     const untilDeadlineMs = Math.max(0, deadlineMs - MARGIN_MS - started);
-    const patienceMs = Math.min(budget.patienceMs(namespace, untilDeadlineMs), untilDeadlineMs);
+    const patienceMs = inquiries.isLate(question)
+      ? 0
+      : Math.min(budget.patienceMs(namespace, untilDeadlineMs), untilDeadlineMs);
     const finding = find(question);
     const isFound = await endsWithin(patienceMs, finding);
     const answered = performance.now();
     budget.spent(namespace, answered - started);
     // Somebody else has answered by now.
     if (answered >= deadlineMs) return 'allow';
-    return isFound ? conclude(question, await finding, answered - started) : late(question);
+    if (isFound) return conclude(question, await finding, answered - started);
+    inquiries.wasLate(question);
+    return late(question);
   }
 
   async function find(question: CreateContainerRequest): Promise<Finding> {

@@ -7,6 +7,13 @@ import type { JudgeRequest } from './judge-request.ts';
 export type Inquiries = {
   /** What is found about the container; a request that comes again while it is being found waits for the same. */
   inquire(request: CreateContainerRequest): Promise<Finding>;
+  /** The runtime was answered without this finding. */
+  wasLate(request: ContainerOfPod): void;
+  /**
+   * Is it still being found since the runtime was answered without it? Waiting for it again would cost the runtime time
+   * for what it has waited for once.
+   */
+  isLate(request: ContainerOfPod): boolean;
   /** A pod has become known: what was found without it counts no longer. */
   podKnown(container: ContainerOfPod): void;
 };
@@ -18,6 +25,7 @@ const POD_UNKNOWN_MS = 60_000;
 /** Kubelet asks again and again for one container; the verdict is looked for once at a time. */
 export function createInquiries(judge: JudgeRequest): Inquiries {
   const underWay = new Map<string, Promise<Finding>>();
+  const late = new Set<string>();
   const withoutPod = new LRUCache<string, Finding>({ max: MAX_REMEMBERED, ttl: POD_UNKNOWN_MS });
 
   async function find(key: string, request: CreateContainerRequest): Promise<Finding> {
@@ -28,6 +36,7 @@ export function createInquiries(judge: JudgeRequest): Inquiries {
       return finding;
     } finally {
       underWay.delete(key);
+      late.delete(key);
     }
   }
 
@@ -40,6 +49,11 @@ export function createInquiries(judge: JudgeRequest): Inquiries {
       underWay.set(key, finding);
       return finding;
     },
+    wasLate(request) {
+      const key = containerKey(request);
+      if (underWay.has(key)) late.add(key);
+    },
+    isLate: (request) => late.has(containerKey(request)),
     podKnown(container) {
       withoutPod.delete(containerKey(container));
     },
