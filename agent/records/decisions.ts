@@ -48,7 +48,7 @@ export type DecisionFilter = {
 };
 
 export type DecisionsReader = {
-  /** The newest first. Throws RecordStoreError. */
+  /** The newest first. @throws RecordStoreError. */
   list(filter: DecisionFilter): readonly DecisionEntry[];
   close(): void;
 };
@@ -99,7 +99,7 @@ export function openDecisions(stateDir: string, options: DecisionsOptions = {}):
   }
 }
 
-/** For the command line while the agent runs. Throws RecordStoreError. */
+/** For the command line while the agent runs. @throws RecordStoreError. */
 export function openDecisionsReadOnly(stateDir: string): DecisionsReader {
   const path = join(stateDir, DATABASE);
   const db = openDatabaseFileReadOnly(path);

@@ -18,7 +18,7 @@ type ImageNameVector = z.infer<typeof vector>;
 
 const ERROR = 'error';
 
-/** image-name.json: what kubelet's two parsers make of a text. Throws ZodError. */
+/** image-name.json: what kubelet's two parsers make of a text. @throws ZodError. */
 export function imageNameVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

@@ -26,7 +26,7 @@ const vector = z.object({
 
 type KeyringVector = z.infer<typeof vector>;
 
-/** keyring.json: which credentials a pod's secrets offer for an image, and in which order. Throws ZodError. */
+/** keyring.json: which credentials a pod's secrets offer for an image, and in which order. @throws ZodError. */
 export function keyringVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

@@ -35,7 +35,7 @@ const readers: Readonly<Record<string, (content: unknown) => readonly Vector[]>>
 /** Those of credential providers may have a folder of their own. */
 const FOLDERS = ['', 'credential-providers'];
 
-/** The vector files of a folder, as many as it holds. Throws VectorFileError. */
+/** The vector files of a folder, as many as it holds. @throws VectorFileError. */
 export function readVectorFiles(directory: string): readonly VectorFile[] {
   const names = FOLDERS.flatMap((folder) => Object.keys(readers).map((file) => join(folder, file)));
   const files = names.filter((name) => existsSync(join(directory, name)));

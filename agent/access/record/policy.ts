@@ -17,7 +17,7 @@ export type VerificationPolicy =
 
 /**
  * A policy as it is configured. `allowlist` is KubeletConfiguration's preloadedImagesVerificationAllowlist; only
- * NeverVerifyAllowlistedImages reads it. Throws AllowlistError for a bad pattern.
+ * NeverVerifyAllowlistedImages reads it. @throws AllowlistError for a bad pattern.
  */
 export function makePolicy(
   name: VerificationPolicyName,

@@ -24,7 +24,7 @@ type PlainHashOf = (secret: ImagePullSecret) => Promise<string>;
  * from the source that podsDirectory or kubeconfig names, is still what it was. An empty hash kubelet matches by the secret's coordinates
  * alone, in entries of fewer than a hundred secrets; in fuller ones it pulls again.
  *
- * Returns 1 when a file could not be written. Throws RecordStoreError, PodSourceError, CommandError.
+ * Returns 1 when a file could not be written. @throws RecordStoreError, PodSourceError, CommandError.
  */
 export async function exportRecords(
   config: Pick<Config, 'stateDir' | 'podsDirectory' | 'kubeconfig' | 'nodeName'>,

@@ -30,7 +30,7 @@ const SHORT_ID = 12;
 const LEAST_ID_DIGITS = 6;
 const HASH_PREFIX = 8;
 
-/** `records list`: everything on record. Throws RecordStoreError. */
+/** `records list`: everything on record. @throws RecordStoreError. */
 export function listRecords(config: StateDir, { output, print }: Output): number {
   const records = reading(config, (store) => store.listPulledRecords());
   const data = records.map((record) => plainRecord(record, false));
@@ -38,7 +38,7 @@ export function listRecords(config: StateDir, { output, print }: Output): number
   return 0;
 }
 
-/** `records show IMAGEREF`: one image. Throws RecordStoreError, CommandError. */
+/** `records show IMAGEREF`: one image. @throws RecordStoreError, CommandError. */
 export function showRecord(config: StateDir, imageRef: string, { output, print }: Output): number {
   const record = reading(config, (store) => recordOf(store, imageRef));
   printOutput(print, output, { data: plainRecord(record, true), rows: rowsOf(record), columns });
@@ -47,7 +47,7 @@ export function showRecord(config: StateDir, imageRef: string, { output, print }
 
 /**
  * `records forget IMAGEREF [--image TRIMMED]`: whoever uses it next is verified again. A running agent picks it up with
- * its next verdict. Throws RecordStoreError, CommandError.
+ * its next verdict. @throws RecordStoreError, CommandError.
  */
 export function forgetRecord(
   config: StateDir,

@@ -71,7 +71,7 @@ export function parsePulledRecord(json: string): ImagePulledRecord {
   };
 }
 
-/** Reads an ImagePullIntent and returns its image. Throws KubeletFormatError. */
+/** Reads an ImagePullIntent and returns its image. @throws KubeletFormatError. */
 export function parsePullIntent(json: string): string {
   return parseAs(pullIntent, 'ImagePullIntent', json).image;
 }

@@ -34,7 +34,7 @@ export function prepareStateDirectory(stateDir: string): void {
 
 /**
  * Opens a database file for reading and writing in WAL mode and makes sure that it is sound (quick_check).
- * The file, and with it its -wal and -shm, is for its owner only. Throws RecordStoreError: `databaseCorrupt` for
+ * The file, and with it its -wal and -shm, is for its owner only. @throws RecordStoreError: `databaseCorrupt` for
  * one that is damaged or no database at all, otherwise why it cannot be used.
  */
 export function openDatabaseFile(path: string, synchronous: 'FULL' | 'NORMAL'): Database {
@@ -143,7 +143,7 @@ function isFull(path: string): boolean {
   }
 }
 
-/** quick_check. Throws RecordStoreError (`databaseCorrupt`), or what SQLite says. */
+/** quick_check. @throws RecordStoreError (`databaseCorrupt`), or what SQLite says. */
 export function checkSound(db: Database): void {
   const found = String(db.pragma('quick_check(1)', { simple: true }));
   if (found === 'ok') return;

@@ -10,7 +10,7 @@ const vector = z.object({
   images: z.record(z.string(), z.boolean()),
 });
 
-/** match-images.json: which repositories a pattern selects a plugin for. Throws ZodError. */
+/** match-images.json: which repositories a pattern selects a plugin for. @throws ZodError. */
 export function matchImagesVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

@@ -23,7 +23,7 @@ const vector = z.object({
 type ProviderConfigVector = z.infer<typeof vector>;
 type Outcome = Pick<ProviderConfigVector, 'result' | 'hash' | 'providers' | 'errors' | 'errorClass'>;
 
-/** provider-config.json: what kubelet makes of a configuration file or folder. Throws ZodError. */
+/** provider-config.json: what kubelet makes of a configuration file or folder. @throws ZodError. */
 export function providerConfigVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

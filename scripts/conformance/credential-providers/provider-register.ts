@@ -28,7 +28,7 @@ const vector = z.object({
 
 type ProviderRegisterVector = z.infer<typeof vector>;
 
-/** provider-register.json: how many executables kubelet finds before one is missing. Throws ZodError. */
+/** provider-register.json: how many executables kubelet finds before one is missing. @throws ZodError. */
 export function providerRegisterVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)
