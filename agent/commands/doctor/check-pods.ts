@@ -1,7 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../config/resolve.ts';
 import { ConfigError } from '../../errors.ts';
 import { type OpenedPodSource, openPodSource } from '../../wiring/open-pod-source.ts';
 import { type Finding, failure, messageOf, ok } from './finding.ts';
+
+const PATIENCE_MS = 3_000;
+const POLL_MS = 50;
 
 /** Can pods and secrets be read? */
 export async function checkPods(
@@ -17,7 +21,7 @@ export async function checkPods(
   }
   try {
     await source.pods.start();
-    const problem = source.pods.problem();
+    const problem = await lastingProblem(source);
     if (podsDirectory !== undefined) {
       const advice = 'correct these files: their pods count as unmanaged, their secrets as unreadable';
       return problem === undefined
@@ -39,4 +43,12 @@ export async function checkPods(
   } finally {
     await source.close();
   }
+}
+
+/** A list has just come in and its watch begins a moment later: what is gone by then is no finding. */
+async function lastingProblem({ pods }: OpenedPodSource): Promise<string | undefined> {
+  for (let waitedMs = 0; pods.problem() !== undefined && waitedMs < PATIENCE_MS; waitedMs += POLL_MS) {
+    await sleep(POLL_MS);
+  }
+  return pods.problem();
 }
