@@ -1,8 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
+/**
+ * The long tests on real containerd take a quarter of an hour by themselves: `npm run test:long`. Everything else is
+ * `scripts/test`.
+ */
+const LONG = ['abuse', 'bytes', 'proxy-word', 'registry-word'].map((name) => `test/node/${name}.test.ts`);
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: process.env.LONG_TESTS === undefined ? ['test/**/*.test.ts'] : LONG,
+    exclude: process.env.LONG_TESTS === undefined ? LONG : [],
     pool: 'forks',
     testTimeout: 20_000,
   },
