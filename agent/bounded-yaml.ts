@@ -1,12 +1,17 @@
 import { Composer, type Document, Lexer, LineCounter, type ParsedNode, Parser } from 'yaml';
 
 /**
- * YAML with bounds on what a text can cost, checked before it is parsed. A document costs far more than the seven bytes of
- * `--- {}` (1 MiB of them 15 s), and the parser goes through all levels at each bracket (1 MiB of `[` two minutes).
+ * YAML with bounds on what a text can cost, checked before it is parsed. A document costs far more than the
+ * seven bytes of
+ * `--- {}` (1 MiB of them 15 s), and the parser goes through all levels at each bracket (1 MiB of `[` two
+ * minutes).
  */
 export type YamlLimits = {
   readonly maxDocuments: number;
-  /** Of lists and maps within each other, in flow style; in block style, four columns of indentation count as one. */
+  /**
+   * Of lists and maps within each other, in flow style; in block style, four columns of indentation count as
+   * one.
+   */
   readonly maxDepth: number;
   /** Of names, values, brackets, indicators and the space between: `name: value` and a new line are seven. */
   readonly maxTokens: number;
@@ -24,7 +29,8 @@ const COLUMNS_PER_LEVEL = 4;
 const DOCUMENT_START = '\x02';
 
 /**
- * The documents of a YAML (or JSON) text, each with its own errors and warnings and their lines. What aliases stand for is bounded where a
+ * The documents of a YAML (or JSON) text, each with its own errors and warnings and their lines. What
+ * aliases stand for is bounded where a
  * document becomes a value: `toJS({ maxAliasCount })`.
  * @throws YamlTooLarge
  */

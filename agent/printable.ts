@@ -2,7 +2,8 @@
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu;
 
 /**
- * Text from outside on its way to a person: on one line, with no character that moves a cursor or forges a line
+ * Text from outside on its way to a person: on one line, with no character that moves a cursor or forges a
+ * line
  * (they are written as `\u001b`), and cut at `maxLength` characters.
  */
 export function printable(text: string, maxLength = 1_024): string {

@@ -1,4 +1,7 @@
-/** Milliseconds between one try and the next: doubles from `initialMs` to `maxMs`, each made 50 to 100 % of it by chance. */
+/**
+ * Milliseconds between one try and the next: doubles from `initialMs` to `maxMs`, each made 50 to 100 % of
+ * it by chance.
+ */
 export type RetryDelays = { readonly initialMs: number; readonly maxMs: number };
 
 export type RetryDelay = { next(): number; reset(): void };

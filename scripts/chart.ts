@@ -13,8 +13,10 @@ import {
 } from 'yaml';
 
 /**
- * `node scripts/chart.ts` writes the templates of manifests/chart from the manifests that kustomize uses, so that there
- * is one source. With `--check` it writes nothing and ends with 1 when one is stale. The templates use Go's own
+ * `node scripts/chart.ts` writes the templates of manifests/chart from the manifests that kustomize uses, so
+ * that there
+ * is one source. With `--check` it writes nothing and ends with 1 when one is stale. The templates use Go's
+ * own
  * text/template and none of the functions that Helm adds, so that a test can render them with kubectl.
  */
 const manifests = fileURLToPath(new URL('../manifests/', import.meta.url));

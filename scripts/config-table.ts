@@ -7,7 +7,8 @@ const END = '<!-- config:end -->';
 const PAGE = fileURLToPath(new URL('../docs/configuration.md', import.meta.url));
 
 /**
- * Writes the table of options into docs/configuration.md, between its two marks. With `--check` it writes nothing and
+ * Writes the table of options into docs/configuration.md, between its two marks. With `--check` it writes
+ * nothing and
  * ends with 1 when the table there is not that of agent/config/options.ts.
  */
 function main(check: boolean): number {

@@ -10,16 +10,23 @@ export type Name = {
   /** What records are keyed by once trimmed, and what pull intents are counted by. */
   readonly image: string;
   readonly repository: string;
-  /** Manifest digests of the very content at this repository, best first; none where the runtime knows none. */
+  /**
+   * Manifest digests of the very content at this repository, best first; none where the runtime knows none.
+   */
   readonly digests: readonly string[];
-  /** The tag that the registry is asked about where it does not know the digests; undefined where none is known. */
+  /**
+   * The tag that the registry is asked about where it does not know the digests; undefined where none is
+   * known.
+   */
   readonly tag: string | undefined;
 };
 
 export type NamesOfContent =
   /** The content goes by the repository that the pod's spec names. */
   | { readonly kind: 'spec'; readonly name: Name }
-  /** It does not (the spec was changed, or named the image by its id): the names that the runtime does list. */
+  /**
+   * It does not (the spec was changed, or named the image by its id): the names that the runtime does list.
+   */
   | { readonly kind: 'others'; readonly names: readonly Name[] }
   | { readonly kind: 'invalid'; readonly message: string };
 
@@ -27,7 +34,8 @@ const MAX_DIGESTS = 5;
 const MAX_OTHER_NAMES = 10;
 
 /**
- * Under which names the content in use may be verified. The runtime's list of names is about the content; the spec
+ * Under which names the content in use may be verified. The runtime's list of names is about the content;
+ * the spec
  * is only what the pod asked for, and may have been edited since the container was created.
  */
 export function namesOfContent(specImage: string, listed: ListedNames): NamesOfContent {

@@ -22,7 +22,9 @@ export type PodCredentials = {
   readonly problem?: Unverifiable;
 };
 
-/** What the node offers besides a pod's secrets: its docker config files and its credential provider plugins. */
+/**
+ * What the node offers besides a pod's secrets: its docker config files and its credential provider plugins.
+ */
 export type NodeOffer = {
   readonly credentials: readonly SourcedCredential[];
   readonly problem?: Unverifiable;
@@ -48,12 +50,17 @@ export type PodCredentialsReader = (
 
 /** Ours: nobody needs more, and each costs the API server a request. */
 const MAX_IMAGE_PULL_SECRETS = 100;
-/** Of all secrets that one pod names. The API server bounds each by 1 MiB; more than that is no set of credentials. */
+/**
+ * Of all secrets that one pod names. The API server bounds each by 1 MiB; more than that is no set of
+ * credentials.
+ */
 const MAX_BYTES_OF_POD = 2 * 1_048_576;
 
 /**
- * Reads what a pod may pull with, in kubelet's order: its imagePullSecrets, then what the node offers (kuberuntime
- * PullImage, getPullSecretsForPod). A secret that does not exist is passed over; one malformed docker config fails the
+ * Reads what a pod may pull with, in kubelet's order: its imagePullSecrets, then what the node offers
+ * (kuberuntime
+ * PullImage, getPullSecretsForPod). A secret that does not exist is passed over; one malformed docker config
+ * fails the
  * whole look-up.
  *
  * @param keyedHash turns kubelet's credentialHash into what may be stored
@@ -125,7 +132,9 @@ function reasonOf(error: PodSourceError): 'apiServerUnavailable' | 'secretUnread
   return error.reason === 'apiServerUnavailable' ? 'apiServerUnavailable' : 'secretUnreadable';
 }
 
-/** As the record is asked: every secret in order, and the first service account (kubelet's GetCredentials). */
+/**
+ * As the record is asked: every secret in order, and the first service account (kubelet's GetCredentials).
+ */
 export function recordedAs(credentials: readonly PodCredential[]): PodPullCredentials {
   return podCredentialsOf(
     credentials.map(({ credential, source, key }) => ({ credential, source, credentialHash: key })),

@@ -22,7 +22,9 @@ export type Right = {
   readonly credential?: PodCredential | undefined;
   /** Did policy and record leave it open, so that somebody had to be asked? Kubelet's word for its metric. */
   readonly pullRequired: boolean;
-  /** The secrets that the verdict rests on, where they came from a cache and may have been changed meanwhile. */
+  /**
+   * The secrets that the verdict rests on, where they came from a cache and may have been changed meanwhile.
+   */
   readonly cachedVersion?: string | undefined;
 };
 
@@ -41,7 +43,10 @@ export type RightParts = {
   readonly store: Pick<RecordStore, 'isPreloaded'>;
   readonly policy: VerificationPolicy;
   readonly runtimeGrants: Pick<RuntimeGrants, 'has'>;
-  /** May every pod of the node pull from this repository with what the node itself has (`--node-credentials`)? */
+  /**
+   * May every pod of the node pull from this repository with what the node itself has
+   * (`--node-credentials`)?
+   */
   readonly isOpenOnNode: (repository: string) => boolean;
   readonly lookup: Lookup;
   readonly prove: Prove;
@@ -73,7 +78,10 @@ export function createFindRight(parts: RightParts): FindRight {
     return { ...asked(verdict, repository), credential };
   }
 
-  /** The spec does not name this content: any name that the runtime lists for it will do, if the pod may pull that. */
+  /**
+   * The spec does not name this content: any name that the runtime lists for it will do, if the pod may pull
+   * that.
+   */
   async function underOtherNames(request: AccessRequest, names: readonly Name[]): Promise<Right | Rotated> {
     if (names.length === 0 && parts.store.isPreloaded(request.imageRef, '')) {
       return answered(preloaded, '');
@@ -153,7 +161,10 @@ function policyGoesByName(policy: VerificationPolicy, verdict: Allowed): boolean
   return policy.name === 'NeverVerifyAllowlistedImages' && verdict.reason === 'verificationPolicy';
 }
 
-/** Kubelet's words for an absent image (ErrImageNeverPull), so that a tenant learns nothing of what is on the node. */
+/**
+ * Kubelet's words for an absent image (ErrImageNeverPull), so that a tenant learns nothing of what is on the
+ * node.
+ */
 function neverWithoutRecord({ container }: AccessRequest): Verdict {
   return denied(
     'neverWithoutRecord',

@@ -9,7 +9,10 @@ const AGAIN_MS = 30_000;
 const MAX_WATCHED = 10_000;
 
 export type SecretRecheck = {
-  /** A verdict allowed this request on secrets of this version, which came from a cache; undefined where it did not. */
+  /**
+   * A verdict allowed this request on secrets of this version, which came from a cache; undefined where it
+   * did not.
+   */
   watch(request: AccessRequest, cachedVersion: string | undefined): void;
   close(): void;
 };

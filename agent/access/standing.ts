@@ -18,7 +18,8 @@ export type StandingStore = {
 };
 
 /**
- * What the doubt is about. Where the pod's spec is not known, `image` is undefined; where the content is not, `imageRef`.
+ * What the doubt is about. Where the pod's spec is not known, `image` is undefined; where the content is
+ * not, `imageRef`.
  */
 export type DoubtSubject = { readonly namespace: string } & (
   | { readonly imageRef: string; readonly image: string | undefined }
@@ -31,14 +32,16 @@ export type StandingOfImages = {
   /** A verdict allowed it: from now on this namespace has standing with this content under this name. */
   granted(request: Pick<AccessRequest, 'pod' | 'container' | 'imageRef'>): void;
   /**
-   * What was granted with this content rested on bytes that do not count as shown any longer: nobody has standing by it
+   * What was granted with this content rested on bytes that do not count as shown any longer: nobody has
+   * standing by it
    * until the next verdict `allowed`. Else whoever made up a registry would only have to switch it off.
    */
   bytesInDoubt(imageRefs: readonly string[]): void;
 };
 
 /**
- * The benefit of the doubt belongs to what was granted before, or was there first; never to what merely names a
+ * The benefit of the doubt belongs to what was granted before, or was there first; never to what merely
+ * names a
  * registry that does not answer.
  *
  * @param broughtBy is this registry the one that brought the content to the node?

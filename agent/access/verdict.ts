@@ -23,12 +23,16 @@ export const DENIED_REASONS = [
   'imageMismatch',
   // The registry that grants the image has not shown that it holds it.
   'bytesNotShown',
-  // Kubelet took the pod from the API server, which does not know it (any more), or knows no such container of it.
+  // Kubelet took the pod from the API server, which does not know it (any more), or knows no such container
+  // of it.
   'podUnknown',
   'unmanagedPod',
 ] as const;
 
-/** Why it could not be told: what the pod itself brings along, its image's name or its secrets, cannot be used. */
+/**
+ * Why it could not be told: what the pod itself brings along, its image's name or its secrets, cannot be
+ * used.
+ */
 export const OF_THE_POD_REASONS = ['secretMalformed', 'tooManyCredentials', 'imageNameInvalid'] as const;
 
 /** Why it could not be told; every one of these is tried again while the container runs. */
@@ -86,8 +90,10 @@ export type RegistryRefusal = {
 };
 
 /**
- * Who gets the benefit of the doubt when a verdict cannot be found. `standing`: this namespace was granted this content
- * under this name on this node, or its container ran when the agent first came. `broughtByRegistry`: the registry that
+ * Who gets the benefit of the doubt when a verdict cannot be found. `standing`: this namespace was granted
+ * this content
+ * under this name on this node, or its container ran when the agent first came. `broughtByRegistry`: the
+ * registry that
  * the image names is the one that brought the content. `none`: neither.
  */
 export type Doubt = 'standing' | 'broughtByRegistry' | 'none';

@@ -7,7 +7,9 @@ import type { SecretRecheck } from './secret-recheck.ts';
 import type { StandingOfImages } from './standing.ts';
 import { allowed, type Doubt, unverifiable, type Verdict } from './verdict.ts';
 
-/** What is done with a secret that was good for a pull and has been changed since; `trust` is kubelet's way. */
+/**
+ * What is done with a secret that was good for a pull and has been changed since; `trust` is kubelet's way.
+ */
 export type RotatedSecrets = 'trust' | 'verify' | 'deny';
 
 export type VerifierParts = {
@@ -31,15 +33,20 @@ export type Access = {
 };
 
 export type Verifier = {
-  /** The verdict on one container. Asks a registry only where neither policy nor record answers. Never throws. */
+  /**
+   * The verdict on one container. Asks a registry only where neither policy nor record answers. Never
+   * throws.
+   */
   ensureAccess(request: AccessRequest): Promise<Access>;
   /** Resolves when nothing that was begun in the background is left. */
   idle(): Promise<void>;
 };
 
 /**
- * The three questions about every container. Right: does a registry grant this content to what the pod may pull with?
- * Bytes: has that registry shown that it holds the content? Doubt: where nobody can say, who gets the benefit of it?
+ * The three questions about every container. Right: does a registry grant this content to what the pod may
+ * pull with?
+ * Bytes: has that registry shown that it holds the content? Doubt: where nobody can say, who gets the
+ * benefit of it?
  */
 export function createVerifier(parts: VerifierParts): Verifier {
   const background = new Set<Promise<unknown>>();
@@ -86,8 +93,10 @@ export function createVerifier(parts: VerifierParts): Verifier {
   }
 
   /**
-   * Kubelet has just pulled with the pod's credentials, but did not tell with which: verify once in the background, so
-   * that a later pod with the same right and pull policy Never finds the record that kubelet's own gate would have.
+   * Kubelet has just pulled with the pod's credentials, but did not tell with which: verify once in the
+   * background, so
+   * that a later pod with the same right and pull policy Never finds the record that kubelet's own gate
+   * would have.
    */
   function learnFromAlways(request: AccessRequest): void {
     const container = { ...request.container, imagePullPolicy: 'IfNotPresent' as const };

@@ -6,7 +6,10 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const YEAR = 365 * DAY;
 
-/** A duration as Go reads it, with days before it: `5d`, `1d12h`, `30m`. In milliseconds; undefined for other text. */
+/**
+ * A duration as Go reads it, with days before it: `5d`, `1d12h`, `30m`. In milliseconds; undefined for other
+ * text.
+ */
 export function parseAge(text: string): number | undefined {
   const [, days, rest = ''] = /^(?:(\d{1,5})d)?(.*)$/s.exec(text) ?? [];
   if (days === undefined) return parseDuration(text);

@@ -5,7 +5,10 @@ import { EXIT } from './exit-code.ts';
 /** What a process that ends with an error says and returns. */
 export type Failure = { readonly text: string; readonly exitCode: number };
 
-/** Errors with a closed list of reasons, by their names: to know them by their classes would load all of the agent. */
+/**
+ * Errors with a closed list of reasons, by their names: to know them by their classes would load all of the
+ * agent.
+ */
 const EXPECTED: ReadonlySet<string> = new Set([
   'CommandError',
   'ConfigError',
@@ -27,7 +30,8 @@ const FILE_SYSTEM: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * One line for an error that ends a subcommand. Exit code 2: usage, configuration or surroundings are not as they
+ * One line for an error that ends a subcommand. Exit code 2: usage, configuration or surroundings are not as
+ * they
  * must be; 1: something is not there, or a defect, whose stack is shown only when `debug` asks for it.
  */
 export function describeFailure(error: unknown, debug: boolean): Failure {

@@ -4,7 +4,10 @@ const INDENT = 2;
 /** A term longer than this stands on a line of its own, so that its description has room. */
 const LONGEST_TERM = 26;
 
-/** Help that fits 80 columns however long the names of flags are. Subcommands that are added later inherit it. */
+/**
+ * Help that fits 80 columns however long the names of flags are. Subcommands that are added later inherit
+ * it.
+ */
 export function readableHelp(command: Command): Command {
   return command.configureHelp({ formatItem });
 }

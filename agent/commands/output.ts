@@ -17,14 +17,17 @@ export type Output<Row> = {
   readonly data: unknown;
   readonly rows: readonly Row[];
   readonly columns: readonly Column<Row>[];
-  /** What `-o name` prints of a row, as `pod/web`; the first column when left out. Each name is printed once. */
+  /**
+   * What `-o name` prints of a row, as `pod/web`; the first column when left out. Each name is printed once.
+   */
   readonly name?: (row: Row) => string;
   /** Stands for a table without rows, as `(no denied decisions)`. */
   readonly empty?: string;
 };
 
 /**
- * Prints `data` as JSON or YAML, or its rows as a table. Text from tenants cannot move the cursor or forge a line in
+ * Prints `data` as JSON or YAML, or its rows as a table. Text from tenants cannot move the cursor or forge a
+ * line in
  * any of them.
  */
 export function printOutput<Row>(print: Print, format: OutputFormat, output: Output<Row>): void {

@@ -7,7 +7,8 @@ export type Column<Row> = {
   /** Longer text is cut; 200 characters when left out. */
   readonly maxLength?: number;
   /**
-   * May be cut further so that the table fits a terminal, at this side: `start` keeps what an image or id ends with.
+   * May be cut further so that the table fits a terminal, at this side: `start` keeps what an image or id
+   * ends with.
    * Columns without it are never cut.
    */
   readonly cut?: 'start' | 'end';

@@ -3,7 +3,8 @@ const DURATION = /^(?:\d{1,15}(?:\.\d{1,9})?(?:ms|s|m|h)){1,8}$/;
 const PART = /([\d.]+)(ms|s|m|h)/g;
 
 /**
- * A duration as Go's time.ParseDuration reads it (`250ms`, `30s`, `1h30m`, `1.5h`, `0`), in whole milliseconds;
+ * A duration as Go's time.ParseDuration reads it (`250ms`, `30s`, `1h30m`, `1.5h`, `0`), in whole
+ * milliseconds;
  * undefined for anything else. Signs and units below a millisecond are not accepted.
  */
 export function parseDuration(text: string): number | undefined {

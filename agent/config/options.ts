@@ -49,7 +49,8 @@ const namespaces = list('NAMESPACES', 'namespace names, in which * stands for an
 const endpoint = text('ENDPOINT', 'unix:///path or /path', (value) => isEndpoint(value));
 
 /**
- * Every option there is. Flags, environment variables, YAML keys, the type `Config`, the help texts and the table
+ * Every option there is. Flags, environment variables, YAML keys, the type `Config`, the help texts and the
+ * table
  * in docs/configuration.md come from here.
  */
 export const OPTIONS = {

@@ -21,7 +21,8 @@ type Found = { readonly value: unknown; readonly source: string };
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * What Kubernetes puts into every container for each Service of the namespace (service links): a Service named
+ * What Kubernetes puts into every container for each Service of the namespace (service links): a Service
+ * named
  * `pullwarden` or `pullwarden-metrics` must not be taken for a misspelt option.
  */
 const SERVICE_LINK =
@@ -31,14 +32,16 @@ export type ConfigSources = {
   readonly flags: Flags;
   readonly env: Environment;
   /**
-   * Called for a PULLWARDEN_* variable that is no option, with a message for people. It is not an error: after a
+   * Called for a PULLWARDEN_* variable that is no option, with a message for people. It is not an error:
+   * after a
    * rollback the manifests of the newer version may still set variables that this version does not know.
    */
   readonly onUnknownVariable?: (message: string) => void;
 };
 
 /**
- * The configuration from flags, environment (PULLWARDEN_*), the YAML file that one of these names, and defaults. The
+ * The configuration from flags, environment (PULLWARDEN_*), the YAML file that one of these names, and
+ * defaults. The
  * first that has an option wins; what the others hold is validated all the same.
  *
  * @throws ConfigError
@@ -117,7 +120,10 @@ function defaultOf(name: OptionName): unknown {
   return text === undefined ? undefined : option?.type.schema.parse(option.type.fromText(text));
 }
 
-/** Kubelet refuses an allowlist that its policy would not read, too: whoever wrote one believes that it counts. */
+/**
+ * Kubelet refuses an allowlist that its policy would not read, too: whoever wrote one believes that it
+ * counts.
+ */
 function checkAllowlist(config: Config, layers: readonly Map<OptionName, Found>[]): void {
   if (config.verificationAllowlist.length === 0) return;
   const source = layers

@@ -10,7 +10,10 @@ export type OptionType<Value> = {
   readonly allowed: string;
   /** Reads what a YAML file holds. */
   readonly schema: z.ZodType<Value>;
-  /** What a flag's or a variable's text would be in YAML. Text that is no such value is passed on, for the schema to refuse. */
+  /**
+   * What a flag's or a variable's text would be in YAML. Text that is no such value is passed on, for the
+   * schema to refuse.
+   */
   readonly fromText: (text: string) => unknown;
   /** A flag may be given more than once. */
   readonly isList?: true;

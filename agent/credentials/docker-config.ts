@@ -4,7 +4,10 @@ import { foldCase, isNull, type JsonMember, membersOf, type RawJson, readJson, s
 import { decodeText } from './go-text.ts';
 import type { RegistryCredential } from './types.ts';
 
-/** One entry of a docker config: the key that it stands under, and what it logs in with. Must never be logged. */
+/**
+ * One entry of a docker config: the key that it stands under, and what it logs in with. Must never be
+ * logged.
+ */
 export type DockerConfigEntry = {
   readonly registry: string;
   readonly credential: RegistryCredential;
@@ -23,7 +26,10 @@ const MAX_ENTRIES = 2_000;
 /** Of all objects that are looked into; an entry has four fields that mean something. */
 const MAX_MEMBERS = 20_000;
 
-/** What may still be read of the secrets of one pod. Every entry counts, also one that a later one overwrites. */
+/**
+ * What may still be read of the secrets of one pod. Every entry counts, also one that a later one
+ * overwrites.
+ */
 export type ReadingLimit = { entries: number; members: number };
 
 export function newReadingLimit(): ReadingLimit {
@@ -33,8 +39,10 @@ export function newReadingLimit(): ReadingLimit {
 type Entries = Map<string, DockerConfigEntry>;
 
 /**
- * The entries of a secret as kubelet reads them (pkg/credentialprovider secrets.go and config.go): none for a secret
- * of another type, and none for one without the key or with nothing under it. Of two entries under the same key the
+ * The entries of a secret as kubelet reads them (pkg/credentialprovider secrets.go and config.go): none for
+ * a secret
+ * of another type, and none for one without the key or with nothing under it. Of two entries under the same
+ * key the
  * later counts. What is read is taken off `limit`, and reading ends where that is used up.
  *
  * @throws DockerConfigError
@@ -58,8 +66,10 @@ export function parseDockerConfig(
 }
 
 /**
- * A docker config file of the node, in the shape of its name (config.go, readDockerConfigJSONFileFromBytes and
- * ReadDockerConfigFileFromBytes). Unlike a secret, an empty one is malformed, and of the text `null` there is nothing.
+ * A docker config file of the node, in the shape of its name (config.go, readDockerConfigJSONFileFromBytes
+ * and
+ * ReadDockerConfigFileFromBytes). Unlike a secret, an empty one is malformed, and of the text `null` there
+ * is nothing.
  *
  * @throws DockerConfigError
  */
@@ -129,7 +139,10 @@ function readAuths(auths: RawJson, entries: Entries, where: string, limit: Readi
   return entries;
 }
 
-/** DockerConfigEntry.UnmarshalJSON: `auth` wins over `username` and `password`; unknown fields are passed over. */
+/**
+ * DockerConfigEntry.UnmarshalJSON: `auth` wins over `username` and `password`; unknown fields are passed
+ * over.
+ */
 function readEntry(entry: RawJson, where: string, limit: ReadingLimit): CredentialFields {
   const fields = { username: '', password: '', email: '', auth: '' };
   for (const [name, value] of objectMembers(entry, where, limit)) {
@@ -144,7 +157,8 @@ function readEntry(entry: RawJson, where: string, limit: ReadingLimit): Credenti
 const ENTRY_FIELDS = ['username', 'password', 'email', 'auth'] as const;
 
 /**
- * `base64(username:password)`, with padding or without (decodeDockerConfigFieldAuth). Go's decoder skips line breaks
+ * `base64(username:password)`, with padding or without (decodeDockerConfigFieldAuth). Go's decoder skips
+ * line breaks
  * and nothing else, and does not mind bits left over.
  */
 function decodeAuth(auth: string, where: string): Pick<CredentialFields, 'username' | 'password'> {

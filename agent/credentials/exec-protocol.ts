@@ -8,7 +8,8 @@ import type { ExecVersion } from './validate-provider-config.ts';
 
 /**
  * What kubelet and a credential provider plugin say to each other (`credentialprovider.kubelet.k8s.io`;
- * pkg/credentialprovider/plugin/plugin.go, ExecPlugin): one request to its standard input, one response from its
+ * pkg/credentialprovider/plugin/plugin.go, ExecPlugin): one request to its standard input, one response from
+ * its
  * standard output. Both hold secrets.
  */
 
@@ -26,14 +27,18 @@ export type PluginResponse = {
   readonly cacheKeyType: string;
   /** Undefined: the provider's default. */
   readonly cacheDuration: Nanoseconds | undefined;
-  /** Host key to credential; undefined where the answer has no `auth` at all, which means the same as an empty one. */
+  /**
+   * Host key to credential; undefined where the answer has no `auth` at all, which means the same as an
+   * empty one.
+   */
   readonly auth: ReadonlyMap<string, PluginCredential> | undefined;
 };
 
 export type PluginCredential = { readonly username: string; readonly password: string };
 
 /**
- * The bytes that kubelet writes, to the last newline. The older versions know no service account: then a plugin is not
+ * The bytes that kubelet writes, to the last newline. The older versions know no service account: then a
+ * plugin is not
  * told of it.
  */
 export function encodeRequest(apiVersion: ExecVersion, request: PluginRequest): Buffer {

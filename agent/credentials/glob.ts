@@ -1,5 +1,6 @@
 /**
- * Shell patterns as Go's path/filepath Match reads them, which kubelet uses on each label of a host name: `*` any run
+ * Shell patterns as Go's path/filepath Match reads them, which kubelet uses on each label of a host name:
+ * `*` any run
  * of characters but `/`, `?` any one of them, `[a-z]` and `[^a-z]` one of a class, `\x` the character x.
  */
 

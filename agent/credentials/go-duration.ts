@@ -14,7 +14,9 @@ const UNITS: ReadonlyMap<string, bigint> = new Map([
   ['h', 3_600_000_000_000n],
 ]);
 
-/** A duration as Go's time.ParseDuration reads it: `1h30m`, `-1.5s`, `0`. Undefined where it gives an error. */
+/**
+ * A duration as Go's time.ParseDuration reads it: `1h30m`, `-1.5s`, `0`. Undefined where it gives an error.
+ */
 export function parseGoDuration(text: string): Nanoseconds | undefined {
   const negative = text.startsWith('-');
   let rest = negative || text.startsWith('+') ? text.slice(1) : text;
@@ -40,7 +42,9 @@ export function millisecondsOf(duration: Nanoseconds): number {
   return Number(duration) / 1_000_000;
 }
 
-/** Go computes this part in floating point, and looks at no more digits than fit 63 bits (leadingFraction). */
+/**
+ * Go computes this part in floating point, and looks at no more digits than fit 63 bits (leadingFraction).
+ */
 function fractionOf(digits: string, unit: bigint): bigint {
   let value = 0n;
   let scale = 1;

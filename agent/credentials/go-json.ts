@@ -1,5 +1,6 @@
 /**
- * A JSON text as Go's encoding/json sees it. JSON.parse loses what Go keeps: of a name that stands twice in an object
+ * A JSON text as Go's encoding/json sees it. JSON.parse loses what Go keeps: of a name that stands twice in
+ * an object
  * both values count (a map is merged, a string overwritten, and either may be of a wrong type).
  */
 
@@ -26,7 +27,10 @@ export function isNull(raw: RawJson): boolean {
   return raw === 'null';
 }
 
-/** Undefined where the value is no object, `tooMany` where it has more members than `most`; that is seen at once. */
+/**
+ * Undefined where the value is no object, `tooMany` where it has more members than `most`; that is seen at
+ * once.
+ */
 export function membersOf(raw: RawJson, most: number): JsonMember[] | 'tooMany' | undefined {
   if (!raw.startsWith('{')) return undefined;
   const members: JsonMember[] = [];

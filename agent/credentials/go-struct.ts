@@ -3,8 +3,10 @@ import { type Nanoseconds, parseGoDuration } from './go-duration.ts';
 import { isNull, itemsOf, type JsonMember, membersOf, type RawJson, stringOf } from './go-json.ts';
 
 /**
- * JSON on its way into a Go struct, strictly and with regard to case, as the Kubernetes serializers decode with
- * EnableStrict (sigs.k8s.io/json): no unknown field, no name twice, every value of its field's type. `null` is nothing
+ * JSON on its way into a Go struct, strictly and with regard to case, as the Kubernetes serializers decode
+ * with
+ * EnableStrict (sigs.k8s.io/json): no unknown field, no name twice, every value of its field's type. `null`
+ * is nothing
  * said, everywhere.
  */
 

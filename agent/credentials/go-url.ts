@@ -1,8 +1,10 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * The part of Go's net/url and net that kubelet's keyring reads registry keys and image names with: `https://` in
- * front, url.Parse, then only host and path. The web's parser normalizes where Go's does not. As of Go 1.26, which
+ * The part of Go's net/url and net that kubelet's keyring reads registry keys and image names with:
+ * `https://` in
+ * front, url.Parse, then only host and path. The web's parser normalizes where Go's does not. As of Go 1.26,
+ * which
  * kubelet 1.36 is built with: brackets only around an IPv6 address, colons only before a port.
  *
  * Texts are byte strings here, as Go's are: one character for each byte of UTF-8.
@@ -14,7 +16,10 @@ export function toByteString(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1');
 }
 
-/** Host and decoded path of a text without scheme (ParseSchemelessURL); undefined where url.Parse gives an error. */
+/**
+ * Host and decoded path of a text without scheme (ParseSchemelessURL); undefined where url.Parse gives an
+ * error.
+ */
 export function parseSchemeless(text: string): HostAndPath | undefined {
   const [url, fragment] = cut(text, '#');
   if (hasControlByte(url) || percentDecode(fragment) === undefined) return undefined;
@@ -74,7 +79,10 @@ function isOptionalPort(text: string): boolean {
   return /^(?::[0-9]*)?$/.test(text);
 }
 
-/** In a host only bytes beyond ASCII may be percent-encoded (and `%` itself), and few of ASCII stand for themselves. */
+/**
+ * In a host only bytes beyond ASCII may be percent-encoded (and `%` itself), and few of ASCII stand for
+ * themselves.
+ */
 function decodeHost(host: string): string | undefined {
   if (/[^A-Za-z0-9\-_.~!$&'()*+,;=:<>"\]%\u0080-\u00ff]|%(?!25)[0-7]/.test(host)) return undefined;
   return percentDecode(host);

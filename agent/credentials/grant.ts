@@ -2,7 +2,8 @@ import type { CredentialSource, SourcedCredential, TrackedCredential } from './t
 
 /**
  * What a source means for the records: kubelet's trackedToImagePullCreds (what is written after a pull) and
- * EnsureImageExists' getPodCredentials (what the records are asked with), pkg/kubelet/images/image_manager.go.
+ * EnsureImageExists' getPodCredentials (what the records are asked with),
+ * pkg/kubelet/images/image_manager.go.
  */
 
 type Coordinates = { readonly namespace: string; readonly name: string; readonly uid: string };
@@ -28,7 +29,8 @@ export function grantOf(credential: SourcedCredential | undefined): Grant {
 }
 
 /**
- * What the pod shows for itself. The node's credentials are nobody's, and of several service accounts (there is one in
+ * What the pod shows for itself. The node's credentials are nobody's, and of several service accounts (there
+ * is one in
  * a pod, but a plugin could be told of it twice) the first counts.
  */
 export function podCredentialsOf(credentials: readonly SourcedCredential[]): {

@@ -10,18 +10,26 @@ import { type HostAndPath, parseSchemeless, splitPort, toByteString } from './go
 import type { CredentialSource, SourcedCredential, TrackedCredential } from './types.ts';
 
 /**
- * A group of credentials, ready to be asked: a pod's imagePullSecrets, the node's docker config file, or the answers of
- * all plugins. Kubelet orders keys within a group only, and asks one group after the other. Must never be logged.
+ * A group of credentials, ready to be asked: a pod's imagePullSecrets, the node's docker config file, or the
+ * answers of
+ * all plugins. Kubelet orders keys within a group only, and asks one group after the other. Must never be
+ * logged.
  */
 export type Keyring<Offered = TrackedCredential> = {
-  /** In the order in which they are tried: kubelet sorts the keys downwards, so that a longer path comes first. */
+  /**
+   * In the order in which they are tried: kubelet sorts the keys downwards, so that a longer path comes
+   * first.
+   */
   readonly entries: readonly KeyringEntry<Offered>[];
   /** What stands under `index.docker.io`, for images of the default registry that no entry fits. */
   readonly defaultRegistry: readonly Offered[];
 };
 
 type KeyringEntry<Offered> = { readonly pattern: Pattern; readonly credentials: readonly Offered[] };
-/** Labels stay text: their parsed form takes up to forty times as much memory and is needed for a moment only. */
+/**
+ * Labels stay text: their parsed form takes up to forty times as much memory and is needed for a moment
+ * only.
+ */
 type Pattern = { readonly labels: readonly string[]; readonly port: string; readonly path: string };
 
 /** What a keyring reads of a Secret; `data` is decoded from base64. */
@@ -38,9 +46,12 @@ const DEFAULT_REGISTRY = 'index.docker.io';
 const MAX_HOST = 255;
 
 /**
- * Kubelet's keyring of a pod's secrets, in the pod's order (pkg/credentialprovider: secrets.go, MakeDockerKeyring;
- * keyring.go, BasicDockerKeyring.Add). One malformed docker config fails it all; a malformed key is passed over.
- * Where two keys of one secret mean the same (`reg.io` and `https://reg.io/v2/`), kubelet's order is chance, ours
+ * Kubelet's keyring of a pod's secrets, in the pod's order (pkg/credentialprovider: secrets.go,
+ * MakeDockerKeyring;
+ * keyring.go, BasicDockerKeyring.Add). One malformed docker config fails it all; a malformed key is passed
+ * over.
+ * Where two keys of one secret mean the same (`reg.io` and `https://reg.io/v2/`), kubelet's order is chance,
+ * ours
  * the secret's.
  *
  * @throws DockerConfigError naming the secret
@@ -112,7 +123,8 @@ function group<Config extends { readonly entries: readonly DockerConfigEntry[] }
 }
 
 /**
- * What kubelet would try for a normalized repository (`docker.io/library/busybox`), in this order and with its
+ * What kubelet would try for a normalized repository (`docker.io/library/busybox`), in this order and with
+ * its
  * repetitions (keyring.go, Lookup). Empty where nothing fits: then the pull is anonymous.
  */
 export function lookup<Offered>(keyring: Keyring<Offered>, repository: string): readonly Offered[] {
@@ -121,7 +133,10 @@ export function lookup<Offered>(keyring: Keyring<Offered>, repository: string): 
   return found.length === 0 && isOfDefaultRegistry(repository) ? keyring.defaultRegistry : found;
 }
 
-/** Does a key without scheme fit a normalized repository (keyring.go, URLsMatchStr)? A malformed one fits nothing. */
+/**
+ * Does a key without scheme fit a normalized repository (keyring.go, URLsMatchStr)? A malformed one fits
+ * nothing.
+ */
 export function keyMatches(key: string, repository: string): boolean {
   const pattern = patternOf(toByteString(key));
   const target = parseSchemeless(toByteString(repository));
@@ -134,7 +149,10 @@ export function credentialHashes(keyring: Keyring): readonly string[] {
   return [...new Set(credentials.map(({ credentialHash }) => credentialHash))];
 }
 
-/** A config's key without scheme, as a byte string; undefined for one that is no URL. `/v1/` and `/v2/` mean the host. */
+/**
+ * A config's key without scheme, as a byte string; undefined for one that is no URL. `/v1/` and `/v2/` mean
+ * the host.
+ */
 function keyOf(registry: string): string | undefined {
   const url = parseSchemeless(toByteString(registry).replace(/^https?:\/\//, ''));
   if (url === undefined) return undefined;
@@ -189,7 +207,8 @@ function labelMatches(pattern: string, label: string): boolean {
 }
 
 /**
- * isDefaultRegistryMatch, without `index.docker.io/app`, which an entry under index.docker.io fits by itself. It takes
+ * isDefaultRegistryMatch, without `index.docker.io/app`, which an entry under index.docker.io fits by
+ * itself. It takes
  * `localhost/app` for the default registry's too.
  */
 function isOfDefaultRegistry(repository: string): boolean {

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { ProviderError } from '../errors.ts';
 
 /**
- * What kubelet keeps a plugin's answers under (pkg/credentialprovider/plugin/plugin.go, generateCacheKey and its
- * kin). Each text is written behind its length in two bytes, so that none can pass for two; one that is longer than
+ * What kubelet keeps a plugin's answers under (pkg/credentialprovider/plugin/plugin.go, generateCacheKey and
+ * its
+ * kin). Each text is written behind its length in two bytes, so that none can pass for two; one that is
+ * longer than
  * 65535 bytes has no key, and then there is no answer either.
  */
 
@@ -24,7 +26,10 @@ export function accountKey({ namespace, name, uid, annotations, token }: CachedA
   return parts.join('');
 }
 
-/** The three places of an answer, in the order in which they are looked at. @throws ProviderError cacheKeyTooLong */
+/**
+ * The three places of an answer, in the order in which they are looked at. @throws ProviderError
+ * cacheKeyTooLong
+ */
 export function cacheKeys(image: string, account: string): Readonly<Record<CacheKeyType, string>> {
   return {
     Image: prefixed(image) + prefixedBytes(account),

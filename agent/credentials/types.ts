@@ -9,12 +9,16 @@ export type RegistryCredential = {
 export type TrackedCredential = {
   readonly credential: RegistryCredential;
   readonly secret: { readonly namespace: string; readonly name: string; readonly uid: string };
-  /** Kubelet's credentialHash: SHA-256 in hex over the compact JSON of the entry. Keep it out of logs and the database. */
+  /**
+   * Kubelet's credentialHash: SHA-256 in hex over the compact JSON of the entry. Keep it out of logs and the
+   * database.
+   */
   readonly credentialHash: string;
 };
 
 /**
- * Where a credential comes from. It decides what a grant is recorded as: a secret or service account is the pod's, and
+ * Where a credential comes from. It decides what a grant is recorded as: a secret or service account is the
+ * pod's, and
  * what the node has is every pod's.
  */
 export type CredentialSource =

@@ -34,14 +34,18 @@ export type ExecVersion = (typeof EXEC_VERSIONS)[number];
 const TOKEN_CACHE_TYPES = ['ServiceAccount', 'Token'] as const;
 export type TokenCacheType = (typeof TOKEN_CACHE_TYPES)[number];
 
-/** One thing that is wrong, in the words of the Kubernetes API's field errors. `field` has no index, as kubelet's. */
+/**
+ * One thing that is wrong, in the words of the Kubernetes API's field errors. `field` has no index, as
+ * kubelet's.
+ */
 export type FieldError = {
   readonly field: string;
   readonly type: 'required' | 'invalid' | 'duplicate' | 'notSupported' | 'forbidden';
 };
 
 /**
- * Kubelet's validateCredentialProviderConfig (pkg/credentialprovider/plugin/config.go). `serviceAccountTokens` is
+ * Kubelet's validateCredentialProviderConfig (pkg/credentialprovider/plugin/config.go).
+ * `serviceAccountTokens` is
  * kubelet's gate KubeletServiceAccountTokenForCredentialProviders.
  */
 export function validateProviders(
@@ -115,7 +119,10 @@ function keyErrorsOf(keys: readonly string[], field: string): FieldError[] {
   ]);
 }
 
-/** How many faults a qualified name has (apimachinery, validation.IsQualifiedName); each is an error of its own. */
+/**
+ * How many faults a qualified name has (apimachinery, validation.IsQualifiedName); each is an error of its
+ * own.
+ */
 function nameFaults(key: string): number {
   const parts = key.split('/');
   const name = parts.at(-1) ?? '';

@@ -9,7 +9,10 @@ export type Census = {
   withStanding(): number;
 };
 
-/** Containers without standing are not counted, so that nobody can keep the fuse closed by filling the node with them. */
+/**
+ * Containers without standing are not counted, so that nobody can keep the fuse closed by filling the node
+ * with them.
+ */
 export function createCensus(doubtOf: DoubtOf): Census {
   const containers = new Map<string, { readonly namespace: string; readonly imageRef: string }>();
   return {

@@ -5,11 +5,16 @@ export type FuseState = {
   /** What was saved last; undefined where nothing was, or it cannot be read. */
   load(): SavedFuse | undefined;
   save(saved: SavedFuse): void;
-  /** Changes with each reset that somebody asks for; undefined as long as nobody did. Answers without waiting. */
+  /**
+   * Changes with each reset that somebody asks for; undefined as long as nobody did. Answers without
+   * waiting.
+   */
   lastReset(): string | undefined;
 };
 
-/** `savedAtMs`: epoch ms. A wall clock may jump; then the window is up to one window longer or over at once. */
+/**
+ * `savedAtMs`: epoch ms. A wall clock may jump; then the window is up to one window longer or over at once.
+ */
 export type SavedFuse = { readonly savedAtMs: number; readonly snapshot: FuseSnapshot };
 
 export type FuseKeeperOptions = {
@@ -24,7 +29,10 @@ export type KeptFuse = Pick<Fuse, 'permits' | 'isOpen'> & {
   close(): void;
 };
 
-/** Counts come in bursts; a kill within this time (ms) loses them, and as many containers more may be stopped. */
+/**
+ * Counts come in bursts; a kill within this time (ms) loses them, and as many containers more may be
+ * stopped.
+ */
 const SAVE_AFTER_MS = 1_000;
 /** How late (ms) it may be noticed that the fuse has closed, or is to be reset. */
 const NOTICED_LATE_MS = 1_000;

@@ -17,7 +17,9 @@ function isNamed(patterns: NamespacePatterns, namespace: string): boolean {
   return patterns.some((pattern) => matches(pattern, namespace));
 }
 
-/** Each part between stars is looked for once and from the left, so that no pattern takes more than one pass. */
+/**
+ * Each part between stars is looked for once and from the left, so that no pattern takes more than one pass.
+ */
 function matches(pattern: string, namespace: string): boolean {
   const [first = '', ...rest] = pattern.split('*');
   const last = rest.pop();

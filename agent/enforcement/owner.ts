@@ -14,15 +14,18 @@ export type Owner = { readonly pod: Pod; readonly spec: PodContainer };
 
 /**
  * Where kubelet took the pod of a sandbox from: `api`, `file` or `http`. It is the sandbox's annotation
- * `kubernetes.io/config.source`, which kubelet itself sets. Undefined where there is none, or no such sandbox.
+ * `kubernetes.io/config.source`, which kubelet itself sets. Undefined where there is none, or no such
+ * sandbox.
  *
  * @throws RuntimeError
  */
 export type ConfigSourceOf = (podSandboxId: string) => Promise<string | undefined>;
 
 /**
- * The owner of a container, or the verdict on a container without one. A pod that the API server does not know is
- * `podUnknown` only where kubelet took it from there; one from a file or a URL, and a container that somebody else than
+ * The owner of a container, or the verdict on a container without one. A pod that the API server does not
+ * know is
+ * `podUnknown` only where kubelet took it from there; one from a file or a URL, and a container that
+ * somebody else than
  * kubelet made, is `unmanagedPod`. Never rejects.
  */
 export async function findOwner(

@@ -55,8 +55,10 @@ export type EnforcementPlan =
   | { readonly action: 'stop' };
 
 /**
- * What a verdict calls for; undefined for one that allows. Pure. `stop` means that the container must not run: the veto
- * refuses it, the guard stops it, and only an open fuse keeps either from it. The table is in docs/operating.md.
+ * What a verdict calls for; undefined for one that allows. Pure. `stop` means that the container must not
+ * run: the veto
+ * refuses it, the guard stops it, and only an open fuse keeps either from it. The table is in
+ * docs/operating.md.
  */
 export function planEnforcement(
   settings: EnforcementSettings,
@@ -89,7 +91,8 @@ export function whyNotEnforced(
 }
 
 /**
- * The benefit of the doubt belongs to what was granted before or was there first, and never to what merely names a
+ * The benefit of the doubt belongs to what was granted before or was there first, and never to what merely
+ * names a
  * registry that does not answer: whoever has no right could bring that about.
  */
 function benefitOfDoubt(
@@ -99,7 +102,8 @@ function benefitOfDoubt(
 ): 'ranBefore' | 'onUnverifiableAllow' | undefined {
   if (doubt === 'none') return undefined;
   if (doubt === 'standing' && alreadyRuns) return 'ranBefore';
-  // Whoever writes the pod chooses its secrets and names, so a new one with unusable ones is excused by nothing.
+  // Whoever writes the pod chooses its secrets and names, so a new one with unusable ones is excused by
+  // nothing.
   if (onUnverifiable === 'deny' || isOfThePod(verdict)) return undefined;
   return 'onUnverifiableAllow';
 }

@@ -5,14 +5,18 @@ import { repositoryOf } from '../image/reference.ts';
 export const IN_PROGRESS = unverifiable('verificationInProgress', 'verification in progress');
 
 /**
- * What kubelet and the tenant read about a refused container. The verdict's own message is for the operator: it may
+ * What kubelet and the tenant read about a refused container. The verdict's own message is for the operator:
+ * it may
  * name other tenants' repositories, so of all messages only these fixed ones go out.
  */
 export function refusalText(verdict: Verdict, image: string): string {
   return `pullwarden: ${tenantText(verdict, image)}`;
 }
 
-/** The verdict as the tenant may know it, also in an Event on the pod. `image` is empty where the pod is not known. */
+/**
+ * The verdict as the tenant may know it, also in an Event on the pod. `image` is empty where the pod is not
+ * known.
+ */
 export function tenantText(verdict: Verdict, image: string): string {
   const { reason } = verdict;
   if (reason === 'neverWithoutRecord' || isNamedById(image)) return absentText(image);
@@ -24,8 +28,10 @@ export function tenantText(verdict: Verdict, image: string): string {
 const SHORT_OR_WHOLE_ID = /^(?:sha256:)?[0-9a-f]{1,64}$/;
 
 /**
- * Does this text name an image by its id, or by the beginning of one? Runtimes resolve both, whatever repository the
- * image belongs to (containerd: CRIImageService.LocalResolve, a truncated index of ids), so that an answer about such an
+ * Does this text name an image by its id, or by the beginning of one? Runtimes resolve both, whatever
+ * repository the
+ * image belongs to (containerd: CRIImageService.LocalResolve, a truncated index of ids), so that an answer
+ * about such an
  * image tells who guesses ids what is on the node.
  */
 export function isNamedById(image: string): boolean {

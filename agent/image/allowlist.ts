@@ -5,7 +5,8 @@ import { trimImageName } from './reference.ts';
 export type Allowlist = { readonly names: ReadonlySet<string>; readonly prefixes: readonly string[] };
 
 /**
- * Patterns of KubeletConfiguration `preloadedImagesVerificationAllowlist`, validated as kubelet does when it starts
+ * Patterns of KubeletConfiguration `preloadedImagesVerificationAllowlist`, validated as kubelet does when it
+ * starts
  * (pullmanager, image_pull_policies.go).
  *
  * @throws AllowlistError naming the first bad pattern
@@ -23,7 +24,8 @@ export function parseAllowlist(patterns: readonly string[]): Allowlist {
 
 /**
  * Does the image, its tag and digest cut, stand on the list? Nothing is normalized: `busybox` and
- * `docker.io/library/busybox` are two entries. A text that is not an image name never does (kubelet refuses it earlier).
+ * `docker.io/library/busybox` are two entries. A text that is not an image name never does (kubelet refuses
+ * it earlier).
  */
 export function allowlistMatches({ names, prefixes }: Allowlist, image: string): boolean {
   try {

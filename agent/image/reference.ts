@@ -1,6 +1,8 @@
 /**
- * Image names as kubelet reads them. It has two parsers that differ on purpose: pkg/util/parsers normalizes (default
- * registry, `library/`, `latest`), the image pull manager's only cuts tag and digest. Both stand on the grammar of
+ * Image names as kubelet reads them. It has two parsers that differ on purpose: pkg/util/parsers normalizes
+ * (default
+ * registry, `library/`, `latest`), the image pull manager's only cuts tag and digest. Both stand on the
+ * grammar of
  * github.com/distribution/reference.
  */
 
@@ -76,7 +78,10 @@ export function digestReference(repository: string, digest: string): string {
   return `${repository}@${digest}`;
 }
 
-/** The normalized repository of one of the runtime's RepoTags or RepoDigests; undefined for `<none>` and the like. */
+/**
+ * The normalized repository of one of the runtime's RepoTags or RepoDigests; undefined for `<none>` and the
+ * like.
+ */
 export function repositoryOf(name: string): string | undefined {
   try {
     return parseImageName(name).repository;
@@ -86,12 +91,18 @@ export function repositoryOf(name: string): string | undefined {
   }
 }
 
-/** The host of a normalized repository's registry: `docker.io`, `registry.example:5000`. Empty of an empty one. */
+/**
+ * The host of a normalized repository's registry: `docker.io`, `registry.example:5000`. Empty of an empty
+ * one.
+ */
 export function hostOf(repository: string): string {
   return repository.slice(0, Math.max(0, repository.indexOf('/')));
 }
 
-/** What stands before the first slash is a registry only if it looks like one (reference's splitDockerDomain). */
+/**
+ * What stands before the first slash is a registry only if it looks like one (reference's
+ * splitDockerDomain).
+ */
 function splitDomain(text: string): { domain: string; rest: string } {
   const slash = text.indexOf('/');
   if (slash === -1) return { domain: DEFAULT_DOMAIN, rest: `library/${text}` };

@@ -22,7 +22,8 @@ export type ApiClient = {
    */
   ask(request: ApiRequest): Promise<unknown>;
   /**
-   * A list or a watch: resolves once the API server has answered 200. The caller reads the body, and ends it by the
+   * A list or a watch: resolves once the API server has answered 200. The caller reads the body, and ends it
+   * by the
    * signal.
    *
    * @throws ApiError
@@ -43,7 +44,10 @@ const MAX_ANSWER_BYTES = 16 * 1_048_576;
 const MAX_STATUS_BYTES = 65_536;
 const DNS_SUBDOMAIN = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/;
 
-/** Whether an object could have this name or namespace at all (RFC 1123); `..` and the like never reach a path. */
+/**
+ * Whether an object could have this name or namespace at all (RFC 1123); `..` and the like never reach a
+ * path.
+ */
 export function isObjectName(name: string): boolean {
   return DNS_SUBDOMAIN.test(name) && !name.includes('..');
 }
@@ -54,8 +58,10 @@ const MAX_RETRIES = 10;
 const MIN_RETRY_MS = 100;
 
 /**
- * HTTPS to the API server. It asks again after a 429 or 5xx with Retry-After, as long as the deadline allows and unless
- * the server does not have the version; once after a 401, with a renewed identity; and once where an idle connection
+ * HTTPS to the API server. It asks again after a 429 or 5xx with Retry-After, as long as the deadline allows
+ * and unless
+ * the server does not have the version; once after a 401, with a renewed identity; and once where an idle
+ * connection
  * turned out to be closed, if it is a GET.
  */
 export function createApiClient({

@@ -18,13 +18,18 @@ const SIMILAR_WITHIN_MS = 600_000;
 const COMBINED_PREFIX = '(combined from similar events): ';
 
 export type EventCorrelator = {
-  /** The event as it is to be sent, its `key` the same for those that only raise a count; undefined where there were too many. */
+  /**
+   * The event as it is to be sent, its `key` the same for those that only raise a count; undefined where
+   * there were too many.
+   */
   correlate(event: PodEvent): { readonly key: string; readonly event: PodEvent } | undefined;
 };
 
 /**
- * Keeps Events few, as client-go's correlator does: of one pod 25 at once and then one every 5 minutes; more than 10
- * different messages of one kind within 10 minutes become one that says so. `now` in ms, of a clock that never jumps.
+ * Keeps Events few, as client-go's correlator does: of one pod 25 at once and then one every 5 minutes; more
+ * than 10
+ * different messages of one kind within 10 minutes become one that says so. `now` in ms, of a clock that
+ * never jumps.
  */
 export function createEventCorrelator(now: () => number): EventCorrelator {
   const buckets = new LRUCache<string, { tokens: number; at: number }>({ max: MAX_ENTRIES });

@@ -33,7 +33,10 @@ export type ExecPlugin = {
 export type ExecPluginOptions = {
   /** How long a plugin may take, ms. */
   readonly timeoutMs: number;
-  /** After a failure, or a credential that was refused or had expired at once, the plugin is left alone for so long, ms. */
+  /**
+   * After a failure, or a credential that was refused or had expired at once, the plugin is left alone for
+   * so long, ms.
+   */
   readonly pauseMs: number;
 };
 
@@ -58,8 +61,10 @@ type Run = {
 };
 
 /**
- * Runs the exec plugin of a kubeconfig (KEP-541) and keeps what it says until that expires. Its time and output are
- * bounded, and it ends with all that it started. What it prints may hold a credential, so none of it leaves this file.
+ * Runs the exec plugin of a kubeconfig (KEP-541) and keeps what it says until that expires. Its time and
+ * output are
+ * bounded, and it ends with all that it started. What it prints may hold a credential, so none of it leaves
+ * this file.
  */
 export function createExecPlugin({ timeoutMs, pauseMs }: ExecPluginOptions): ExecPlugin {
   const closing = new AbortController();
@@ -102,7 +107,8 @@ export function createExecPlugin({ timeoutMs, pauseMs }: ExecPluginOptions): Exe
 }
 
 /**
- * Ms from now. The plugin's date is compared with this node's clock once; should that be wrong, the API server refuses
+ * Ms from now. The plugin's date is compared with this node's clock once; should that be wrong, the API
+ * server refuses
  * the credential in time, and `forget` asks for another.
  */
 function lifetimeOf({ expirationTimestamp }: ExecCredential): number {

@@ -10,7 +10,10 @@ const COMMA = 0x2c;
 
 const MAX_ENVELOPE_BYTES = 256 * 1024;
 
-/** Takes a body in chunks as they come and hands on whole pieces of it, so that memory is bounded by one piece. */
+/**
+ * Takes a body in chunks as they come and hands on whole pieces of it, so that memory is bounded by one
+ * piece.
+ */
 export type PieceReader = { push(chunk: Buffer): void };
 
 export type PieceHandlers = {
@@ -37,7 +40,8 @@ export function createLineReader(maxBytes: number, handlers: PieceHandlers): Pie
 }
 
 /**
- * The objects in `items` of a list, one after the other. `envelope` is the list without its items, once all is pushed;
+ * The objects in `items` of a list, one after the other. `envelope` is the list without its items, once all
+ * is pushed;
  * undefined while brackets are open or where it is implausibly long.
  */
 export function createItemsReader(

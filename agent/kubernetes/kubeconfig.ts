@@ -36,7 +36,10 @@ const userEntry = z.object({
   exec: z.unknown().optional(),
 });
 
-/** The fields of a kubeconfig (client-go tools/clientcmd/api/v1) that the agent uses, or must refuse to ignore. */
+/**
+ * The fields of a kubeconfig (client-go tools/clientcmd/api/v1) that the agent uses, or must refuse to
+ * ignore.
+ */
 const kubeconfigFile = z.object({
   clusters: z.array(z.object({ name: z.string().min(1), cluster: clusterEntry })),
   users: z.array(z.object({ name: z.string().min(1), user: userEntry.nullish() })),
@@ -54,7 +57,8 @@ const execEntry = z.object({
 });
 
 /**
- * The cluster and user of a kubeconfig's current context. Relative paths are taken from the kubeconfig's folder, and
+ * The cluster and user of a kubeconfig's current context. Relative paths are taken from the kubeconfig's
+ * folder, and
  * data goes before a file, as in client-go. What the agent cannot honour is refused rather than ignored.
  *
  * @throws ApiError identityUnusable; the message never quotes the file
@@ -128,7 +132,8 @@ function userOf(entry: UserEntry, directory: string): User {
 }
 
 /**
- * A command with a path is relative to the kubeconfig, and the plugin is told who asks (KUBERNETES_EXEC_INFO), as by
+ * A command with a path is relative to the kubeconfig, and the plugin is told who asks
+ * (KUBERNETES_EXEC_INFO), as by
  * client-go.
  */
 function execOf(exec: unknown, path: string): { readonly exec?: ExecConfig } {

@@ -4,7 +4,10 @@ import type { ClusterAccess } from './cluster-access.ts';
 import { loadKubeconfig } from './kubeconfig.ts';
 
 export type AccessPlaces = {
-  /** A kubeconfig, kubelet's for example. Without it: the pod's ServiceAccount, then KUBECONFIG and ~/.kube/config. */
+  /**
+   * A kubeconfig, kubelet's for example. Without it: the pod's ServiceAccount, then KUBECONFIG and
+   * ~/.kube/config.
+   */
   readonly kubeconfig?: string | undefined;
   /** Where the ServiceAccount's token and CA are mounted, if not at the usual place. */
   readonly serviceAccountDirectory?: string | undefined;

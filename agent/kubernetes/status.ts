@@ -22,7 +22,8 @@ const FAILURES: ReadonlyMap<number, ApiError['reason']> = new Map([
 ]);
 
 /**
- * The error that a metav1.Status (or whatever else was answered) stands for. `httpStatus` is undefined for the object
+ * The error that a metav1.Status (or whatever else was answered) stands for. `httpStatus` is undefined for
+ * the object
  * of a watch's ERROR event, whose own `code` counts then.
  */
 export function errorFromStatus(
@@ -51,7 +52,10 @@ function failureOf(code: number, status: z.infer<typeof statusObject> | undefine
 /** Whatever stands between may ask for hours, but nobody is to be blind that long. */
 const MAX_RETRY_AFTER_MS = 60_000;
 
-/** Retry-After in ms, a minute at most; the API server writes whole seconds. Undefined where it says nothing usable. */
+/**
+ * Retry-After in ms, a minute at most; the API server writes whole seconds. Undefined where it says nothing
+ * usable.
+ */
 export function retryAfter(header: string | undefined): number | undefined {
   if (header === undefined || !/^\d{1,5}$/.test(header)) return undefined;
   return Math.min(Number(header) * 1_000, MAX_RETRY_AFTER_MS);

@@ -34,9 +34,11 @@ export type Connection = {
 };
 
 /**
- * Connects a plugin to the runtime once. Whatever the runtime sends, the worst that happens is the end of this
+ * Connects a plugin to the runtime once. Whatever the runtime sends, the worst that happens is the end of
+ * this
  * connection, told to `onEnd` with the reason: once, and not after `close()`. It must not throw.
- * @throws RangeError when the name or the index is none that a runtime takes (containerd/nri, pkg/api/plugin.go)
+ * @throws RangeError when the name or the index is none that a runtime takes (containerd/nri,
+ * pkg/api/plugin.go)
  */
 export function connectPlugin(plugin: NriPlugin, options: ConnectOptions, onEnd: OnEnd): Connection {
   const { socketPath, name = 'pullwarden', index = '90', readyTimeoutMs = READY_TIMEOUT_MS } = options;

@@ -11,12 +11,16 @@ import {
 } from './proto.ts';
 
 /**
- * What the runtime and the plugin tell each other, decoded by protobufjs from proto/nri.proto, which names only the
- * fields that are used. A container's mounts, environment and arguments are a hundred times as much: the decoder steps
+ * What the runtime and the plugin tell each other, decoded by protobufjs from proto/nri.proto, which names
+ * only the
+ * fields that are used. A container's mounts, environment and arguments are a hundred times as much: the
+ * decoder steps
  * over them without making objects or text of them.
  *
- * Measured on Node 24 with the image's flags (--jitless, one core of an AMD EPYC with other work): a CreateContainer of
- * 4.8 KB takes 0.09 ms, one with 1 MiB of environment in one variable 0.07 ms, in 52,000 variables 46 ms. A decoder
+ * Measured on Node 24 with the image's flags (--jitless, one core of an AMD EPYC with other work): a
+ * CreateContainer of
+ * 4.8 KB takes 0.09 ms, one with 1 MiB of environment in one variable 0.07 ms, in 52,000 variables 46 ms. A
+ * decoder
  * written by hand took 0.07, 0.08 and 57 ms.
  */
 
@@ -25,10 +29,14 @@ export type CreateContainerRequest = {
   readonly id: string;
   readonly podSandboxId: string;
   readonly pod: PodOfContainer;
-  /** As kubelet labels it, so as the pod's spec has it; where there is no such label, the runtime's own name for it. */
+  /**
+   * As kubelet labels it, so as the pod's spec has it; where there is no such label, the runtime's own name
+   * for it.
+   */
   readonly containerName: string;
   /**
-   * Which image the runtime says it is; empty where it does not say. It may be another name of the same content than
+   * Which image the runtime says it is; empty where it does not say. It may be another name of the same
+   * content than
    * the pod's own: good to find the content, not to judge by.
    */
   readonly image: string;
@@ -111,7 +119,8 @@ export function encodeConfigured(events: number): Uint8Array {
 }
 
 /**
- * Whether further parts of what exists follow this one. Of the pods and containers in it nothing is looked at.
+ * Whether further parts of what exists follow this one. Of the pods and containers in it nothing is looked
+ * at.
  * @throws NriError `malformed`
  */
 export function decodeSynchronize(payload: Uint8Array): { readonly more: boolean } {
@@ -139,7 +148,8 @@ export function decodeCreateContainer(payload: Uint8Array): {
 }
 
 /**
- * An image may have any number of labels, and a pod any number of variables: what has too many of them is refused
+ * An image may have any number of labels, and a pod any number of variables: what has too many of them is
+ * refused
  * rather than read, since the runtime drops a plugin that reads for longer than its patience.
  * @throws NriError `malformed`: also when there is no container, it has no id or more than 20,000 fields.
  */
@@ -157,7 +167,8 @@ export function decodeContainer(pod: PodOfContainer, bytes: Uint8Array): CreateC
 }
 
 /**
- * Runs the decoders of CreateContainer until Node has compiled them. Their first run takes 25 ms, for which the first
+ * Runs the decoders of CreateContainer until Node has compiled them. Their first run takes 25 ms, for which
+ * the first
  * container need not wait.
  */
 export function prepareDecoders(): void {

@@ -2,18 +2,25 @@ import { NriError } from '../errors.ts';
 
 /** Connection id and payload length, both uint32 big-endian. */
 const HEADER_BYTES = 8;
-/** One whole ttrpc message (4 MiB of data and its header of 10 bytes): no frame of a correct peer is larger. */
+/**
+ * One whole ttrpc message (4 MiB of data and its header of 10 bytes): no frame of a correct peer is larger.
+ */
 const MAX_FRAME_BYTES = 4 * 1024 * 1024 + 10;
 /**
- * The runtime's ttrpc reads each logical connection through a buffer of 4096 bytes, and its mux fails a read with
- * ENOMEM when a frame does not fit (containerd/nri, pkg/net/multiplex, conn.Read). Frames of this size always fit.
+ * The runtime's ttrpc reads each logical connection through a buffer of 4096 bytes, and its mux fails a read
+ * with
+ * ENOMEM when a frame does not fit (containerd/nri, pkg/net/multiplex, conn.Read). Frames of this size
+ * always fit.
  */
 const WRITE_FRAME_BYTES = 4096;
 
 export type MuxOptions = {
   /** Writes to the socket. */
   readonly write: (bytes: Uint8Array) => void;
-  /** Takes what arrives, by connection id. A payload comes in as many pieces as the socket gave; nothing is kept. */
+  /**
+   * Takes what arrives, by connection id. A payload comes in as many pieces as the socket gave; nothing is
+   * kept.
+   */
   readonly connections: ReadonlyMap<number, (bytes: Uint8Array) => void>;
   /** Default 4096; what is longer is cut into several frames. */
   readonly writeFrameBytes?: number;
@@ -28,7 +35,8 @@ export type Mux = {
 };
 
 /**
- * Several logical connections on one socket, as NRI does it (containerd/nri, pkg/net/multiplex). After an error
+ * Several logical connections on one socket, as NRI does it (containerd/nri, pkg/net/multiplex). After an
+ * error
  * nothing more is taken in, since where the next frame begins is no longer known.
  */
 export function createMux(options: MuxOptions): Mux {

@@ -28,7 +28,10 @@ export function toBytes(value: Bytes): Uint8Array {
   return value instanceof Uint8Array ? value : new Uint8Array(0);
 }
 
-/** Throws when it comes to more fields than it was given, those of messages and map entries within counted as well. */
+/**
+ * Throws when it comes to more fields than it was given, those of messages and map entries within counted as
+ * well.
+ */
 class BoundedReader extends protobuf.BufferReader {
   #fieldsLeft: number;
 
@@ -50,13 +53,15 @@ export function boundedReader(bytes: Uint8Array, maxFields: number): protobuf.Re
 }
 
 /**
- * Untrusted bytes as a message. `Fields` says what the .proto file says of it: scalars are always there, messages
+ * Untrusted bytes as a message. `Fields` says what the .proto file says of it: scalars are always there,
+ * messages
  * may be null.
  * @throws NriError `malformed`
  */
 export function decode<Fields>(type: protobuf.Type, bytes: Uint8Array | protobuf.Reader): Fields {
   try {
-    // protobufjs builds the decoder from the .proto file, so a field can only be of the kind that stands there; a schema
+    // protobufjs builds the decoder from the .proto file, so a field can only be of the kind that stands
+    // there; a schema
     // on top of it took longer than the decoding, and every container waits for this.
     return type.decode(bytes) as unknown as Fields;
   } catch (cause) {

@@ -20,7 +20,9 @@ import { createTtrpcClient } from './ttrpc-client.ts';
 import { code, TtrpcStatus } from './ttrpc-envelope.ts';
 import { createTtrpcServer, type UnaryHandler } from './ttrpc-server.ts';
 
-/** Which logical connection carries what (containerd/nri, pkg/net/multiplex): named after who serves there. */
+/**
+ * Which logical connection carries what (containerd/nri, pkg/net/multiplex): named after who serves there.
+ */
 const PLUGIN_CONNECTION = 1;
 const RUNTIME_CONNECTION = 2;
 /** The runtime's own default for how long a plugin may take to register. */
@@ -40,7 +42,10 @@ export type SessionOptions = {
 };
 
 export type Session = {
-  /** Registers with the runtime. @throws NriError `registrationRefused`, `registrationTimeout`, or why it ended */
+  /**
+   * Registers with the runtime. @throws NriError `registrationRefused`, `registrationTimeout`, or why it
+   * ended
+   */
   register(): Promise<void>;
   /** @throws NriError the connection is over */
   receive(bytes: Uint8Array): void;
@@ -185,7 +190,8 @@ function allow(): Uint8Array {
 /** @throws TtrpcStatus */
 function refuse(error: unknown): never {
   const refusal = error instanceof Error && error.message !== '' ? error.message : 'refused';
-  // Always Unknown: kubelet shows the code, and other codes mean other things to the runtime. Half of a character,
+  // Always Unknown: kubelet shows the code, and other codes mean other things to the runtime. Half of a
+  // character,
   // which the cut may leave, would be no UTF-8.
   const text = printable(refusal, MAX_REFUSAL).toWellFormed();
   throw new TtrpcStatus(code.unknown, text, { cause: error });

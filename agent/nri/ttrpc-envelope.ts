@@ -11,7 +11,9 @@ export const code = {
   internal: 13,
 } as const;
 
-/** A call that was answered with an error. The message is the other side's, or ours to it; it may be shown. */
+/**
+ * A call that was answered with an error. The message is the other side's, or ours to it; it may be shown.
+ */
 export class TtrpcStatus extends Error {
   override readonly name = 'TtrpcStatus';
   readonly code: number;

@@ -43,7 +43,8 @@ export type MessageReader = {
 };
 
 /**
- * Puts messages together from bytes that arrive in any pieces. Holds at most one message, so 4 MiB, and those only from
+ * Puts messages together from bytes that arrive in any pieces. Holds at most one message, so 4 MiB, and
+ * those only from
  * the first piece of its data to the last. Not to be used again after an error.
  */
 export function createMessageReader(onMessage: (message: TtrpcMessage) => void): MessageReader {
@@ -67,7 +68,10 @@ export function createMessageReader(onMessage: (message: TtrpcMessage) => void):
     if (length === 0) emit(EMPTY);
   }
 
-  /** A runtime has 2 s to tell everything that exists, so nothing is copied twice and nothing is filled with zeros. */
+  /**
+   * A runtime has 2 s to tell everything that exists, so nothing is copied twice and nothing is filled with
+   * zeros.
+   */
   function keep(piece: Uint8Array): void {
     if (filled === 0) partial = Buffer.allocUnsafeSlow(length);
     partial.set(piece, filled);

@@ -22,9 +22,12 @@ const OVERDUE_MARGIN_MS = 100;
 const OVERDUE_FOR_MS = 1_000;
 
 /**
- * Answers one call with the bytes of its response. The payload is valid until the handler returns or first awaits.
- * `deadlineMs`: when the caller stops waiting, in ms of `performance.now()`; undefined when it set no timeout. What the
- * handler throws becomes the caller's error: a TtrpcStatus as it is, anything else as Unknown with its message.
+ * Answers one call with the bytes of its response. The payload is valid until the handler returns or first
+ * awaits.
+ * `deadlineMs`: when the caller stops waiting, in ms of `performance.now()`; undefined when it set no
+ * timeout. What the
+ * handler throws becomes the caller's error: a TtrpcStatus as it is, anything else as Unknown with its
+ * message.
  */
 export type UnaryHandler = (
   payload: Uint8Array,
@@ -44,7 +47,8 @@ export type TtrpcServerOptions = {
 export type TtrpcServer = {
   /**
    * Takes bytes in. What a caller may get wrong is answered with a status, as containerd/ttrpc does.
-   * @throws NriError `messageTooLarge`, `streamId`, `unexpectedMessage`, `tooManyRequests`: the connection is over.
+   * @throws NriError `messageTooLarge`, `streamId`, `unexpectedMessage`, `tooManyRequests`: the connection
+   * is over.
    */
   receive(bytes: Uint8Array): void;
   /** The connection ended. @throws NriError `truncated` */
@@ -53,7 +57,10 @@ export type TtrpcServer = {
   close(): void;
   /** Requests that are not answered yet. */
   pending(): number;
-  /** The method of a call whose deadline passed just now, or is about to: the caller may have gone away for it. */
+  /**
+   * The method of a call whose deadline passed just now, or is about to: the caller may have gone away for
+   * it.
+   */
   overdue(): string | undefined;
 };
 
@@ -78,7 +85,8 @@ export function createTtrpcServer(options: TtrpcServerOptions): TtrpcServer {
     const { streamId, type } = message;
     if (closed) return;
     if (type !== REQUEST) {
-      // Types of a later ttrpc are to be ignored (containerd/ttrpc, server.go); data and responses answer nothing here.
+      // Types of a later ttrpc are to be ignored (containerd/ttrpc, server.go); data and responses answer
+      // nothing here.
       if (type > 3) return;
       throw new NriError('unexpectedMessage', `a message of type ${type} to a server of unary calls`);
     }

@@ -6,7 +6,8 @@ import type { ContainerKind, ImageVolume, Pod, PodContainer, PullPolicy, Secret 
 import { terminationOf } from './termination.ts';
 
 /**
- * Kubernetes API objects to the agent's own types. Only the fields that a verdict needs are looked at; what the
+ * Kubernetes API objects to the agent's own types. Only the fields that a verdict needs are looked at; what
+ * the
  * API server would have defaulted (namespace, pull policy) is defaulted here the same way.
  */
 
@@ -112,7 +113,8 @@ function mirroredSource(annotations: z.infer<typeof metadata>['annotations']): '
 }
 
 /**
- * A v1 Secret. `resourceVersion` is made from the content, so that an edited file counts as changed whatever its
+ * A v1 Secret. `resourceVersion` is made from the content, so that an edited file counts as changed whatever
+ * its
  * metadata says.
  *
  * @param readAtMs see Secret
@@ -163,7 +165,8 @@ function containers(
 function imageVolumes(specs: z.infer<typeof volumeSpec>[] | null | undefined): Map<string, ImageVolume> {
   const volumes = new Map<string, ImageVolume>();
   for (const { name, image: source } of specs ?? []) {
-    // An empty reference is for a controller to fill in; kubelet starts no container that mounts it until then.
+    // An empty reference is for a controller to fill in; kubelet starts no container that mounts it until
+    // then.
     if (!source || source.reference === '') continue;
     const image = source.reference;
     volumes.set(name, { name, image, imagePullPolicy: source.pullPolicy ?? defaultPullPolicy(image) });
@@ -180,7 +183,10 @@ function mountedOf(
   return [...volumes.values()].filter(({ name }) => names.has(name));
 }
 
-/** The API server's default (pkg/apis/core/v1 SetDefaults_Container): Always for the tag latest, else IfNotPresent. */
+/**
+ * The API server's default (pkg/apis/core/v1 SetDefaults_Container): Always for the tag latest, else
+ * IfNotPresent.
+ */
 function defaultPullPolicy(image: string): PullPolicy {
   try {
     return parseImageName(image).tag === 'latest' ? 'Always' : 'IfNotPresent';

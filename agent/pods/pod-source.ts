@@ -1,6 +1,8 @@
 /**
- * Where pods and their secrets come from. Field names are the Kubernetes API's. Implementations: kubernetes/source.ts
- * (the API server), directory/source.ts (a folder of manifests), directory/static-pods.ts (kubelet's static pods), and
+ * Where pods and their secrets come from. Field names are the Kubernetes API's. Implementations:
+ * kubernetes/source.ts
+ * (the API server), directory/source.ts (a folder of manifests), directory/static-pods.ts (kubelet's static
+ * pods), and
  * combined.ts (API server and static pods together).
  */
 
@@ -47,9 +49,14 @@ export type Pod = {
 };
 
 export type Termination = {
-  /** When the grace ends, epoch ms, by the API server's clock; kubelet hears of it, and begins, a moment later. */
+  /**
+   * When the grace ends, epoch ms, by the API server's clock; kubelet hears of it, and begins, a moment
+   * later.
+   */
   readonly untilMs: number;
-  /** The whole of the grace, ms. Kubelet gives all of it again when it has to stop a container a second time. */
+  /**
+   * The whole of the grace, ms. Kubelet gives all of it again when it has to stop a container a second time.
+   */
   readonly graceMs: number;
 };
 
@@ -65,7 +72,8 @@ export type Secret = {
   readonly type: string;
   readonly data: ReadonlyMap<string, Buffer>;
   /**
-   * performance.now() when its source was asked for it: the content is no older than this. One that was cached is older
+   * performance.now() when its source was asked for it: the content is no older than this. One that was
+   * cached is older
    * than the question.
    */
   readonly readAtMs: number;
@@ -76,7 +84,10 @@ export type PodQuestion = {
   readonly name: string;
   readonly uid: string;
   readonly containerName?: string;
-  /** What the sandbox's annotation says, where it is known: static pods are not looked for among API pods' names. */
+  /**
+   * What the sandbox's annotation says, where it is known: static pods are not looked for among API pods'
+   * names.
+   */
   readonly configSource?: ConfigSource;
 };
 
@@ -91,14 +102,18 @@ export interface PodSource {
   /** Undefined when in order, otherwise why pods or secrets may be missing or stale now; for /readyz. */
   problem(): string | undefined;
   /**
-   * The pod of a container. Waits briefly for one that is not known yet, or has no such container yet (`kubectl debug`
+   * The pod of a container. Waits briefly for one that is not known yet, or has no such container yet
+   * (`kubectl debug`
    * adds one to a pod that runs).
    *
-   * Undefined means that the source is alive and does not know this pod: of the API server, that the node's pods are
-   * being watched, and that it was asked by name and has no pod with this uid (or that no pod could have such a name).
+   * Undefined means that the source is alive and does not know this pod: of the API server, that the node's
+   * pods are
+   * being watched, and that it was asked by name and has no pod with this uid (or that no pod could have
+   * such a name).
    * It never means that nobody could be asked.
    *
-   * @throws PodSourceError apiServerUnavailable: the pod is not known, and the pods of the node are not being watched
+   * @throws PodSourceError apiServerUnavailable: the pod is not known, and the pods of the node are not
+   * being watched
    */
   getPod(question: PodQuestion): Promise<Pod | undefined>;
   /**
@@ -108,8 +123,10 @@ export interface PodSource {
    */
   findPod(namespace: string, name: string): Promise<Pod | undefined>;
   /**
-   * A secret; undefined when it does not exist. `fresh` reads it again from where it comes from: nobody is denied on the
-   * word of a cached one. Without it, one may be a minute old, and a missing one counts as missing for some seconds.
+   * A secret; undefined when it does not exist. `fresh` reads it again from where it comes from: nobody is
+   * denied on the
+   * word of a cached one. Without it, one may be a minute old, and a missing one counts as missing for some
+   * seconds.
    *
    * @throws PodSourceError apiServerUnavailable, secretUnreadable: nobody can tell now
    */

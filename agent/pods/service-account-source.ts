@@ -24,7 +24,9 @@ export type TokenQuestion = {
 /** Must never be logged or stored. */
 export type ServiceAccountToken = {
   readonly token: string;
-  /** When it expires, ms since 1970 by the API server's clock. For plugins; not for decisions of the agent. */
+  /**
+   * When it expires, ms since 1970 by the API server's clock. For plugins; not for decisions of the agent.
+   */
   readonly expirationMs: number;
   /** How long it is valid, ms, as the API server granted it. */
   readonly lifetimeMs: number;
@@ -41,9 +43,11 @@ export interface ServiceAccountSource {
    */
   getServiceAccount(namespace: string, name: string): Promise<ServiceAccountIdentity | undefined>;
   /**
-   * A token bound to the pod, for one audience, with the lifetime that the API server chooses (an hour, usually).
+   * A token bound to the pod, for one audience, with the lifetime that the API server chooses (an hour,
+   * usually).
    *
-   * @throws ServiceAccountError apiServerUnavailable, audienceForbidden, tokenForbidden, subjectGone, tokenRefused, noTokens
+   * @throws ServiceAccountError apiServerUnavailable, audienceForbidden, tokenForbidden, subjectGone,
+   * tokenRefused, noTokens
    */
   requestToken(question: TokenQuestion): Promise<ServiceAccountToken>;
 }

@@ -69,17 +69,23 @@ type DecisionsOptions = {
 const DATABASE = 'decisions.db';
 const MAX_ROWS = 100_000;
 const MAX_AGE_MS = 30 * 24 * 60 * 60 * 1_000;
-/** Old entries go once in so many, at most so many times as many at once: no append has to wait for a big deletion. */
+/**
+ * Old entries go once in so many, at most so many times as many at once: no append has to wait for a big
+ * deletion.
+ */
 const PRUNE_EVERY = 100;
 const PRUNE_AT_MOST = 10 * PRUNE_EVERY;
 const MAX_TEXT = 1_024;
 
 /**
- * Opens the audit trail: `decisions.db`, a file of its own, so that it cannot take the records with it. WAL with
- * synchronous NORMAL: an entry survives the death of the agent as soon as append returns; a power cut may take
+ * Opens the audit trail: `decisions.db`, a file of its own, so that it cannot take the records with it. WAL
+ * with
+ * synchronous NORMAL: an entry survives the death of the agent as soon as append returns; a power cut may
+ * take
  * the last moments.
  *
- * Never throws. A damaged file is set aside; where there can be none (or a newer Pullwarden's is there), entries
+ * Never throws. A damaged file is set aside; where there can be none (or a newer Pullwarden's is there),
+ * entries
  * are kept in memory, with the same bounds, and `onProblem` says so.
  */
 export function openDecisions(stateDir: string, options: DecisionsOptions = {}): Decisions {

@@ -9,7 +9,9 @@ export type VerifiedTimes = {
   readonly kubernetesServiceAccounts: readonly number[];
 };
 
-/** Who may use an image under one name, and since when that is known. Never altered: a merge makes a new one. */
+/**
+ * Who may use an image under one name, and since when that is known. Never altered: a merge makes a new one.
+ */
 export type RecordEntry = {
   readonly credentials: ImagePullCredentials;
   readonly verifiedAt: VerifiedTimes;
@@ -45,7 +47,8 @@ export function* grantsOf({ credentials, verifiedAt }: RecordEntry): Generator<[
 }
 
 /**
- * The entry without those that `leaves` names; undefined where nobody is left, the entry itself where nobody left.
+ * The entry without those that `leaves` names; undefined where nobody is left, the entry itself where nobody
+ * left.
  */
 export function withoutGrantees(
   entry: RecordEntry,

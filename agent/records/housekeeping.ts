@@ -22,8 +22,10 @@ export type HousekeepingOptions = {
 
 export type Housekeeping = {
   /**
-   * Once, before any container is judged: settles what a killed agent left open, and on the very first run takes the
-   * inventory. Rejects as listImages does, and with RecordStoreError where the inventory could not be written: without
+   * Once, before any container is judged: settles what a killed agent left open, and on the very first run
+   * takes the
+   * inventory. Rejects as listImages does, and with RecordStoreError where the inventory could not be
+   * written: without
    * one, what nobody has a record of would count as preloaded.
    */
   begin(): Promise<void>;
@@ -65,7 +67,8 @@ export function createHousekeeping(options: HousekeepingOptions): Housekeeping {
       const keys = new Set(present.map(imageIdKey));
       const lastTime = seenLastTime;
       seenLastTime = keys;
-      // A runtime that has just started may list less than it has: only what was missing twice in a row is gone.
+      // A runtime that has just started may list less than it has: only what was missing twice in a row is
+      // gone.
       if (lastTime === undefined) return 0;
       const kept = [...present, ...lastTime];
       options.onPrune(kept);

@@ -36,7 +36,10 @@ export function imageNameInvalid(image: string, why: string): RecordStoreError {
   return new RecordStoreError('imageNameInvalid', `invalid image name "${image.slice(0, 256)}": ${why}`);
 }
 
-/** Two texts that mean the same image in the same place have the same key; what is no name is only like itself. */
+/**
+ * Two texts that mean the same image in the same place have the same key; what is no name is only like
+ * itself.
+ */
 export function nameKey(name: string): string {
   try {
     const { repository, tag, digest } = parseImageName(name);

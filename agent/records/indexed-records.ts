@@ -13,7 +13,10 @@ type Slot = {
   hasRecord: boolean;
   imageRef: string;
   lastUpdatedTime: number;
-  /** Trimmed image -> its entry; as text until somebody asks, so that a start does not parse what nobody asks for. */
+  /**
+   * Trimmed image -> its entry; as text until somebody asks, so that a start does not parse what nobody asks
+   * for.
+   */
   readonly entries: Map<string, string | RecordEntry>;
   /** What was made of all that for whoever asked last; made anew after a change. */
   record: ImagePulledRecord | undefined;
@@ -21,7 +24,8 @@ type Slot = {
 };
 
 /**
- * PullRecords with an index in memory that answers every question; writes go through to the records that it decorates,
+ * PullRecords with an index in memory that answers every question; writes go through to the records that it
+ * decorates,
  * and change the index when they are done. Whoever holds a record holds a snapshot.
  */
 export class IndexedPullRecords implements PullRecords {

@@ -7,8 +7,10 @@ import type { PresentImage } from './types.ts';
 type PreloadedName = readonly [imageId: string, repository: string];
 
 /**
- * What of the images on the node counts as preloaded: all but what is known to have been pulled. That is known of
- * nothing on a new node; after kubelet's records were imported, it is kubelet's own rule: content with a record, or
+ * What of the images on the node counts as preloaded: all but what is known to have been pulled. That is
+ * known of
+ * nothing on a new node; after kubelet's records were imported, it is kubelet's own rule: content with a
+ * record, or
  * with a record file that could not be read, is tracked, and so is a name with an unsettled intent.
  */
 export function preloadedNames(
@@ -29,7 +31,10 @@ export function preloadedNames(
   });
 }
 
-/** Are these files' names kubelet's for this image, by its id in either way of writing it or by repository and digest? */
+/**
+ * Are these files' names kubelet's for this image, by its id in either way of writing it or by repository
+ * and digest?
+ */
 function isOneOf(files: ReadonlySet<string>, { id, repoDigests }: PresentImage): boolean {
   if (files.size === 0) return false;
   return hasFileOf(files, imageIdKey(id)) || repoDigests.some((name) => files.has(kubeletFileName(name)));

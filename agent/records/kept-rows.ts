@@ -20,7 +20,8 @@ const KEPT_FOR: ReadonlySet<RecordStoreError['reason']> = new Set([
 const GRANTING: ReadonlySet<TableName> = new Set(['pull_entries', 'preloaded_images', 'standing', 'pieces']);
 
 /**
- * Keeps in memory what the disk does not take, so that a full disk costs nobody a container: `degraded` says why, and the
+ * Keeps in memory what the disk does not take, so that a full disk costs nobody a container: `degraded` says
+ * why, and the
  * next write tries to bring all of it to the disk. What is kept is gone with the process, and verified again.
  */
 export class KeptRows implements Rows {
@@ -103,7 +104,10 @@ export class KeptRows implements Rows {
     this.#setDegraded({ reason: error.reason, message: error.message });
   }
 
-  /** Where another process wrote meanwhile, a row that grants may be what it took away: then it is verified again. */
+  /**
+   * Where another process wrote meanwhile, a row that grants may be what it took away: then it is verified
+   * again.
+   */
   #keptToWrite(): readonly RowChange[] {
     const kept = [...this.#kept.values()];
     if (kept.length === 0 || this.#truth.version() === this.#keptVersion) return kept;

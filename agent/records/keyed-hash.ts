@@ -15,7 +15,8 @@ import { dirname, join } from 'node:path';
 const KEY_BYTES = 32;
 
 /**
- * Turns kubelet's credentialHash, a plain SHA-256 that a dictionary reverses, into an HMAC-SHA-256 in hex that
+ * Turns kubelet's credentialHash, a plain SHA-256 that a dictionary reverses, into an HMAC-SHA-256 in hex
+ * that
  * only this node can compute. An empty hash (not known) stays empty.
  */
 export function keyedHashWith(key: Buffer): (credentialHash: string) => string {
@@ -30,7 +31,10 @@ export function keyCheckValue(key: Buffer): string {
     .digest('hex');
 }
 
-/** The key in the file: undefined when there is none, `damaged` when it is not a key. Throws what the file system says. */
+/**
+ * The key in the file: undefined when there is none, `damaged` when it is not a key. Throws what the file
+ * system says.
+ */
 export function readKey(path: string): Buffer | 'damaged' | undefined {
   try {
     const key = readFileSync(path);
@@ -42,7 +46,8 @@ export function readKey(path: string): Buffer | 'damaged' | undefined {
 }
 
 /**
- * Makes a key file (32 random bytes, mode 0600). It appears whole or not at all, and never in the place of one
+ * Makes a key file (32 random bytes, mode 0600). It appears whole or not at all, and never in the place of
+ * one
  * that another process has just made. Throws what the file system says.
  */
 export function createKey(path: string): void {

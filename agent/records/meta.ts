@@ -2,7 +2,10 @@
 export const META = {
   /** The version of the schema, as `PRAGMA user_version` has it, but with a check. */
   schemaVersion: 'schemaVersion',
-  /** INVENTORY_PENDING, or when the inventory was taken. It is there from the beginning: absence means that it was lost. */
+  /**
+   * INVENTORY_PENDING, or when the inventory was taken. It is there from the beginning: absence means that
+   * it was lost.
+   */
   inventory: 'inventory',
   /** When the agent last opened the database. */
   openedAt: 'openedAt',

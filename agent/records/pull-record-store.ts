@@ -25,8 +25,10 @@ const MAX_IMAGE_TEXT = 4_096;
 /**
  * Kubelet's rules of what a pull changes, on whatever keeps the records. Hashes are stored as they are given.
  *
- * All that grants or withdraws a permission is flushed to the disk. An intent is not, once an inventory was taken: what a
- * power cut may lose with it is a pull that was not settled, and content that is not in the inventory has to be verified
+ * All that grants or withdraws a permission is flushed to the disk. An intent is not, once an inventory was
+ * taken: what a
+ * power cut may lose with it is a pull that was not settled, and content that is not in the inventory has to
+ * be verified
  * with or without an intent.
  */
 export class PullRecordStore implements RecordStore {
@@ -164,7 +166,8 @@ export class PullRecordStore implements RecordStore {
       const names = new Set(present.flatMap(({ repoTags, repoDigests }) => [...repoTags, ...repoDigests]));
       const keys = new Set(Array.from(names, nameKey));
       for (const image of records.intents()) {
-        // Kubelet keeps the intent of an image that is not there. Where there is an inventory, it is not in that, and its
+        // Kubelet keeps the intent of an image that is not there. Where there is an inventory, it is not in
+        // that, and its
         // intent says nothing more: no pull that was killed is left for ever.
         const isOver = this.hasInventory && !this.#inFlight.has(image) && !keys.has(nameKey(image));
         if (names.has(image) || isOver) changes.push({ change: 'intent', image, exists: false });
@@ -243,7 +246,10 @@ export class PullRecordStore implements RecordStore {
     return this.#removeGrants('forget what was granted to an owner that is gone', isOwners).length;
   }
 
-  /** Merges kubelet's records: for the command line, so not in RecordStore. One transaction. @throws RecordStoreError */
+  /**
+   * Merges kubelet's records: for the command line, so not in RecordStore. One transaction. @throws
+   * RecordStoreError
+   */
   importRecords(batch: ImportBatch): ImportOutcome {
     let outcome: ImportOutcome = { records: [], intents: [] };
     const write: Write = { doing: 'import records', durability: 'power', mustReachDisk: true };
@@ -366,7 +372,8 @@ function forgetImage(records: ReadPullRecords, imageRef: string): readonly Recor
   const changes: RecordChange[] = [...preloadedGone(records, imageId)];
   if (!record) return changes;
   changes.push({ change: 'recordGone', imageId });
-  // Without an inventory content without a record counts as preloaded: an empty record stays, it allows nobody.
+  // Without an inventory content without a record counts as preloaded: an empty record stays, it allows
+  // nobody.
   if (records.inventoryTakenAt() === undefined)
     changes.push(emptyRecord(record.imageRef, record.lastUpdatedTime));
   return changes;

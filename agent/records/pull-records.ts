@@ -27,7 +27,10 @@ export type RecordChange =
       readonly is: boolean;
     }
   | { readonly change: 'inventoryTaken'; readonly at: number }
-  /** A kubelet's record file that could not be read: an image that it is named after does not count as preloaded. */
+  /**
+   * A kubelet's record file that could not be read: an image that it is named after does not count as
+   * preloaded.
+   */
   | { readonly change: 'unreadableFile'; readonly file: string; readonly exists: boolean };
 
 /** What reads of the records ask. Image ids are the same with and without `sha256:`. */
@@ -44,13 +47,17 @@ export interface ReadPullRecords {
   preloadedRepositories(imageRef: string): Iterable<string>;
   /** Image id keys of all that is preloaded. */
   preloadedIds(): Iterable<string>;
-  /** When the inventory was taken, ms since the epoch; undefined until it is. One that was lost was taken, and is empty. */
+  /**
+   * When the inventory was taken, ms since the epoch; undefined until it is. One that was lost was taken,
+   * and is empty.
+   */
   inventoryTakenAt(): number | undefined;
   unreadableFiles(): ReadonlySet<string>;
 }
 
 /**
- * Access to the records, as kubelet's PullRecordsAccessor: no rule of who may use what stands here. Two implementations:
+ * Access to the records, as kubelet's PullRecordsAccessor: no rule of who may use what stands here. Two
+ * implementations:
  * one reads the rows of the database each time, the other decorates it and answers from memory.
  */
 export interface PullRecords extends ReadPullRecords {

@@ -33,7 +33,8 @@ export function readFuseReset(state: SavedState): string | undefined {
 }
 
 /**
- * Asks the agent that runs to reset its fuse, and sees to it that one that starts has it reset. `id` is new each time.
+ * Asks the agent that runs to reset its fuse, and sees to it that one that starts has it reset. `id` is new
+ * each time.
  *
  * @throws RecordStoreError
  */

@@ -1,7 +1,10 @@
 import { META } from './meta.ts';
 import { put, type Rows } from './rows.ts';
 
-/** What a part of the agent remembers beyond its own life, as JSON. Whoever reads it says what it should look like. */
+/**
+ * What a part of the agent remembers beyond its own life, as JSON. Whoever reads it says what it should look
+ * like.
+ */
 export interface SavedState {
   /** Undefined where nothing was written, or where it cannot be read. @throws RecordStoreError */
   read(name: string): unknown;

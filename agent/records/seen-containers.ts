@@ -1,6 +1,9 @@
 import { gone, put, type Rows } from './rows.ts';
 
-/** Containers that the agent has seen: one that it has is judged as one that ran before, whatever the clock says. */
+/**
+ * Containers that the agent has seen: one that it has is judged as one that ran before, whatever the clock
+ * says.
+ */
 export interface SeenContainers {
   has(id: string): boolean;
   /** @throws RecordStoreError */

@@ -1,7 +1,8 @@
 import { gone, put, type RowChange, type Rows } from './rows.ts';
 
 /**
- * What a registry host has to do with a piece. `named`: an image of it has the piece. `brought`: and the piece was new to
+ * What a registry host has to do with a piece. `named`: an image of it has the piece. `brought`: and the
+ * piece was new to
  * the node when it came. `shown`: the host has served the very bytes to us.
  */
 export type Holding = (typeof HOLDINGS)[number];
@@ -18,8 +19,10 @@ export type PieceSighting = {
 };
 
 /**
- * Which pieces of images (a config by its digest, a layer by its diff_id) are on the node, under which registry hosts they
- * were seen and since when, and which of these brought or showed the bytes. What counts is the caller's to decide.
+ * Which pieces of images (a config by its digest, a layer by its diff_id) are on the node, under which
+ * registry hosts they
+ * were seen and since when, and which of these brought or showed the bytes. What counts is the caller's to
+ * decide.
  */
 export interface ShownPieces {
   /** One look into memory; undefined where the piece was never seen under this host. */
@@ -71,7 +74,8 @@ export function openShownPieces(rows: Rows): ShownPieces {
       const take = () => {
         for (const [piece, sighting] of changed) pieces.set(piece, sighting);
       };
-      // A piece that is known proves nothing for whoever comes later: that much counts though it cannot be written.
+      // A piece that is known proves nothing for whoever comes later: that much counts though it cannot be
+      // written.
       if (holding === 'named') take();
       write(
         'record where pieces of images are from',

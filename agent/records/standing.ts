@@ -15,7 +15,8 @@ export type StandingEntry = {
 };
 
 /**
- * Who was granted this content under this name before, or was there first: whom the benefit of the doubt belongs to when
+ * Who was granted this content under this name before, or was there first: whom the benefit of the doubt
+ * belongs to when
  * nobody can be asked. Answered from memory; on record with the image, and gone with it.
  */
 export interface Standing {
@@ -31,9 +32,15 @@ export interface Standing {
   add(entry: StandingEntry): void;
   /** Forgets images that are not among these. Returns how many were forgotten. @throws RecordStoreError */
   prune(present: readonly string[]): number;
-  /** Forgets what a namespace has, or what anybody has under this name. Returns how many. @throws RecordStoreError */
+  /**
+   * Forgets what a namespace has, or what anybody has under this name. Returns how many. @throws
+   * RecordStoreError
+   */
   forget(which: { readonly namespace?: string; readonly trimmedImage?: string }): number;
-  /** Forgets what anybody has with this content, under whatever name. Returns how many. @throws RecordStoreError */
+  /**
+   * Forgets what anybody has with this content, under whatever name. Returns how many. @throws
+   * RecordStoreError
+   */
   revoke(imageRefs: readonly string[]): number;
   list(): readonly StandingEntry[];
 }

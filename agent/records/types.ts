@@ -3,7 +3,10 @@
  * ImagePulledRecord, ImagePullIntent, ImagePullCredentials).
  */
 
-/** A secret that was good for a pull. `credentialHash` is keyed here (see records/keyed-hash.ts), never kubelet's plain one. */
+/**
+ * A secret that was good for a pull. `credentialHash` is keyed here (see records/keyed-hash.ts), never
+ * kubelet's plain one.
+ */
 export type ImagePullSecret = {
   readonly namespace: string;
   readonly name: string;
@@ -24,7 +27,8 @@ export type ImagePullCredentials = {
   /** True: every pod on the node may use it; swallows everything else. */
   readonly nodePodsAccessible?: boolean;
   /**
-   * Ours, not kubelet's. True: the runtime pulled it with nobody's credentials, but the registry itself does not hand
+   * Ours, not kubelet's. True: the runtime pulled it with nobody's credentials, but the registry itself does
+   * not hand
    * it out: a mirror that asks nobody, or credentials in the runtime's own configuration.
    */
   readonly grantedByRuntime?: boolean;
@@ -32,7 +36,9 @@ export type ImagePullCredentials = {
   readonly kubernetesServiceAccounts?: readonly ImagePullServiceAccount[];
 };
 
-/** What is known of one image's pulls: trimmed image (no tag, no digest) -> who may use it under that name. */
+/**
+ * What is known of one image's pulls: trimmed image (no tag, no digest) -> who may use it under that name.
+ */
 export type ImagePulledRecord = {
   readonly imageRef: string;
   /** Milliseconds since the epoch. */
@@ -50,7 +56,9 @@ export type Grant = {
   readonly imageRef: string;
   readonly trimmedImage: string;
   readonly grantee: Grantee;
-  /** When a registry last granted it, ms since the epoch; undefined where that was before this was recorded. */
+  /**
+   * When a registry last granted it, ms since the epoch; undefined where that was before this was recorded.
+   */
   readonly verifiedAt: number | undefined;
 };
 

@@ -2,8 +2,10 @@ import { lookup as systemLookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 
 /**
- * Addresses that nobody may have the agent ask: link-local (where clouds keep their credentials), the metadata
- * services that clouds keep elsewhere, multicast, broadcast and unspecified. Node reads IPv4-mapped IPv6 as IPv4.
+ * Addresses that nobody may have the agent ask: link-local (where clouds keep their credentials), the
+ * metadata
+ * services that clouds keep elsewhere, multicast, broadcast and unspecified. Node reads IPv4-mapped IPv6 as
+ * IPv4.
  */
 const FORBIDDEN = new BlockList();
 FORBIDDEN.addSubnet('0.0.0.0', 8, 'ipv4');
@@ -31,7 +33,8 @@ LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
 /**
- * Where a connection may go. `registry`: to whatever the image's name says, the node's own registries included.
+ * Where a connection may go. `registry`: to whatever the image's name says, the node's own registries
+ * included.
  * `elsewhere`: to where a registry sends us, which must not be the node itself unless the registry is there.
  */
 export type Reach = 'registry' | 'elsewhere';
@@ -58,7 +61,9 @@ export class ForbiddenAddress extends Error {
   override readonly name = 'ForbiddenAddress';
 }
 
-/** Name resolution that leaves out the forbidden addresses. @throws (through its callback) ForbiddenAddress */
+/**
+ * Name resolution that leaves out the forbidden addresses. @throws (through its callback) ForbiddenAddress
+ */
 export function guardedLookup(reach: Reach, lookup: LookupFunction = systemLookup): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses) => {

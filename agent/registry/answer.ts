@@ -30,12 +30,16 @@ export type Unavailable = {
 };
 
 /**
- * Every answer to a question is one of these. `granted` came with the bytes that were asked for, or it is none.
+ * Every answer to a question is one of these. `granted` came with the bytes that were asked for, or it is
+ * none.
  */
 export type RegistryAnswer<Content> = (
   | ({
       readonly answer: 'granted';
-      /** Whether a credential was needed: an anonymous token or no question at all means that anybody gets it. */
+      /**
+       * Whether a credential was needed: an anonymous token or no question at all means that anybody gets
+       * it.
+       */
       readonly asked: 'withCredential' | 'anonymously';
     } & Content)
   | Refusal

@@ -1,13 +1,16 @@
 /**
- * The pull side of the OCI distribution protocol: asks a registry itself what it grants to a login, and fetches
- * manifests and blobs by what their bytes are. It never asks a mirror, never trusts a header, and every question ends
+ * The pull side of the OCI distribution protocol: asks a registry itself what it grants to a login, and
+ * fetches
+ * manifests and blobs by what their bytes are. It never asks a mirror, never trusts a header, and every
+ * question ends
  * with one of a closed list of answers (answer.ts).
  *
  * @example
  * const folders = ['/etc/containerd/certs.d'];
  * const endpoints = createEndpoints({ runtime: 'containerd', folders, authoritativeMirrors: [] });
  * const client = createRegistryClient({ endpoints });
- * const answer = await client.manifest({ registry: 'docker.io', repository: 'library/busybox', reference: 'latest' });
+ * const answer = await client.manifest({ registry: 'docker.io', repository: 'library/busybox', reference:
+ * 'latest' });
  * if (answer.answer === 'granted') console.log(answer.manifest.digest);
  */
 import type { LookupFunction } from 'node:net';
@@ -78,7 +81,9 @@ export type RegistryClientOptions = {
 };
 
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*$/;
-/** The grammar of distribution/reference; what it lets through is a host, and safe as the name of a folder. */
+/**
+ * The grammar of distribution/reference; what it lets through is a host, and safe as the name of a folder.
+ */
 const REGISTRY =
   /^(?:[A-Za-z0-9][A-Za-z0-9-]*(?:\.[A-Za-z0-9][A-Za-z0-9-]*)*|\[[A-Fa-f0-9:]+\])(?::[0-9]+)?$/;
 const TAG = /^\w[\w.-]{0,127}$/;

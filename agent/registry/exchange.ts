@@ -97,8 +97,10 @@ function rejectsItsToken(answer: WireAnswer): boolean {
 const ABOUT_LOGINS: ReadonlySet<number> = new Set([400, 401, 403, 404]);
 
 /**
- * How to ask again; undefined when this answer is the last word. A few registries send their challenge only from the
- * root of the API (gcr.io), or hide what is private behind 404: they are asked there once, as Docker and CRI-O do.
+ * How to ask again; undefined when this answer is the last word. A few registries send their challenge only
+ * from the
+ * root of the API (gcr.io), or hide what is private behind 404: they are asked there once, as Docker and
+ * CRI-O do.
  */
 async function nextScheme(
   parts: ExchangeParts,
@@ -112,7 +114,8 @@ async function nextScheme(
   const challenges = status === 401 ? parseChallenges(answer.headerValues('www-authenticate')) : [];
   if (sent.how === 'token') {
     if (!sent.fromCache) return undefined;
-    // No refusal rests on an old token. Not all registries send a challenge then (ECR Public, Docker Hardened Images).
+    // No refusal rests on an old token. Not all registries send a challenge then (ECR Public, Docker
+    // Hardened Images).
     return chooseScheme(challenges, ask.endpoint) ?? current;
   }
   const scheme = chooseScheme(challenges, ask.endpoint);

@@ -1,7 +1,8 @@
 import type { RegistryCredential } from '../credentials/types.ts';
 
 /**
- * What a pod logs in with. `key` stands for it in caches: a keyed hash, so that no password is kept, and two that
+ * What a pod logs in with. `key` stands for it in caches: a keyed hash, so that no password is kept, and two
+ * that
  * are the same share tokens.
  */
 export type RegistryLogin =
@@ -9,8 +10,10 @@ export type RegistryLogin =
   | { readonly kind: 'identityToken'; readonly token: string; readonly key: string };
 
 /**
- * The login of a docker config entry; undefined where it is none, as containerd and CRI-O take it: without user or
- * password they ask anonymously. Docker writes identity tokens under the user `<token>`. (Kubelet drops the config's
+ * The login of a docker config entry; undefined where it is none, as containerd and CRI-O take it: without
+ * user or
+ * password they ask anonymously. Docker writes identity tokens under the user `<token>`. (Kubelet drops the
+ * config's
  * own `identitytoken` and `registrytoken`.)
  */
 export function loginOf(

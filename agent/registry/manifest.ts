@@ -24,7 +24,8 @@ export type Manifest =
     };
 
 /**
- * Parsing holds up the thread, some milliseconds for this. Real manifests have a few kilobytes; registries take up to
+ * Parsing holds up the thread, some milliseconds for this. Real manifests have a few kilobytes; registries
+ * take up to
  * 4 MiB.
  */
 export const largestParsedBytes = 512 * 2 ** 10;
@@ -80,7 +81,8 @@ function readPlatform(entry: unknown): Platform | undefined {
 
 /**
  * The manifest of an index that a runtime on this machine takes: its very platform, or for ARM the best older
- * variant (containerd's platforms.Default: v8 runs v7 and so on). The first of equals. Undefined where there is none.
+ * variant (containerd's platforms.Default: v8 runs v7 and so on). The first of equals. Undefined where there
+ * is none.
  */
 export function selectPlatform(
   { manifests }: Extract<Manifest, { kind: 'index' }>,

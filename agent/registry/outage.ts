@@ -60,7 +60,9 @@ export type OutageDetails = {
   readonly cause?: unknown;
 };
 
-/** The registry could not be asked, or what answered was not the registry's word. Never leaves this folder. */
+/**
+ * The registry could not be asked, or what answered was not the registry's word. Never leaves this folder.
+ */
 export class Outage extends Error {
   override readonly name = 'Outage';
   readonly seen: Seen;
@@ -76,7 +78,10 @@ export class Outage extends Error {
   }
 }
 
-/** For people, tenants included: made of closed pieces, so that nothing a server wrote can be in it but its name. */
+/**
+ * For people, tenants included: made of closed pieces, so that nothing a server wrote can be in it but its
+ * name.
+ */
 function outageMessage(seen: Seen, host: string, status: number | undefined): string {
   return `${printable(host, 260)}: ${WORDS[seen]}${status === undefined ? '' : ` (HTTP ${status})`}`;
 }

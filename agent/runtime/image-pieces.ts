@@ -7,7 +7,8 @@ import type { ImagePiecesAnswer } from './runtime.ts';
  */
 const MAX_INFO = 512 * 1024;
 /**
- * JSON values in it, as `[`, `{` and `,` count them, within texts as well: it is they that cost time. A config with 1,000
+ * JSON values in it, as `[`, `{` and `,` count them, within texts as well: it is they that cost time. A
+ * config with 1,000
  * layers and as many steps has some 8,000.
  */
 const MAX_VALUES = 10_000;

@@ -27,8 +27,10 @@ const PATHS: ReadonlySet<string> = new Set(['/metrics', '/livez', '/healthz', '/
 type Answer = { readonly status: number; readonly body: string; readonly contentType?: string };
 
 /**
- * Serves /metrics, /livez and its older name /healthz (200 as long as the event loop runs) and /readyz (200 or 503, `?verbose` for all parts)
- * to GET and HEAD. Sizes, times and connections are bounded: whoever reaches the port must not be able to hold up
+ * Serves /metrics, /livez and its older name /healthz (200 as long as the event loop runs) and /readyz (200
+ * or 503, `?verbose` for all parts)
+ * to GET and HEAD. Sizes, times and connections are bounded: whoever reaches the port must not be able to
+ * hold up
  * the agent. @throws ListenError.
  */
 export async function serveTelemetry(options: TelemetryServerOptions): Promise<TelemetryServer> {

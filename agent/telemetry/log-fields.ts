@@ -6,7 +6,10 @@ const MAX_DEPTH = 5;
 const MAX_STACK_LINES = 20;
 const REDACTED = '[redacted]';
 
-/** Names of fields that hold credentials in docker configs, CRI's AuthConfig, secrets and HTTP headers, in lower case. */
+/**
+ * Names of fields that hold credentials in docker configs, CRI's AuthConfig, secrets and HTTP headers, in
+ * lower case.
+ */
 const SECRET_NAMES: ReadonlySet<string> = new Set([
   'auth',
   'auths',
@@ -29,8 +32,10 @@ const USER_INFO = /:\/\/[^\s/@]+@(?!sha(?:256|384|512):)/g;
 const AUTHORIZATION = /\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi;
 
 /**
- * The fields of a log line as they may be written: strings on one line and cut, lists and depth bounded, credentials
- * taken out. No caller passes credentials; this is the second line of defence, for the caller that does by mistake.
+ * The fields of a log line as they may be written: strings on one line and cut, lists and depth bounded,
+ * credentials
+ * taken out. No caller passes credentials; this is the second line of defence, for the caller that does by
+ * mistake.
  * `stacks`: whether errors show theirs.
  */
 export function loggable(fields: Record<string, unknown>, stacks: boolean): Record<string, unknown> {

@@ -31,7 +31,8 @@ export type VerdictLine = {
 const STANDARD_ERROR = 2;
 
 /**
- * A log to standard error: JSON lines, or lines for people on a terminal. Writes are synchronous, so that the last
+ * A log to standard error: JSON lines, or lines for people on a terminal. Writes are synchronous, so that
+ * the last
  * line before a crash is there; a reader that went away does not end the agent.
  */
 export async function createLog({ level, format, destination }: LogOptions): Promise<Log> {
@@ -75,7 +76,9 @@ export type EnforcementLine = Omit<VerdictLine, 'verdict' | 'durationMs' | 'imag
   readonly outcome: string;
 };
 
-/** One line for each container that was stopped or refused, or should have been: `error` where that failed. */
+/**
+ * One line for each container that was stopped or refused, or should have been: `error` where that failed.
+ */
 export function logEnforcement(log: Log, line: EnforcementLine): void {
   if (line.outcome === 'failed') log.error({ ...line }, 'enforcement');
   else log.warn({ ...line }, 'enforcement');

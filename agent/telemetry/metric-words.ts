@@ -7,7 +7,8 @@ import type { PullPolicy } from '../pods/pod-source.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 
 /**
- * Every value of the labels whose closed list is a type elsewhere: written as records, so that the compiler asks
+ * Every value of the labels whose closed list is a type elsewhere: written as records, so that the compiler
+ * asks
  * for a value that is added there.
  */
 const checkResults: Record<CheckResult, true> = {

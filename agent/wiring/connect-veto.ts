@@ -26,7 +26,10 @@ export type NriParts = {
   readonly onInProgress: () => void;
   /** The connection ended, and for this reason; not told of for tries in vain to make one. */
   readonly onDisconnected: (reason: NriError['reason']) => void;
-  /** What existed before, and what was created while the plugin was away, is the guard's: lets it look at once. */
+  /**
+   * What existed before, and what was created while the plugin was away, is the guard's: lets it look at
+   * once.
+   */
   readonly relist: () => void;
 };
 

@@ -31,7 +31,8 @@ type PodSourceConfig = Pick<Config, 'podsDirectory' | 'kubeconfig' | 'nodeName'>
   Partial<Pick<Config, 'staticPods'>>;
 
 /**
- * Opens, and does not start, the source that the configuration names: a folder of manifests, or the API server.
+ * Opens, and does not start, the source that the configuration names: a folder of manifests, or the API
+ * server.
  *
  * @throws ConfigError where there is nothing to go by, or both
  */

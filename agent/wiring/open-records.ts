@@ -10,7 +10,10 @@ import type { FirstSight } from '../runtime/container-ledger.ts';
 import type { RuntimeContainer } from '../runtime/runtime.ts';
 import type { Log } from '../telemetry/log.ts';
 
-/** Everything on record, as the rest of the agent wants it. What cannot be written is reported and costs no verdict. */
+/**
+ * Everything on record, as the rest of the agent wants it. What cannot be written is reported and costs no
+ * verdict.
+ */
 export type Records = {
   readonly store: RecordStore;
   readonly keyedHash: (credentialHash: string) => string;
@@ -143,7 +146,9 @@ function fuseStateOf({ savedState }: OpenedRecordStore, attempt: Attempt): FuseS
   };
 }
 
-/** One agent works with a state directory; the next one waits. Undefined where the directory takes no lock. */
+/**
+ * One agent works with a state directory; the next one waits. Undefined where the directory takes no lock.
+ */
 async function lockStateDirectory(stateDir: string, log: Log): Promise<AgentLock | undefined> {
   try {
     return await acquireAgentLock(stateDir, {

@@ -40,15 +40,19 @@ const STOP_GRACE_MS = 5_000;
 const EVENTS_GRACE_MS = 2_000;
 
 export type Agent = {
-  /** Ends everything in order: no new verdicts, those under way are finished, then the databases are closed. */
+  /**
+   * Ends everything in order: no new verdicts, those under way are finished, then the databases are closed.
+   */
   stop(): Promise<void>;
 };
 
 /**
- * Puts a running agent together from its parts, from top to bottom: each uses only what stands above it. What a part
+ * Puts a running agent together from its parts, from top to bottom: each uses only what stands above it.
+ * What a part
  * has to say to one below goes through a signal.
  *
- * @throws ConfigError, EndpointError, PodSourceError, ListenError, RecordStoreError for what can never work; a runtime
+ * @throws ConfigError, EndpointError, PodSourceError, ListenError, RecordStoreError for what can never work;
+ * a runtime
  * that is away, a full disk or a damaged database do not end the agent but show on /readyz
  */
 export async function startAgent(config: Config, log: Log): Promise<Agent> {
@@ -200,7 +204,10 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     retry: { initialMs: 200, maxMs: 10_000 },
   });
 
-  /** Everything that needs the runtime's first answer; a container must not be judged before the inventory is there. */
+  /**
+   * Everything that needs the runtime's first answer; a container must not be judged before the inventory is
+   * there.
+   */
   async function begin(): Promise<void> {
     const retry = createRetryDelay({ initialMs: 200, maxMs: 5_000 });
     while (!stopping.signal.aborted) {
@@ -223,7 +230,8 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       pollIntervalMs: config.pollInterval,
       onContainer(container, seen) {
         imageLooks.soon(SHARE_LOOK_MS);
-        // containerd keeps events that nobody took: what was created just before is heard of while the rest is listed.
+        // containerd keeps events that nobody took: what was created just before is heard of while the rest
+        // is listed.
         if (!seen.preexisting && watch?.health().synced) containers.firstListEnded();
         containers.seen(container, seen);
         guard.containerSeen(container, seen);

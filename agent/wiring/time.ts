@@ -31,7 +31,10 @@ export type Time = {
 /** How often secrets and service accounts on record are looked for. */
 const SWEEP_INTERVAL_MS = 300_000;
 
-/** What grows old is asked about again: records, what runs, and whether what was granted something is there at all. */
+/**
+ * What grows old is asked about again: records, what runs, and whether what was granted something is there
+ * at all.
+ */
 export function wireTime(
   config: Pick<Config, 'recordTtl' | 'reverifyRunning' | 'backgroundQuestions'>,
   { store, pods, serviceAccounts, verification, guard, log, metrics, onRecordStoreError }: TimeParts,

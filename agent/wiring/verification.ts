@@ -99,7 +99,10 @@ const BYTES_PER_HOUR = 20 * 2 ** 30;
 /** Questions of one namespace that may wait for their turn. */
 const MAX_WAITING = 200;
 
-/** containerd 2.1 downloads three things at once for all: one is left for kubelet, and one for another namespace. */
+/**
+ * containerd 2.1 downloads three things at once for all: one is left for kubelet, and one for another
+ * namespace.
+ */
 const PULLS_AT_ONCE = 2;
 const PULLS_OF_NAMESPACE = 1;
 
@@ -243,7 +246,8 @@ export type DryRunSettings = Pick<VerificationSettings, 'policy' | 'rotatedSecre
 export type DryRunParts = Omit<VerificationParts, 'standing' | 'shown' | 'mayHaveOwnWay' | 'now'>;
 
 /**
- * A verifier that only looks: nothing is pulled, nothing is written, and nothing is fetched to be shown. Whether
+ * A verifier that only looks: nothing is pulled, nothing is written, and nothing is fetched to be shown.
+ * Whether
  * anybody is asked is up to the registry that it is handed.
  */
 export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifier {

@@ -27,7 +27,10 @@ const LAYERS = 12;
 const ROUNDS = 3;
 const QUESTIONS = 200_000;
 
-/** A node with 2,000 images of 12 layers, none of which is shared, under 20 registries: the most that it can be. */
+/**
+ * A node with 2,000 images of 12 layers, none of which is shared, under 20 registries: the most that it can
+ * be.
+ */
 export async function benchBytes(onRound: (round: number) => void): Promise<BytesFigures> {
   const rounds: Record<keyof BytesFigures, number>[] = [];
   for (let round = 1; round <= ROUNDS; round += 1) {
@@ -92,7 +95,10 @@ function ledgerOver({ shownPieces }: OpenedRecordStore, clock: { readonly now: n
   });
 }
 
-/** Asked once before it counts, as in an agent that has run for a while; the strings are not those of the ledger. */
+/**
+ * Asked once before it counts, as in an agent that has run for a while; the strings are not those of the
+ * ledger.
+ */
 function askMany(ledger: ImageLedger): number {
   const questions = Array.from({ length: IMAGES }, (_, n) => ({
     id: imageOf(n).id,

@@ -34,13 +34,18 @@ const START = fileURLToPath(new URL('./start.ts', import.meta.url));
 type Question = { readonly about: AccessQuestion; readonly pod: PodPullCredentials };
 
 /**
- * How long a check takes, from image text, imageRef and the pod's secrets (keyed, as the agent keeps them between
+ * How long a check takes, from image text, imageRef and the pod's secrets (keyed, as the agent keeps them
+ * between
  * verdicts) to the result; how long it takes to settle a pull, durable; and how long to open the store.
  *
- * Each call is timed for itself, so p99 is that of single calls: the clock counts nanoseconds, and what it costs to
- * look at it (about 30 ns) is taken off. Questions go to images in random order, and their strings are not those of
- * the store, so that every comparison is made in full and no cache is warmer than on a node. They are asked once before
- * it counts: what is made at the first question about an image is there, as it is in an agent that has run for a while.
+ * Each call is timed for itself, so p99 is that of single calls: the clock counts nanoseconds, and what it
+ * costs to
+ * look at it (about 30 ns) is taken off. Questions go to images in random order, and their strings are not
+ * those of
+ * the store, so that every comparison is made in full and no cache is warmer than on a node. They are asked
+ * once before
+ * it counts: what is made at the first question about an image is there, as it is in an agent that has run
+ * for a while.
  */
 export function benchCheck(onRow: (row: CheckRow) => void): readonly CheckRow[] {
   const rows: CheckRow[] = [];
@@ -124,7 +129,10 @@ function timeChecks(store: RecordStore, asked: readonly Question[], expected: st
   return { median: spreadOf(medians), p99: spreadOf(p99s) };
 }
 
-/** An intent, then the pull that it announced with a secret that is new to the image: two transactions, as a re-pull. */
+/**
+ * An intent, then the pull that it announced with a secret that is new to the image: two transactions, as a
+ * re-pull.
+ */
 function timeSettles(store: RecordStore, images: number, random: (below: number) => number) {
   const samples = new Float64Array(SETTLES);
   const medians: number[] = [];

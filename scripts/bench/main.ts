@@ -9,7 +9,10 @@ import type { Spread } from './statistics.ts';
 import { benchVeto, type Quantiles } from './veto.ts';
 import type { Ratio } from './veto-ratio.ts';
 
-/** `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not for a test. */
+/**
+ * `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not
+ * for a test.
+ */
 const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = {
   bytes,
   abuse,

@@ -25,7 +25,10 @@ function trimmedImageOf(n: number): string {
   return `registry-${n % 5}.example.com:5000/team-${n % 50}/service-${n}`;
 }
 
-/** A state directory with the records of so many images, each good with so many secrets; the inventory is taken. */
+/**
+ * A state directory with the records of so many images, each good with so many secrets; the inventory is
+ * taken.
+ */
 export function makeStateDirectory(stateDir: string, images: number, secrets: number): void {
   const { store } = openRecordStoreForImport(stateDir);
   store.takeInventory([]);

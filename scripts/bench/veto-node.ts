@@ -14,7 +14,10 @@ export type WaitingPod = {
   remove(): Promise<void>;
 };
 
-/** One of the nodes that are compared: a real containerd with a private image, and the agent as it is shipped. */
+/**
+ * One of the nodes that are compared: a real containerd with a private image, and the agent as it is
+ * shipped.
+ */
 export type VetoNode = {
   readonly nriSocket: string;
   readonly root: string;

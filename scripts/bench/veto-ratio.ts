@@ -3,7 +3,9 @@ import { quantile, randomNumbers } from './statistics.ts';
 /** Times (ms) of the same thing done with and without the plugin, right after each other. */
 export type Pair = { readonly withPlugin: number; readonly without: number };
 
-/** A quotient of two quantiles, and where 95 % of the quotients lie when the pairs are drawn again and again. */
+/**
+ * A quotient of two quantiles, and where 95 % of the quotients lie when the pairs are drawn again and again.
+ */
 export type Ratio = { readonly value: number; readonly lowest: number; readonly highest: number };
 
 const DRAWS = 1_000;

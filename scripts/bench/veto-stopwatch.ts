@@ -4,14 +4,19 @@ import { createServer, connect as dial, type Socket } from 'node:net';
 /** A socket in front of the runtime's NRI socket that measures how long the plugin takes for each answer. */
 export type VetoStopwatch = {
   readonly socketPath: string;
-  /** Takes what was measured since the last time: µs from the end of the runtime's question to the plugin's answer. */
+  /**
+   * Takes what was measured since the last time: µs from the end of the runtime's question to the plugin's
+   * answer.
+   */
   take(): number[];
   close(): Promise<void>;
 };
 
 /**
- * Listens at `socketPath` and passes everything on. It takes for granted that one thing is asked at a time, as the
- * runtime does (containerd/nri, adaptation: one lock around all calls). What it adds itself, two ways through a socket
+ * Listens at `socketPath` and passes everything on. It takes for granted that one thing is asked at a time,
+ * as the
+ * runtime does (containerd/nri, adaptation: one lock around all calls). What it adds itself, two ways
+ * through a socket
  * and this process's event loop, is in the figure: the plugin's own time is shorter.
  */
 export async function startVetoStopwatch(runtimeSocket: string, socketPath: string): Promise<VetoStopwatch> {

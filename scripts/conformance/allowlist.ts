@@ -15,7 +15,10 @@ const vector = z.object({
 
 type AllowlistVector = z.infer<typeof vector>;
 
-/** allowlist.json: is a pattern valid, and which images does a policy with just this pattern verify? @throws ZodError. */
+/**
+ * allowlist.json: is a pattern valid, and which images does a policy with just this pattern verify? @throws
+ * ZodError.
+ */
 export function allowlistVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

@@ -26,7 +26,9 @@ const vector = z.object({
 
 type KeyringVector = z.infer<typeof vector>;
 
-/** keyring.json: which credentials a pod's secrets offer for an image, and in which order. @throws ZodError. */
+/**
+ * keyring.json: which credentials a pod's secrets offer for an image, and in which order. @throws ZodError.
+ */
 export function keyringVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

@@ -4,7 +4,8 @@ import { type Vector, VectorFileError } from './vector.ts';
 import { readVectorFiles, type VectorFile } from './vector-files.ts';
 
 /**
- * `npm run conformance -- DIR`: runs the recorded vectors of kubelet on the project's code. Exit code 0: all passed,
+ * `npm run conformance -- DIR`: runs the recorded vectors of kubelet on the project's code. Exit code 0: all
+ * passed,
  * 1: some failed, 2: there is nothing that could be run.
  */
 const defaultDirectory = join(import.meta.dirname, '../../test/conformance');

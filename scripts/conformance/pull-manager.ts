@@ -57,7 +57,8 @@ type Sequence = z.infer<typeof sequence>;
 type PlainCredentials = z.infer<typeof credentials>;
 
 /**
- * pull-manager.json: sequences of pulls, checks, prunes and restarts, run on a store as the agent opens it, on disk
+ * pull-manager.json: sequences of pulls, checks, prunes and restarts, run on a store as the agent opens it,
+ * on disk
  * in a folder of its own. Kubelet takes no inventory, so none is taken. @throws ZodError.
  */
 export function pullManagerVectors(content: unknown): readonly Vector[] {

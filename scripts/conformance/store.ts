@@ -17,7 +17,9 @@ export function openStore(folder: string): RecordStore {
 
 let emptyState: readonly { readonly name: string; readonly content: Uint8Array }[] | undefined;
 
-/** The files of a state directory that was opened once: to make a database anew takes longer than a sequence. */
+/**
+ * The files of a state directory that was opened once: to make a database anew takes longer than a sequence.
+ */
 export function putEmptyState(folder: string): void {
   const stateDir = stateOf(folder);
   emptyState ??= makeEmptyState();

@@ -2,7 +2,10 @@ import { RecordStoreError } from '../../agent/errors.ts';
 import { openRecordStore } from '../../agent/records/sqlite/open.ts';
 import { imageOf, imageRefOf } from './sample-state.ts';
 
-/** Settles some pulls, on a disk that fails at some point, and says which are on it: `settled N`. Ends without closing. */
+/**
+ * Settles some pulls, on a disk that fails at some point, and says which are on it: `settled N`. Ends
+ * without closing.
+ */
 const [stateDir = '', from = '0', count = '6'] = process.argv.slice(2);
 const pending: number[] = [];
 const opened = openOrNothing();

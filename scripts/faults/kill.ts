@@ -22,7 +22,8 @@ const WRITER = fileURLToPath(new URL('./child-writer.ts', import.meta.url));
 const LONGEST_LIFE_MS = 60;
 
 /**
- * Kills a process that writes records, again and again on the same state directory, each time at a random moment, and
+ * Kills a process that writes records, again and again on the same state directory, each time at a random
+ * moment, and
  * opens what it left: no pull that was settled may be lost, none that was not may be granted.
  */
 export async function killWriters(kills: number, seed: number): Promise<KillOutcome> {
@@ -77,7 +78,8 @@ function check(stateDir: string, settled: Set<number>, begun: ReadonlySet<number
     if (store.pulledRecord(imageRefOf(n))?.credentialMapping.size !== 1)
       failures.push(`settled pull ${n} was lost`);
   }
-  // It announces a pull before it begins, and a settled one after: the last may be settled without our having heard.
+  // It announces a pull before it begins, and a settled one after: the last may be settled without our
+  // having heard.
   const unheard = [...begun].filter((n) => store.pulledRecord(imageRefOf(n)) !== undefined);
   if (unheard.length > 1) failures.push(`${unheard.length} pulls were granted that were not settled`);
   for (const n of unheard) settled.add(n);

@@ -23,7 +23,10 @@ function secretOf(n: number) {
   return { namespace: `team-${n}`, name: 'regcred', uid: `uid-${n}`, credentialHash: `hash-${n}` };
 }
 
-/** What the runtime lists of a node: all images of the sample, and one that nobody ever pulled with a credential. */
+/**
+ * What the runtime lists of a node: all images of the sample, and one that nobody ever pulled with a
+ * credential.
+ */
 const present: readonly PresentImage[] = Array.from({ length: IMAGES + 1 }, (_, n) => ({
   id: imageRefOf(n),
   repoTags: [imageOf(n)],
@@ -31,7 +34,8 @@ const present: readonly PresentImage[] = Array.from({ length: IMAGES + 1 }, (_, 
 }));
 
 /**
- * A state directory as a node has it: four images preloaded, the others granted each to one secret, every third of these
+ * A state directory as a node has it: four images preloaded, the others granted each to one secret, every
+ * third of these
  * revoked again, one intent open.
  */
 export function makeSampleState(stateDir: string): void {
@@ -64,7 +68,8 @@ export function makeSampleState(stateDir: string): void {
 }
 
 /**
- * What this store allows that nobody was ever granted in the sample, in words; empty where all is well. Takes the
+ * What this store allows that nobody was ever granted in the sample, in words; empty where all is well.
+ * Takes the
  * inventory first, as an agent would that starts on it.
  */
 export function permissionsNobodyGave({

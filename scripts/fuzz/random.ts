@@ -61,7 +61,10 @@ function mutateOnce(random: Random, bytes: Buffer, other: Buffer): Buffer {
   }
 }
 
-/** Bytes that nobody sends: a quarter of the time plain noise, else one of `samples` with one to four changes. */
+/**
+ * Bytes that nobody sends: a quarter of the time plain noise, else one of `samples` with one to four
+ * changes.
+ */
 export function hostileBytes(random: Random, samples: readonly Buffer[]): Buffer {
   const sample = samples[random.below(samples.length)];
   const other = samples[random.below(samples.length)];

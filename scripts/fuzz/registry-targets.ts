@@ -16,7 +16,10 @@ import { createTransport, type Transport, type WireAnswer } from '../../agent/re
 import type { FuzzTarget } from './nri-targets.ts';
 import { hostileBytes, type Random } from './random.ts';
 
-/** What the registry client must never let past: an answer outside its closed list, or a grant of other bytes. */
+/**
+ * What the registry client must never let past: an answer outside its closed list, or a grant of other
+ * bytes.
+ */
 class WrongAnswer extends Error {
   override readonly name = 'WrongAnswer';
 }
@@ -167,7 +170,9 @@ function questions(): FuzzTarget {
   };
 }
 
-/** Bytes on a connection, through the real transport; it follows nothing, so that nothing leaves the machine. */
+/**
+ * Bytes on a connection, through the real transport; it follows nothing, so that nothing leaves the machine.
+ */
 function wire(host: string, replies: Buffer[]): FuzzTarget {
   const limits = { ...defaultLimits, headersMs: 500, idleMs: 500, connectMs: 500 };
   const transport = createTransport({ limits, proxyFor: () => undefined });

@@ -15,7 +15,9 @@ const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 const combined =
   /^(\S+) \S+ \S+ \[(\d{2})\/(\w{3})\/(\d{4}):(\d{2}:\d{2}:\d{2}) ([+-]\d{2})(\d{2})\] "(\S+) (\S+) [^"]*" (\d{3}) \d+ "[^"]*" "((?:[^"\\]|\\.)*)"$/;
 
-/** Parses one line of Apache's combined format; undefined for any other line (the registry logs both kinds). */
+/**
+ * Parses one line of Apache's combined format; undefined for any other line (the registry logs both kinds).
+ */
 export function parseAccessLogLine(line: string): RegistryRequest | undefined {
   const match = combined.exec(line.trim());
   if (match === null) return undefined;

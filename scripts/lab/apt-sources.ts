@@ -15,7 +15,9 @@ function words(value: string | undefined): string[] {
   return (value ?? '').split(/\s+/).filter((word) => word !== '');
 }
 
-/** Parses a one-line style file (`sources.list`, `*.list`); lines that are no `deb` entries are passed over. */
+/**
+ * Parses a one-line style file (`sources.list`, `*.list`); lines that are no `deb` entries are passed over.
+ */
 export function parseListFile(text: string): AptSource[] {
   const sources: AptSource[] = [];
   for (const line of text.split('\n')) {

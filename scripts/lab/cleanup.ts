@@ -9,7 +9,10 @@ import { endProcesses, isAlive, type ProcessIdentity, runningProcesses } from '.
 
 const nodePrograms = new Set(['containerd', 'containerd-shim-runc-v2', 'docker-registry']);
 
-/** The node's own processes that carry its folder in their arguments: whatever the record had no time to tell. */
+/**
+ * The node's own processes that carry its folder in their arguments: whatever the record had no time to
+ * tell.
+ */
 async function processesNaming(folder: string): Promise<ProcessIdentity[]> {
   const all = await runningProcesses();
   return all.filter(
@@ -47,7 +50,8 @@ async function shimSockets(folder: string, record: NodeRecord): Promise<string[]
 }
 
 /**
- * Clears a node away: its processes, mounts, cgroups, shim sockets and folder. Does no harm to others and may be
+ * Clears a node away: its processes, mounts, cgroups, shim sockets and folder. Does no harm to others and
+ * may be
  * repeated. The record is asked for because the folder's own may be damaged.
  */
 export async function tearDown(folder: string, record: NodeRecord): Promise<void> {

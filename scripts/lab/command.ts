@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { CommandFailed } from './errors.ts';
 
-/** How a command is run: extra environment, working directory, text for its standard input, time limit in ms. */
+/**
+ * How a command is run: extra environment, working directory, text for its standard input, time limit in ms.
+ */
 export interface CommandOptions {
   cwd?: string;
   env?: Record<string, string>;

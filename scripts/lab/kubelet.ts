@@ -76,12 +76,16 @@ export interface Kubelet {
   removeImage(image: string): Promise<void>;
   /**
    * Runs a pod: sandbox, then per container pull by policy, create, start.
-   * @throws {ContainerNotStarted} with kubelet's word for the reason; the sandbox and earlier containers stay.
+   * @throws {ContainerNotStarted} with kubelet's word for the reason; the sandbox and earlier containers
+   * stay.
    */
   runPod(pod: PodSpec, auth?: PullAuth): Promise<StartedPod>;
   /** `attempt`: how often a sandbox of this pod was begun before. */
   runSandbox(pod: PodSpec, attempt?: number): Promise<string>;
-  /** Creates from an imageRef that is there already; `attempt` is the restart count. Returns the container's id. */
+  /**
+   * Creates from an imageRef that is there already; `attempt` is the restart count. Returns the container's
+   * id.
+   */
   createContainer(
     sandboxId: string,
     pod: PodSpec,
@@ -162,7 +166,8 @@ export function connectKubelet(endpoint: string, place: PodPlace): Kubelet {
     },
     async removePod(sandboxId) {
       await call('StopPodSandbox', { pod_sandbox_id: sandboxId }, emptyAnswer);
-      // As kubelet's garbage collection does, and it has to be so: containerd takes a lock of its NRI twice when it
+      // As kubelet's garbage collection does, and it has to be so: containerd takes a lock of its NRI twice
+      // when it
       // removes a sandbox that still has containers, and never goes on when a plugin registers in between.
       const containers = await kubelet.listContainers();
       for (const { id } of containers.filter((container) => container.sandboxId === sandboxId)) {

@@ -9,7 +9,9 @@ import { cacheFolder } from './places.ts';
 
 const debianKeyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
-/** A Debian package that is unpacked beside the system, never installed: installing would start its service. */
+/**
+ * A Debian package that is unpacked beside the system, never installed: installing would start its service.
+ */
 export interface UnpackedPackage {
   /** Folder that holds the package's tree (`<root>/usr/bin/…`). */
   root: string;
@@ -130,7 +132,8 @@ export async function removeStaleFetches(): Promise<void> {
 }
 
 /**
- * Installs Debian packages whose program is not on this machine; only ones that start no service may be named.
+ * Installs Debian packages whose program is not on this machine; only ones that start no service may be
+ * named.
  * @throws {PackageUnavailable} when apt-get cannot install them.
  */
 export async function ensureInstalled(programs: Record<string, string[]>): Promise<void> {

@@ -16,7 +16,8 @@ export interface Registry extends PushTarget {
   /** Passwords by user name; empty for the anonymous one. */
   users: Record<string, string>;
   /**
-   * The requests in the registry's own access log, without the lab's, since a mark (default: since the start).
+   * The requests in the registry's own access log, without the lab's, since a mark (default: since the
+   * start).
    * Waits until the registry has logged whatever it has answered.
    */
   requests(since?: LogMark): Promise<RegistryRequest[]>;

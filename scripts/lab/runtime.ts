@@ -27,7 +27,9 @@ export interface RuntimeOptions {
   onProcess: (process: ProcessIdentity) => Promise<void>;
 }
 
-/** Writes containerd's configuration; starts nothing yet. Its log is `containerd.log` in the node's folder. */
+/**
+ * Writes containerd's configuration; starts nothing yet. Its log is `containerd.log` in the node's folder.
+ */
 export async function prepareRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { settings, programs, kubelet, onProcess } = options;
   const { folder } = settings;

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { runCommand } from './command.ts';
 import { CommandFailed } from './errors.ts';
 
-/** `overlayfs` where overlays can be mounted in this folder, else `native` (copies; slower, works anywhere). */
+/**
+ * `overlayfs` where overlays can be mounted in this folder, else `native` (copies; slower, works anywhere).
+ */
 export async function usableSnapshotter(folder: string): Promise<'overlayfs' | 'native'> {
   const place = join(folder, 'overlay-probe');
   const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) => join(place, name));

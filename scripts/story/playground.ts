@@ -11,7 +11,10 @@ import { isAlive } from '../lab/processes.ts';
 import { pushImage } from '../lab/push.ts';
 import { podOf, tenantsOf, writeManifests } from './tenants.ts';
 
-/** A node to try things on: images in its registries, tenants, and a file by which another process finds them. */
+/**
+ * A node to try things on: images in its registries, tenants, and a file by which another process finds
+ * them.
+ */
 
 const tenant = z.object({
   letter: z.string(),

@@ -90,7 +90,8 @@ export async function play(
   const tokens = (): number => (registry.kind === 'token' ? node.registries.token.tokenRequests().length : 0);
 
   const before = await registry.mark();
-  // What kubelet pulls, it pulls before the container exists; what the agent asks, it asks after: told apart by time.
+  // What kubelet pulls, it pulls before the container exists; what the agent asks, it asks after: told apart
+  // by time.
   if (step.imagePullPolicy === 'IfNotPresent' && !(await node.kubelet.imageStatus(step.image))) {
     await node.kubelet.pullImage(step.image, step.tenant.login);
   }

@@ -69,7 +69,10 @@ export function podOf({ tenant, image, imagePullPolicy, name, command }: WantedA
   return { namespace: tenant.namespace, name, uid: randomUUID(), containers: [container] };
 }
 
-/** Puts the pod and its tenant's secret where the agent's directory pod source finds them, whole or not at all. */
+/**
+ * Puts the pod and its tenant's secret where the agent's directory pod source finds them, whole or not at
+ * all.
+ */
 export async function writeManifests(directory: string, wanted: WantedAnywhere, pod: PodSpec): Promise<void> {
   const { tenant, registry } = wanted;
   const secretUid = `${tenant.namespace}-${registry.kind}`;

@@ -25,8 +25,10 @@ import {
 } from '../../agent/wiring/verification.ts';
 
 /**
- * The verifier as the agent wires it, with the real record store on disk and the real pod source. Runtime and registry
- * are doubles, because here they must answer what no real one can be made to answer on demand. With real ones:
+ * The verifier as the agent wires it, with the real record store on disk and the real pod source. Runtime
+ * and registry
+ * are doubles, because here they must answer what no real one can be made to answer on demand. With real
+ * ones:
  * test/node/.
  */
 

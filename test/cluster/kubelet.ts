@@ -69,7 +69,8 @@ const RETRY_MS = 300;
 const LOOK_MS = 100;
 
 /**
- * A stand-in for kubelet's sync loop on a real runtime: pulls by policy with the pod's secrets, creates and starts, and
+ * A stand-in for kubelet's sync loop on a real runtime: pulls by policy with the pod's secrets, creates and
+ * starts, and
  * does so again for what ended or failed. Kubelet's own gate (KubeletEnsureSecretPulledImages) is off.
  */
 export function startClusterKubelet({ runtime, authsFor }: ClusterKubeletOptions): ClusterKubelet {

@@ -4,7 +4,9 @@ import { pushImage } from '../../scripts/lab/push.ts';
 import { newest } from '../node/scene.ts';
 import { type ClusterScene, openClusterScene, type PodWanted, type RunningPod } from './scene.ts';
 
-/** What may be away; in brackets, how /readyz names it. The registry is nobody's but the verdicts' concern. */
+/**
+ * What may be away; in brackets, how /readyz names it. The registry is nobody's but the verdicts' concern.
+ */
 type Part = 'apiServer' | 'runtime' | 'registry';
 
 const READINESS: Readonly<Record<Part, string | undefined>> = {

@@ -22,14 +22,19 @@ export type AgentIdentity =
   /** A ServiceAccount with the Role of the manifests. */
   | 'serviceAccount';
 
-/** One node of a cluster: API server, real containerd, real registries, kubelet's stand-in, and the real agent. */
+/**
+ * One node of a cluster: API server, real containerd, real registries, kubelet's stand-in, and the real
+ * agent.
+ */
 export type ClusterScene = {
   readonly node: LabNode;
   readonly api: ApiServer;
   readonly tenants: Tenants;
   agent(): AgentProcess;
   startAgent(...flags: string[]): Promise<AgentProcess>;
-  /** Puts the pod (and its tenant's secret) on the API server, bound to this node, and lets kubelet run it. */
+  /**
+   * Puts the pod (and its tenant's secret) on the API server, bound to this node, and lets kubelet run it.
+   */
   run(wanted: PodWanted): RunningPod;
   /** The agent's last verdict on any container of this pod's container, once there is one that fits. */
   verdict(pod: RunningPod, fits: (said: string) => boolean, container?: string): Promise<string>;
@@ -208,7 +213,8 @@ async function accessOf(api: ApiServer, identity: AgentIdentity): Promise<Access
     return { flags: ['--kubeconfig', path], environment: {} };
   }
   grantAgentRole(api);
-  // In a pod kubelet mounts the token at a fixed place, which a test must not write to: a kubeconfig names it instead.
+  // In a pod kubelet mounts the token at a fixed place, which a test must not write to: a kubeconfig names
+  // it instead.
   const { namespace, name } = AGENT_ACCOUNT;
   const { path } = await api.kubeconfig(`system:serviceaccount:${namespace}:${name}`, { by: 'tokenFile' });
   return { flags: ['--kubeconfig', path], environment: {} };

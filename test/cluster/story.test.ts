@@ -41,7 +41,10 @@ describe.each(clusters)(
       imagePullPolicy,
       registry: scene.node.registries.htpasswd,
     });
-    /** The sandbox and the container `app` of a pod that kubelet's stand-in does not run; the container may be refused. */
+    /**
+     * The sandbox and the container `app` of a pod that kubelet's stand-in does not run; the container may
+     * be refused.
+     */
     const runBesidesKubelet = async (place: { namespace: string; name: string; uid: string }) => {
       const { kubelet } = scene.node;
       const pod = { ...place, containers: [] };

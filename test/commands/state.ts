@@ -8,7 +8,9 @@ export const PRIVATE_IMAGE = `sha256:${'a1'.repeat(32)}`;
 export const PUBLIC_IMAGE = `sha256:${'b2'.repeat(32)}`;
 export const KEYED_HASH = 'd15ea5e0'.repeat(8);
 
-/** A state directory as an agent leaves it: team-a's secret was good for one image, everyone may use another. */
+/**
+ * A state directory as an agent leaves it: team-a's secret was good for one image, everyone may use another.
+ */
 export function stateDirectory(): { readonly stateDir: string; readonly remove: () => void } {
   const stateDir = mkdtempSync(join(tmpdir(), 'pullwarden-state-'));
   const { store } = openRecordStore({ stateDir });

@@ -10,7 +10,9 @@ import {
 import type { PluginRun } from '../../agent/credentials/providers/provider-set.ts';
 import type { ServiceAccountTokens } from '../../agent/credentials/providers/service-accounts.ts';
 
-/** In everything that a plugin prints or is told, so that it can be looked for in everything that comes out. */
+/**
+ * In everything that a plugin prints or is told, so that it can be looked for in everything that comes out.
+ */
 export const SECRET = 'hunter2-not-a-password';
 const VERSION = 'credentialprovider.kubelet.k8s.io/v1';
 export const IMAGE = 'reg.example.com/team-a/app';

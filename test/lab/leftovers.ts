@@ -4,7 +4,9 @@ import { cgroupOf, shimSocket } from '../../scripts/lab/cleanup.ts';
 import { mountsBelow } from '../../scripts/lab/mounts.ts';
 import { runningProcesses } from '../../scripts/lab/processes.ts';
 
-/** Everything on this machine that belongs to the node that had this folder; empty when it is gone for good. */
+/**
+ * Everything on this machine that belongs to the node that had this folder; empty when it is gone for good.
+ */
 export async function leftovers(root: string, sandboxIds: string[]): Promise<string[]> {
   const processes = await runningProcesses();
   return [

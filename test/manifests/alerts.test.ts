@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AlertRule, alertRules, promtool } from './monitoring.ts';
 
-/** Series by their selector; values in promtool's notation, one a minute: `0x5 1x20` is six times 0, then 21 times 1. */
+/**
+ * Series by their selector; values in promtool's notation, one a minute: `0x5 1x20` is six times 0, then 21
+ * times 1.
+ */
 type Given = Readonly<Record<string, string>>;
 type Case = {
   readonly when: string;

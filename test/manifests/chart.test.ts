@@ -118,7 +118,9 @@ describe('values.schema.json', () => {
   });
 });
 
-/** Without what the two tools do in their own ways: names with hashes, order, namespaces that Helm fills in. */
+/**
+ * Without what the two tools do in their own ways: names with hashes, order, namespaces that Helm fills in.
+ */
 function comparable(objects: readonly KubernetesObject[]): unknown {
   const hashed = objects.find(({ kind }) => kind === 'ConfigMap')?.metadata?.name ?? '';
   const text = JSON.stringify(objects).replaceAll(hashed, 'pullwarden-options');

@@ -12,7 +12,10 @@ import { nodePrograms } from '../../scripts/lab/programs.ts';
 export type NodePaths = Readonly<Record<string, string>>;
 
 export type ContainerOnNode = {
-  /** Runs the manifest's container to its end, and returns what it wrote. Throws CommandFailed on any exit code but 0. */
+  /**
+   * Runs the manifest's container to its end, and returns what it wrote. Throws CommandFailed on any exit
+   * code but 0.
+   */
   runToEnd(container: IContainer, env: Readonly<Record<string, string>>): Promise<string>;
   start(container: IContainer, env: Readonly<Record<string, string>>): Promise<Started>;
 };
@@ -36,8 +39,10 @@ const DEFAULT_CAPABILITIES =
   );
 
 /**
- * Runs containers of a manifest on a real containerd with the image's file system, security context and volumes that the
- * manifest gives them, by containerd's own `ctr`. The network is the machine's, as everything in the lab; there is no
+ * Runs containers of a manifest on a real containerd with the image's file system, security context and
+ * volumes that the
+ * manifest gives them, by containerd's own `ctr`. The network is the machine's, as everything in the lab;
+ * there is no
  * kubelet, so probes, tokens and the environment are the caller's.
  */
 export async function containerOnNode(

@@ -32,7 +32,10 @@ export const APPLIED = [
 
 export type Applied = (typeof APPLIED)[number];
 
-/** Those of them that are an installation of the agent and share nothing more with the node than it always does. */
+/**
+ * Those of them that are an installation of the agent and share nothing more with the node than it always
+ * does.
+ */
 export const INSTALLATIONS = APPLIED.filter(
   (folder) =>
     folder !== 'monitoring' && folder !== 'removal' && !NODE_CREDENTIALS.some((other) => other === folder),
@@ -40,7 +43,10 @@ export const INSTALLATIONS = APPLIED.filter(
 
 const built = new Map<string, Promise<KubernetesObject[]>>();
 
-/** What kustomize itself (Debian's package, never installed) makes of a folder below manifests/, once a test file. */
+/**
+ * What kustomize itself (Debian's package, never installed) makes of a folder below manifests/, once a test
+ * file.
+ */
 export function build(folder: Applied): Promise<KubernetesObject[]> {
   const objects = built.get(folder) ?? buildAnew(folder);
   built.set(folder, objects);

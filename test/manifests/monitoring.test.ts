@@ -12,7 +12,8 @@ import { alertRules, type Dashboard, dashboard, promtool } from './monitoring.ts
 import { readQuery, type Selector } from './promql.ts';
 
 /**
- * What Prometheus and the Prometheus operator put on every series of a PodMonitor; `node` is this one's own, `cluster` is
+ * What Prometheus and the Prometheus operator put on every series of a PodMonitor; `node` is this one's own,
+ * `cluster` is
  * there where several clusters come together.
  */
 const TARGET_LABELS = ['job', 'cluster', 'node', 'pod', 'namespace', 'container', 'endpoint', 'instance'];

@@ -10,7 +10,10 @@ import { type KubernetesObject, repository } from './kustomize.ts';
 type Schema = {
   /** Where the types of this kind come from; the name is the kind with an I before it. */
   readonly module: string;
-  /** Its constructor takes an object, its `validate` throws where the object is not as the OpenAPI schema says. */
+  /**
+   * Its constructor takes an object, its `validate` throws where the object is not as the OpenAPI schema
+   * says.
+   */
   readonly model: new (
     ...args: never[]
   ) => { validate(): void };
@@ -40,8 +43,10 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
 };
 
 /**
- * What a Kubernetes API server with strict field validation would say against these objects. Formats, enumerations and
- * required fields are the API's own JSON schemas'; those let unknown fields pass, so the types made from the same
+ * What a Kubernetes API server with strict field validation would say against these objects. Formats,
+ * enumerations and
+ * required fields are the API's own JSON schemas'; those let unknown fields pass, so the types made from the
+ * same
  * schemas are asked for them, by the compiler's check for excess properties.
  */
 export function schemaProblems(objects: readonly KubernetesObject[]): string[] {

@@ -9,7 +9,10 @@ import { offers } from './scene.ts';
 /** The short form of `npm run bench -- abuse`: what is counted is asserted, what is timed only as a ratio. */
 const agent = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 const PODS = 1;
-/** Long enough that a machine which is busy with other things does not come near it, far below what was seen before. */
+/**
+ * Long enough that a machine which is busy with other things does not come near it, far below what was seen
+ * before.
+ */
 const MOST_TIMES_LATER = 20;
 
 const asked = ['long passwords', 'wrong passwords', 'missing secrets', 'large secrets'];

@@ -33,7 +33,9 @@ for (const { containerd, available, reason } of offers) {
     let scene: Scene;
     let victim: BuiltImage;
     let secretImage: string;
-    /** Registries that lie: one to see that the attacks work at all, one for each way with the agent there. */
+    /**
+     * Registries that lie: one to see that the attacks work at all, one for each way with the agent there.
+     */
     let liars: Record<'unwatched' | Way, LyingRegistry>;
 
     const claimed = async (liar: LyingRegistry, attack: Attack, way: Way): Promise<Omit<Wanted, 'name'>> => {

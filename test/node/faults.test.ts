@@ -115,7 +115,8 @@ for (const { containerd, available, reason } of offers) {
       const ofB = await scene.run(of(b));
       expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({ reason: 'registryRefused' });
       await scene.ended(ofB.id);
-      // D's first container could not be verified while the runtime was away; it was not allowed on that account.
+      // D's first container could not be verified while the runtime was away; it was not allowed on that
+      // account.
       const first = scene
         .agent()
         .verdicts()

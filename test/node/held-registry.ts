@@ -1,7 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { type FaultServer, startTcpServer } from '../../scripts/lab/fault-server.ts';
 
-/** A way to a real registry that can be held: while it is, connections are accepted and nothing is answered. */
+/**
+ * A way to a real registry that can be held: while it is, connections are accepted and nothing is answered.
+ */
 export type HeldRegistry = FaultServer & {
   hold(): void;
   release(): void;

@@ -5,7 +5,10 @@ import { gzipSync } from 'node:zlib';
 import { type Blob, type BuiltImage, buildImage } from '../../scripts/lab/image.ts';
 import { tarArchive } from '../../scripts/lab/tar.ts';
 
-/** A registry of a tenant's own, which claims what it does not have: raw HTTP, because no real registry would. */
+/**
+ * A registry of a tenant's own, which claims what it does not have: raw HTTP, because no real registry
+ * would.
+ */
 export type LyingRegistry = {
   readonly host: string;
   /** Every request that came, with the Authorization header that came with it. */

@@ -54,7 +54,10 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
       return { namespace, name: `pod-${pods}`, uid: randomUUID(), containers };
     }
 
-    /** What the API server says of the pod; with `endsInMs` it was told to end, and its grace lasts so much longer. */
+    /**
+     * What the API server says of the pod; with `endsInMs` it was told to end, and its grace lasts so much
+     * longer.
+     */
     function putPod({ namespace, name, uid, containers }: PodSpec, endsInMs?: number): void {
       const ending = endsInMs !== undefined && {
         deletionTimestamp: new Date(Date.now() + endsInMs).toISOString(),

@@ -13,7 +13,8 @@ export type StartedTasks = {
 };
 
 /**
- * Listens to containerd's own event stream, which every subscriber gets whole, also on 1.7 (whose CRI events go to only
+ * Listens to containerd's own event stream, which every subscriber gets whole, also on 1.7 (whose CRI events
+ * go to only
  * one of several). Resolves once it is listened to.
  */
 export async function listenToStarts(node: LabNode, series: ContainerdSeries): Promise<StartedTasks> {

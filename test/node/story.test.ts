@@ -9,7 +9,10 @@ import { offers, openScene, type Scene } from './scene.ts';
 
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 
-/** What each verdict costs the registry and its token server, by their own logs: equal on all containerd versions. */
+/**
+ * What each verdict costs the registry and its token server, by their own logs: equal on all containerd
+ * versions.
+ */
 const COSTS: readonly (readonly [string, number, number])[] = [
   ['A pulls its private image and runs it', 2, 0],
   ['A runs a second container', 0, 0],

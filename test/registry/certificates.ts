@@ -4,7 +4,10 @@ import { runCommand } from '../../scripts/lab/command.ts';
 
 export type Certificate = { certificateFile: string; keyFile: string; certificate: string; key: string };
 
-/** A self-signed certificate for these names (`IP:127.0.0.1`, `DNS:registry.test`), good for servers and clients. */
+/**
+ * A self-signed certificate for these names (`IP:127.0.0.1`, `DNS:registry.test`), good for servers and
+ * clients.
+ */
 export async function certificateFor(folder: string, name: string, names: string[]): Promise<Certificate> {
   const certificateFile = join(folder, `${name}.crt`);
   const keyFile = join(folder, `${name}.key`);

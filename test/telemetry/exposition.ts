@@ -11,7 +11,10 @@ type Family = { readonly help: string; readonly type: string };
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)",?/y;
 
-/** Reads Prometheus' text format 0.0.4 strictly; throws on any line that is not of it and on a series without a family. */
+/**
+ * Reads Prometheus' text format 0.0.4 strictly; throws on any line that is not of it and on a series without
+ * a family.
+ */
 export function parseExposition(text: string): { series: Series[]; families: ReadonlyMap<string, Family> } {
   const families = new Map<string, Family>();
   const series: Series[] = [];

@@ -18,7 +18,8 @@ import { askToShow, type Shown } from './showing.ts';
 /** Has the registry that grants an image ever shown that it holds this content? */
 export type Bytes = {
   /**
-   * Undefined where every piece of the image is open to everybody or was shown by the registry that granted it; the
+   * Undefined where every piece of the image is open to everybody or was shown by the registry that granted
+   * it; the
    * verdict that takes the place of the right's where not. Never throws.
    */
   ensureShown(request: AccessRequest, right: Right): Promise<NotShown | undefined>;
@@ -29,7 +30,8 @@ export type Bytes = {
 export type NotShown = Denied | Unverifiable;
 
 /**
- * `shown`: what was new to the node when a registry's image arrived counts as shown by it. `always`: it does not, so
+ * `shown`: what was new to the node when a registry's image arrived counts as shown by it. `always`: it does
+ * not, so
  * that every registry shows all that is not open. `off`: nobody is asked for bytes.
  */
 export type BytesMode = 'shown' | 'always' | 'off';
@@ -72,7 +74,10 @@ export function createBytes(parts: BytesParts): Bytes {
   const { ledger, allowance } = parts;
   const underWay = new Map<string, Promise<NotShown | undefined>>();
   const failed = new LRUCache<string, NotShown>({ max: MAX_KEPT });
-  /** Nothing is left to be shown, because the rest is open: image and registry -> the ledger's doubts at that time. */
+  /**
+   * Nothing is left to be shown, because the rest is open: image and registry -> the ledger's doubts at that
+   * time.
+   */
   const passed = new LRUCache<string, number>({ max: MAX_KEPT, ttl: LOOK_AGAIN_MS });
 
   /** The pieces that this registry has not shown, and that are not open to everybody anyway. */
@@ -143,7 +148,10 @@ export function createBytes(parts: BytesParts): Bytes {
     return offer.problem ?? verdictOf(last, repository);
   }
 
-  /** The one that was granted just now, or all that the pod may pull with: the record does not keep credentials. */
+  /**
+   * The one that was granted just now, or all that the pod may pull with: the record does not keep
+   * credentials.
+   */
   async function credentialsFor(request: AccessRequest, { credential, repository }: Right) {
     if (credential) return { credentials: [credential], problem: undefined };
     const read = await parts.readCredentials(request.pod, repository);

@@ -21,10 +21,13 @@ export type ShownStore = {
 
 /** The images of the node, what they consist of, and which registry has shown what of it. */
 export type ImageLedger = {
-  /** Takes in what the runtime lists now: new images, and names that they did not have. @throws RuntimeError */
+  /**
+   * Takes in what the runtime lists now: new images, and names that they did not have. @throws RuntimeError
+   */
   look(): Promise<void>;
   /**
-   * Takes an image in at once, with all that came with it; undefined where the runtime does not tell its pieces.
+   * Takes an image in at once, with all that came with it; undefined where the runtime does not tell its
+   * pieces.
    *
    * @throws RuntimeError
    */
@@ -43,7 +46,8 @@ export type ImageLedger = {
   /** Grows whenever something stops counting as shown: what was concluded before is to be concluded anew. */
   doubts(): number;
   /**
-   * Looks once more, then forgets images that are neither among these nor listed. An image that a container uses must be
+   * Looks once more, then forgets images that are neither among these nor listed. An image that a container
+   * uses must be
    * among them though it lost its names: its layers are on the disk, and whoever names them fetches nothing.
    *
    * @throws RuntimeError
@@ -58,7 +62,10 @@ export type ImageLedgerParts = {
   readonly believesNew: boolean;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
-  /** These images rest on pieces that do not count as shown any longer: what runs on them is to be judged again. */
+  /**
+   * These images rest on pieces that do not count as shown any longer: what runs on them is to be judged
+   * again.
+   */
   readonly onDoubt: (imageRefs: readonly string[]) => void;
 };
 
@@ -96,7 +103,10 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     return true;
   }
 
-  /** What is new in a list, whether all of it could be read, and what only has other names of the same registries. */
+  /**
+   * What is new in a list, whether all of it could be read, and what only has other names of the same
+   * registries.
+   */
   async function read(listed: readonly RuntimeImage[]) {
     const queue = new PQueue({ concurrency: AT_ONCE });
     const news: NodeImage[] = [];

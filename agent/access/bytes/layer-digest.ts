@@ -31,7 +31,8 @@ const ZSTD = [0x28, 0xb5, 0x2f, 0xfd];
 const HEAD_BYTES = 4;
 
 /**
- * Unpacks a layer and hashes it while it streams; nothing is kept. How it is packed is seen from its first bytes, as
+ * Unpacks a layer and hashes it while it streams; nothing is kept. How it is packed is seen from its first
+ * bytes, as
  * containerd and CRI-O do, whatever its media type says.
  *
  * @param maxBytes that it may unpack to

@@ -1,19 +1,25 @@
 import { type NodeImage, piecesOf } from './pieces.ts';
 
 /**
- * Which registry brought which piece to the node. A runtime fetches no more than it lacks: what was new to the node
- * when an image of one registry arrived was fetched from it; what was there already was not, and shows nothing.
+ * Which registry brought which piece to the node. A runtime fetches no more than it lacks: what was new to
+ * the node
+ * when an image of one registry arrived was fetched from it; what was there already was not, and shows
+ * nothing.
  *
- * Being first proves something only when nobody else brings the same piece soon after: a pull takes time, and a second
- * pull of the same layer waits for the first and fetches nothing. So what was new counts for its registry at once, and
+ * Being first proves something only when nobody else brings the same piece soon after: a pull takes time,
+ * and a second
+ * pull of the same layer waits for the first and fetches nothing. So what was new counts for its registry at
+ * once, and
  * for good only once it has been there for longer than a pull takes.
  */
 export type Provenance = {
   /**
-   * Images that were not there when last looked, or are listed under more registries than then. Of those that come in
+   * Images that were not there when last looked, or are listed under more registries than then. Of those
+   * that come in
    * one call nobody knows which was first.
    *
-   * @param isComplete false where something else came as well and does not tell its pieces: it may have brought any of
+   * @param isComplete false where something else came as well and does not tell its pieces: it may have
+   * brought any of
    * these, so that nobody is believed to have
    * @returns pieces that do not count as brought any longer, because another registry brought them as well
    */
@@ -25,7 +31,10 @@ export type Provenance = {
 };
 
 export type ProvenanceParts = {
-  /** Was this piece on the node before, whoever brought it? From the record, so that a restart changes nothing. */
+  /**
+   * Was this piece on the node before, whoever brought it? From the record, so that a restart changes
+   * nothing.
+   */
   readonly isKnown: (piece: string) => boolean;
   /** This registry names these pieces; whether it brought them is not said. */
   readonly know: (registry: string, pieces: readonly string[]) => void;

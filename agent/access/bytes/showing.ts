@@ -22,8 +22,10 @@ export type ShowingQuestion = {
 };
 
 /**
- * `lacks`: the registry answered, and does not have a piece, or has another. `refused`: it does not give one to this
- * credential. `tooLarge`: more bytes than may be fetched. `unavailable`: it did not answer. `pieces` are those that it
+ * `lacks`: the registry answered, and does not have a piece, or has another. `refused`: it does not give one
+ * to this
+ * credential. `tooLarge`: more bytes than may be fetched. `unavailable`: it did not answer. `pieces` are
+ * those that it
  * did show, whatever came after; `bytes` what was fetched.
  */
 export type Shown = { readonly pieces: readonly string[]; readonly bytes: number } & (Complete | Incomplete);
@@ -41,13 +43,18 @@ const CONFIG_MS = 30_000;
 const LAYER_MS = 30 * 60_000;
 const MAX_PLATFORMS = 32;
 
-/** What a layer may unpack to: real ones to some 10 times their size, a bomb to 1,000 times, at the node's expense. */
+/**
+ * What a layer may unpack to: real ones to some 10 times their size, a bomb to 1,000 times, at the node's
+ * expense.
+ */
 const MAX_UNPACKING = 100;
 const MAY_UNPACK_TO = 2 ** 30;
 
 /**
- * Has a registry show what it claims to hold: the manifest by the digest that the runtime lists, the config by the
- * manifest's digest, each layer by the manifest's digest at its place, unpacked to the diff_id. Streamed, hashed, thrown
+ * Has a registry show what it claims to hold: the manifest by the digest that the runtime lists, the config
+ * by the
+ * manifest's digest, each layer by the manifest's digest at its place, unpacked to the diff_id. Streamed,
+ * hashed, thrown
  * away. Fewest bytes first: who lacks the config or the smallest layer fails at once.
  */
 export async function askToShow(registry: RegistryClient, question: ShowingQuestion): Promise<Shown> {

@@ -3,8 +3,10 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 
 /**
- * Unpacks zstd of any number of frames. Node stops after the first one, without a word; a layer as zstd:chunked has one
- * for every file, and skippable ones with its table of contents. So frames are told apart here, by their headers
+ * Unpacks zstd of any number of frames. Node stops after the first one, without a word; a layer as
+ * zstd:chunked has one
+ * for every file, and skippable ones with its table of contents. So frames are told apart here, by their
+ * headers
  * (RFC 8878, section 3.1), and each is unpacked by itself.
  */
 export function createZstdFrames(): Transform {
@@ -14,7 +16,9 @@ export function createZstdFrames(): Transform {
 const MAGIC = 0xfd2fb528;
 const SKIPPABLE = 0x184d2a5;
 
-/** What follows in the stream: a header of so many bytes, then so many bytes that are passed on or skipped. */
+/**
+ * What follows in the stream: a header of so many bytes, then so many bytes that are passed on or skipped.
+ */
 type Part = { readonly header: number; readonly content: number; readonly next: 'frame' | 'block' };
 
 class ZstdFrames extends Transform {

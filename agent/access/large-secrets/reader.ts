@@ -12,13 +12,18 @@ const MAX_WAITING = 50;
 const MEMORY_LIMITS = { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 2 };
 
 export type LargeSecretReader = {
-  /** What the secrets of one namespace offer for a repository; one look-up at a time, the namespaces in turn. */
+  /**
+   * What the secrets of one namespace offer for a repository; one look-up at a time, the namespaces in turn.
+   */
   find(namespace: string, secrets: readonly KeyringSecret[], repository: string): Promise<Found>;
 };
 
 type Waiting = Omit<LookupQuestion, 'number'> & { readonly answer: (found: Found) => void };
 
-/** Reads docker configs that a tenant made large on a thread of their own, which is there only while it is needed. */
+/**
+ * Reads docker configs that a tenant made large on a thread of their own, which is there only while it is
+ * needed.
+ */
 export function createLargeSecretReader(maxMs = MAX_MS): LargeSecretReader {
   /** In the order in which they are served: a namespace that was served goes to the end. */
   const waiting = new Map<string, Waiting[]>();

@@ -31,7 +31,9 @@ export async function askRegistry(registry: RegistryToAsk, question: Question): 
   return (await askByTag(registry, question)) ?? refusal ?? hasNothing(name);
 }
 
-/** Where the registry does not know the digest, its word for the tag decides, if that is the content in use. */
+/**
+ * Where the registry does not know the digest, its word for the tag decides, if that is the content in use.
+ */
 async function askByTag(registry: RegistryToAsk, question: Question): Promise<RegistryWord | undefined> {
   const { name, imageRef } = question;
   if (name.tag === undefined) return undefined;

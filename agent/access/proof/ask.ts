@@ -12,7 +12,10 @@ export type AskOptions = {
   readonly runtime: PullingRuntime;
   /** Undefined where there is no such client, on the command line of an agent that runs elsewhere. */
   readonly registry: RegistryToAsk;
-  /** All pulls wait here, whatever registry they are from: the runtime downloads few things at once, for kubelet as well. */
+  /**
+   * All pulls wait here, whatever registry they are from: the runtime downloads few things at once, for
+   * kubelet as well.
+   */
   readonly pulls: Pick<Shares, 'take'>;
   readonly proof: ProofBy;
   /** May the runtime have a way to this registry of its own, by a mirror or by credentials? Never throws. */
@@ -39,8 +42,10 @@ export type Asking = {
 };
 
 /**
- * Asks the registry itself, and the runtime where that leaves something open: the registry cannot be reached from here,
- * or nobody's credentials were offered and the runtime may have a way of its own. The registry's own word is final. A
+ * Asks the registry itself, and the runtime where that leaves something open: the registry cannot be reached
+ * from here,
+ * or nobody's credentials were offered and the runtime may have a way of its own. The registry's own word is
+ * final. A
  * wrong password costs it two requests this way; through a pull, containerd makes 12 or 24 of it.
  */
 export function createAsking(options: AskOptions): Asking {

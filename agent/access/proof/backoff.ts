@@ -5,7 +5,9 @@ const INITIAL_MS = 10_000;
 const MAX_MS = 300_000;
 const MAX_ENTRIES = 10_000;
 
-/** What was last answered, and until when it is not asked again. Times in ms of the clock that is handed in. */
+/**
+ * What was last answered, and until when it is not asked again. Times in ms of the clock that is handed in.
+ */
 export type Held<Outcome> = {
   readonly outcome: Outcome;
   readonly since: number;
@@ -18,7 +20,8 @@ export type Backoff<Outcome> = {
   /** The last outcome while it still counts; undefined once it is time to ask again. */
   held(key: string, now: number): Held<Outcome> | undefined;
   /**
-   * Remembers an outcome that was not a success; each in a row doubles the delay, from 10 s to `maxMs` (default 5 min).
+   * Remembers an outcome that was not a success; each in a row doubles the delay, from 10 s to `maxMs`
+   * (default 5 min).
    * What is to be held shorter is a row of its own.
    */
   failed(key: string, outcome: Outcome, now: number, maxMs?: number): Held<Outcome>;
@@ -35,7 +38,8 @@ export function createBackoff<Outcome extends object>(): Backoff<Outcome> {
     },
     failed(key, outcome, now, maxMs = MAX_MS) {
       const previous = entries.get(key);
-      // A row that ended long ago says nothing about now (client-go's flowcontrol.Backoff resets after twice the maximum).
+      // A row that ended long ago says nothing about now (client-go's flowcontrol.Backoff resets after twice
+      // the maximum).
       const inARow = previous?.maxMs === maxMs && now < previous.until + 2 * maxMs;
       const delayMs = inARow ? Math.min(previous.delayMs * 2, maxMs) : INITIAL_MS;
       const entry = { outcome, since: now, until: now + delayMs, delayMs, maxMs };

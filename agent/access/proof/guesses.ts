@@ -1,6 +1,8 @@
 import { LRUCache } from 'lru-cache';
 
-/** So many different credentials of one namespace may be refused by one registry before the next one waits. */
+/**
+ * So many different credentials of one namespace may be refused by one registry before the next one waits.
+ */
 const FREE = 10;
 const FIRST_WAIT_MS = 5_000;
 const MAX_WAIT_MS = 300_000;
@@ -11,7 +13,8 @@ const FORGET_MS = 3_600_000;
 type Refusals = { readonly keys: Set<string>; readonly until: number };
 
 /**
- * Nobody guesses passwords through the agent: after some different refused credentials of one namespace at one
+ * Nobody guesses passwords through the agent: after some different refused credentials of one namespace at
+ * one
  * registry, each new one waits, longer each time.
  */
 export type Guesses = {

@@ -2,7 +2,9 @@ import type { Guesses } from './guesses.ts';
 import { type Ask, type NotGranted, registryOf } from './question.ts';
 import type { Shares } from './shares.ts';
 
-/** Puts each question where it belongs in the line for its registry, and keeps guesses of passwords waiting. */
+/**
+ * Puts each question where it belongs in the line for its registry, and keeps guesses of passwords waiting.
+ */
 export function inTurn(ask: Ask, shares: Shares, guesses: Guesses): Ask {
   return async (question) => {
     const { namespace, credential, urgent } = question;

@@ -22,7 +22,8 @@ export type Question = {
 export type Granted = {
   readonly answer: 'granted';
   /**
-   * `credential`: it was good, or the registry asks nobody. `runtime`: nobody's credentials were offered, and the
+   * `credential`: it was good, or the registry asks nobody. `runtime`: nobody's credentials were offered,
+   * and the
    * registry itself does not grant that: a mirror that asks nobody, or credentials of the runtime's own.
    */
   readonly to: 'credential' | 'runtime';
@@ -45,7 +46,8 @@ export function registryOf({ repository }: Pick<Name, 'repository'>): string {
 
 /** Equal for questions of which one answer serves both. */
 export function questionKey({ name, imageRef, credential, namespace, again = false }: Question): string {
-  // Without a credential of the pod the answer may be the runtime's own doing, and differ by namespace (CRI-O).
+  // Without a credential of the pod the answer may be the runtime's own doing, and differ by namespace
+  // (CRI-O).
   return JSON.stringify([
     imageRef,
     name.repository,

@@ -3,12 +3,16 @@ import { imageIdKey } from '../../image/image-id.ts';
 import { createBackoff } from './backoff.ts';
 import { type Ask, type NotGranted, type Question, registryOf } from './question.ts';
 
-/** An outage ends by itself, unlike a refusal: it is asked about again no later than this, so that its end is seen. */
+/**
+ * An outage ends by itself, unlike a refusal: it is asked about again no later than this, so that its end is
+ * seen.
+ */
 const MAX_UNAVAILABLE_MS = 30_000;
 const MAX_REGISTRIES = 1_000;
 
 /**
- * A question that was not granted is not asked again before its backoff ends. That a registry was unavailable no longer
+ * A question that was not granted is not asked again before its backoff ends. That a registry was
+ * unavailable no longer
  * counts once it has answered anybody.
  *
  * @param now milliseconds, monotonic

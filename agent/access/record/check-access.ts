@@ -14,8 +14,10 @@ export type AccessQuestion = {
 type StoreToAsk = Pick<RecordStore, 'pulledRecord' | 'pullIntentExists' | 'isPreloaded' | 'hasInventory'>;
 
 /**
- * Puts one question to the records: may a pod use this image without proving it? Synchronous, no I/O. Ask without
- * `podCredentials` first, and again with them where the answer is `needsPodCredentials`; a `learn` in the answer
+ * Puts one question to the records: may a pod use this image without proving it? Synchronous, no I/O. Ask
+ * without
+ * `podCredentials` first, and again with them where the answer is `needsPodCredentials`; a `learn` in the
+ * answer
  * is the caller's to write (RecordStore.mergeCredentials).
  */
 export function checkAccess(

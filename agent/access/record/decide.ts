@@ -7,10 +7,16 @@ import type {
 import { requiresVerification, type VerificationPolicy } from './policy.ts';
 import { findSecret } from './secret-index.ts';
 
-/** Kubelet's writeRecordWhileMatchingLimit: a check adds to an entry only while it holds fewer secrets than this. */
+/**
+ * Kubelet's writeRecordWhileMatchingLimit: a check adds to an entry only while it holds fewer secrets than
+ * this.
+ */
 const LEARN_LIMIT = 100;
 
-/** What a pod would pull with, in the order in which it would be tried. Hashes are keyed like the records' are. */
+/**
+ * What a pod would pull with, in the order in which it would be tried. Hashes are keyed like the records'
+ * are.
+ */
 export type PodPullCredentials = {
   readonly secrets: readonly ImagePullSecret[];
   readonly serviceAccount?: ImagePullServiceAccount;
@@ -32,7 +38,8 @@ export type AccessFacts = {
 };
 
 /**
- * `result` is kubelet's word for the outcome (metric kubelet_imagemanager_image_mustpull_checks_total), or that
+ * `result` is kubelet's word for the outcome (metric kubelet_imagemanager_image_mustpull_checks_total), or
+ * that
  * the question has to be put again with the pod's credentials.
  */
 export type Decision =
@@ -44,8 +51,10 @@ export type Decision =
   | {
       readonly result: 'credentialRecordFound';
       /**
-       * `coordinates`: the same secret as was good for a pull, with a content that no record vouches for: it was
-       * changed since (or its hash is not known). Kubelet lets that pass and learns it; a stricter agent verifies
+       * `coordinates`: the same secret as was good for a pull, with a content that no record vouches for: it
+       * was
+       * changed since (or its hash is not known). Kubelet lets that pass and learns it; a stricter agent
+       * verifies
        * it first and does not write `learn`.
        */
       readonly matchedBy: 'nodePodsAccessible' | 'hash' | 'coordinates' | 'serviceAccount';
@@ -84,7 +93,8 @@ export function decide(facts: AccessFacts): Decision {
 }
 
 /**
- * Kubelet goes through the pod's secrets, and for each through the entry's, and stops at the first pair of which
+ * Kubelet goes through the pod's secrets, and for each through the entry's, and stops at the first pair of
+ * which
  * hash or coordinates match (coordinates only below the limit). Which pair of one pod secret that is makes no
  * difference: either way it is that pod secret which is learned, unless it is in the entry as it is.
  */
@@ -97,7 +107,8 @@ function matchSecrets(
     const { sameSecret, sameHash } = findSecret(known, secret);
     if (sameHash === -1 && (sameSecret === -1 || !mayLearn)) continue;
     const matchedBy = sameHash === -1 ? 'coordinates' : 'hash';
-    // A secret that the entry holds just as it is teaches nothing; any other match puts it there as it is now.
+    // A secret that the entry holds just as it is teaches nothing; any other match puts it there as it is
+    // now.
     return sameHash !== sameSecret && mayLearn
       ? { result: 'credentialRecordFound', matchedBy, learn: { kubernetesSecrets: [secret] } }
       : { result: 'credentialRecordFound', matchedBy };

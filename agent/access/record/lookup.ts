@@ -31,14 +31,17 @@ export type LookupOptions = {
 };
 
 /**
- * Looks up one name of the content for one request. What the pod may pull with is read only if it matters, and plugins
+ * Looks up one name of the content for one request. What the pod may pull with is read only if it matters,
+ * and plugins
  * run only where its secrets do not answer.
  */
 export type Lookup = (request: AccessRequest, image: string, repository: string) => Promise<Found>;
 
 export type Found = {
   readonly result: LookupResult;
-  /** The secrets that the answer rests on, where they came from a cache and may have been changed meanwhile. */
+  /**
+   * The secrets that the answer rests on, where they came from a cache and may have been changed meanwhile.
+   */
   readonly cachedVersion?: string;
 };
 

@@ -16,7 +16,8 @@ export type VerificationPolicy =
   | { readonly name: 'NeverVerifyAllowlistedImages'; readonly allowlist: Allowlist };
 
 /**
- * A policy as it is configured. `allowlist` is KubeletConfiguration's preloadedImagesVerificationAllowlist; only
+ * A policy as it is configured. `allowlist` is KubeletConfiguration's preloadedImagesVerificationAllowlist;
+ * only
  * NeverVerifyAllowlistedImages reads it. @throws AllowlistError for a bad pattern.
  */
 export function makePolicy(
@@ -27,7 +28,8 @@ export function makePolicy(
 }
 
 /**
- * Must a pod prove that it may use this image? `tracked`: somebody pulled the content to this node, it was not
+ * Must a pod prove that it may use this image? `tracked`: somebody pulled the content to this node, it was
+ * not
  * preloaded (kubelet's imagePulledByKubelet). Kubelet: pullmanager, image_pull_policies.go.
  */
 export function requiresVerification(policy: VerificationPolicy, image: string, tracked: boolean): boolean {

@@ -11,11 +11,15 @@ type SecretIndex = {
 /** Up to here it is faster to look at one after the other than to find an index and look there. */
 const FEW = 8;
 
-/** Position of the first secret with these coordinates, and of the first with this hash; -1 when there is none. */
+/**
+ * Position of the first secret with these coordinates, and of the first with this hash; -1 when there is
+ * none.
+ */
 export type Found = { readonly sameSecret: number; readonly sameHash: number };
 
 /**
- * Finds a pod's secret in an entry. One that is there just as it is has both positions, whatever else has the same
+ * Finds a pod's secret in an entry. One that is there just as it is has both positions, whatever else has
+ * the same
  * hash: then nothing is to be learned from the other.
  */
 export function findSecret(secrets: readonly ImagePullSecret[], sought: ImagePullSecret): Found {

@@ -14,7 +14,8 @@ export type AtHand =
 type Owner = Extract<Grantee, { readonly uid: string }>;
 
 /**
- * What the content was granted to, as it is now: a secret is read again, a service account speaks through a pod of the
+ * What the content was granted to, as it is now: a secret is read again, a service account speaks through a
+ * pod of the
  * node that has it, and for what is every pod's the node's own credentials and none at all are tried.
  */
 export async function credentialsAtHand(

@@ -5,7 +5,10 @@ import type { Pace } from './pace.ts';
 
 type Owner = Extract<Grantee, { readonly uid: string }>;
 
-/** The uid that something of this name has now; undefined: there is none. `unknown`: this agent cannot tell, or may not. */
+/**
+ * The uid that something of this name has now; undefined: there is none. `unknown`: this agent cannot tell,
+ * or may not.
+ */
 export type UidNow = (owner: Pick<Owner, 'namespace' | 'name'>) => Promise<string | undefined | 'unknown'>;
 
 export type GoneOwnersOptions = {
@@ -18,7 +21,8 @@ export type GoneOwnersOptions = {
 };
 
 /**
- * Looks once for every secret and service account on record, and forgets what was granted to those that are gone: by
+ * Looks once for every secret and service account on record, and forgets what was granted to those that are
+ * gone: by
  * themselves, with their namespace, or for another one of the same name.
  */
 export async function forgetGoneOwners(options: GoneOwnersOptions): Promise<void> {

@@ -46,7 +46,10 @@ const SHOWN_PODS = 5;
 
 type Seen = { readonly node: string; readonly entry: Entry; readonly first: number };
 
-/** What the agents' audit trails say together. Of a container the newest verdict counts: what was mended is gone. */
+/**
+ * What the agents' audit trails say together. Of a container the newest verdict counts: what was mended is
+ * gone.
+ */
 export function reportOf(
   answers: readonly Answer<readonly Entry[]>[],
   { time, since, limit }: { readonly time: number; readonly since: string; readonly limit: number },

@@ -8,7 +8,8 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const CONTAINERD_SECTION = '[plugins."io.containerd.nri.v1.nri"]';
 
 /**
- * A veto before a container exists needs the runtime's NRI; without it containers are stopped after they began.
+ * A veto before a container exists needs the runtime's NRI; without it containers are stopped after they
+ * began.
  * `runtime` is what CRI says it is; undefined when it did not answer.
  */
 export async function checkNri(
@@ -59,7 +60,9 @@ function switchingOn(runtime: RuntimeVersion | undefined): string {
   }
 }
 
-/** Containerd before its pull requests 11326 and 11329 goes on creating containers while a plugin registers. */
+/**
+ * Containerd before its pull requests 11326 and 11329 goes on creating containers while a plugin registers.
+ */
 function checkRegistration(runtime: RuntimeVersion | undefined): Finding | undefined {
   if (runtime?.name !== 'containerd') return undefined;
   const isRacy = isBefore(runtime, 1, 7, 26) || (!isBefore(runtime, 2, 0) && isBefore(runtime, 2, 0, 3));

@@ -15,7 +15,10 @@ const CLOCK_TOLERANCE_MS = 60_000;
 
 type Newest = { readonly finding: Finding; readonly newest: number };
 
-/** State directory, databases, free space, and the clock against what is on record. `now` in ms since the epoch. */
+/**
+ * State directory, databases, free space, and the clock against what is on record. `now` in ms since the
+ * epoch.
+ */
 export function checkState(stateDir: string, now: number): Finding[] {
   const directory = checkDirectory(stateDir);
   const space = checkSpace(stateDir);
@@ -43,7 +46,10 @@ export function checkState(stateDir: string, now: number): Finding[] {
   return [directory, space, records.finding, decisions.finding, clock];
 }
 
-/** Certificates, tokens and backoffs depend on the time of day; a clock that jumped back makes records look new. */
+/**
+ * Certificates, tokens and backoffs depend on the time of day; a clock that jumped back makes records look
+ * new.
+ */
 export function checkClock(now: number, newest: number): Finding {
   if (now < EARLIEST) {
     return failure(

@@ -7,14 +7,18 @@ import type { ImagePulledRecord } from '../../records/types.ts';
 import { type OutputFormat, type Print, printOutput } from '../output.ts';
 import { type TransferredFile, transferColumns } from './transfer.ts';
 
-/** So much is held in memory and written in one transaction: few of them, since a running agent reads all anew after each. */
+/**
+ * So much is held in memory and written in one transaction: few of them, since a running agent reads all
+ * anew after each.
+ */
 const BATCH_FILES = 10_000;
 const BATCH_BYTES = 64 * 1024 * 1024;
 
 type Import = ReturnType<typeof openRecordStoreForImport>;
 
 /**
- * `records import --kubelet-dir DIR`: merges kubelet's image pull records into ours, and keeps what is there. Returns 1
+ * `records import --kubelet-dir DIR`: merges kubelet's image pull records into ours, and keeps what is
+ * there. Returns 1
  * when a file had to be left out. @throws RecordStoreError, CommandError.
  */
 export function importRecords(

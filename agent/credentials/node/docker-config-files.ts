@@ -7,7 +7,8 @@ export type DockerConfigOptions = {
   /** Kubelet's --root-dir. */
   readonly kubeletRootDir: string;
   /**
-   * Kubelet's other places, or any: its working directory and home are not known here. A file called `.dockercfg` is in
+   * Kubelet's other places, or any: its working directory and home are not known here. A file called
+   * `.dockercfg` is in
    * the old form, and any other in that of config.json.
    */
   readonly files: readonly string[];
@@ -24,7 +25,8 @@ export type NodeDockerConfig = {
 type Place = { readonly file: string; readonly shape: 'config.json' | '.dockercfg' };
 
 /**
- * Where kubelet looks, in its order (pkg/credentialprovider/config.go, ReadDockerConfigFile): all of the new form, then
+ * Where kubelet looks, in its order (pkg/credentialprovider/config.go, ReadDockerConfigFile): all of the new
+ * form, then
  * all of the old, each first in the root directory.
  */
 export function placesOf({ kubeletRootDir, files }: DockerConfigOptions): readonly Place[] {
@@ -48,7 +50,8 @@ type Read =
   | { readonly outcome: 'read'; readonly entries: readonly DockerConfigEntry[] };
 
 /**
- * The node's docker config files. The first that parses is the one, even if it holds nothing. Kubelet reads them every
+ * The node's docker config files. The first that parses is the one, even if it holds nothing. Kubelet reads
+ * them every
  * five minutes; here they are looked at each time, and read again when they have changed.
  */
 export function createNodeDockerConfig(options: DockerConfigOptions): { read(): Promise<NodeDockerConfig> } {

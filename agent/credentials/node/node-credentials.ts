@@ -27,7 +27,9 @@ export type NodeCredentialsPorts = {
   readonly turns?: Turns;
 };
 
-/** Where a credential may be missing: a refusal without it is no word of the registry about the pod's right. */
+/**
+ * Where a credential may be missing: a refusal without it is no word of the registry about the pod's right.
+ */
 export type Problem =
   | { readonly provider: string; readonly error: ProviderError }
   | { readonly configPath: string; readonly error: ProviderConfigError };
@@ -62,7 +64,10 @@ export type ProviderStatus = Pick<Provider, 'name' | 'apiVersion' | 'matchImages
   readonly lastRun: PluginRun | undefined;
 };
 
-/** Everything that a pod may pull with besides its imagePullSecrets. Nothing is read or run unless it is asked. */
+/**
+ * Everything that a pod may pull with besides its imagePullSecrets. Nothing is read or run unless it is
+ * asked.
+ */
 export interface NodeCredentials {
   /** `repository` is normalized, as parseImageName gives it. */
   offerFor(repository: string, pod: PodContext): Promise<NodeOffer>;
@@ -151,7 +156,8 @@ type Asked = {
 };
 
 /**
- * All at once, where kubelet asks one after the other: the slowest decides how long the pod waits. Their order, which
+ * All at once, where kubelet asks one after the other: the slowest decides how long the pod waits. Their
+ * order, which
  * decides between credentials under the same key, stays that of the configuration.
  */
 export async function askProviders(

@@ -21,8 +21,10 @@ const MAX_FILE_BYTES = 1_048_576;
 const MAX_FILES = 256;
 
 /**
- * Reads kubelet's `--image-credential-provider-config`, a file or a folder of them (pkg/credentialprovider/plugin/config.go,
- * readCredentialProviderConfig): all files are decoded before names are compared, and names before the rest is checked.
+ * Reads kubelet's `--image-credential-provider-config`, a file or a folder of them
+ * (pkg/credentialprovider/plugin/config.go,
+ * readCredentialProviderConfig): all files are decoded before names are compared, and names before the rest
+ * is checked.
  *
  * @throws ProviderConfigError
  */
@@ -121,7 +123,9 @@ function decodeFile(file: string, bytes: Buffer): readonly WrittenProvider[] {
   }
 }
 
-/** What begins like an object is JSON and nothing else, whatever the file is called (yaml.GuessJSONStream). */
+/**
+ * What begins like an object is JSON and nothing else, whatever the file is called (yaml.GuessJSONStream).
+ */
 function jsonOf(bytes: Buffer): RawJson {
   const text = decodeText(bytes);
   if (!text.replace(/^[\p{White_Space}]+/u, '').startsWith('{')) return yamlToJson(utf8Of(bytes));

@@ -22,7 +22,9 @@ export type ExecPluginOptions = {
   readonly signal: AbortSignal;
 };
 
-/** A provider's executable, run once for each question (pkg/credentialprovider/plugin/plugin.go, ExecPlugin). */
+/**
+ * A provider's executable, run once for each question (pkg/credentialprovider/plugin/plugin.go, ExecPlugin).
+ */
 export function createExecPlugin(
   { name, apiVersion, args, env }: Pick<Provider, 'name' | 'apiVersion' | 'args' | 'env'>,
   { binDir, limits, environment, signal }: ExecPluginOptions,

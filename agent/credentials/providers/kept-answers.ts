@@ -17,7 +17,9 @@ export type KeptAnswers = {
   keep(key: string, entries: readonly DockerConfigEntry[], durationMs: number): void;
 };
 
-/** `now` in ms of a clock that only goes forward. An answer is still good at the very moment when it expires. */
+/**
+ * `now` in ms of a clock that only goes forward. An answer is still good at the very moment when it expires.
+ */
 export function createKeptAnswers(now: () => number): KeptAnswers {
   const kept = new LRUCache<string, Kept>({
     maxSize: MAX_BYTES,

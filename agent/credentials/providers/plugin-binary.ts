@@ -4,7 +4,8 @@ import { ProviderError } from '../../errors.ts';
 import { errorCodeOf } from './small-file.ts';
 
 /**
- * The path of a provider's executable, if kubelet would register it (RegisterCredentialProviderPlugins, over Go's
+ * The path of a provider's executable, if kubelet would register it (RegisterCredentialProviderPlugins, over
+ * Go's
  * exec.LookPath): a file that may be executed. Nothing is run.
  *
  * @throws ProviderError binaryMissing, binaryNotExecutable
@@ -24,7 +25,8 @@ export async function findPluginBinary(binDir: string, name: string): Promise<st
 }
 
 /**
- * That the kernel itself can start it: an ELF program, or a script that names its interpreter. Node starts anything else
+ * That the kernel itself can start it: an ELF program, or a script that names its interpreter. Node starts
+ * anything else
  * with a shell, which kubelet does not.
  *
  * @throws ProviderError binaryMissing, binaryNotExecutable

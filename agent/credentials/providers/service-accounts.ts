@@ -1,5 +1,6 @@
 /**
- * What a provider with tokenAttributes needs of the API server. Implemented over the API client; both calls are made live
+ * What a provider with tokenAttributes needs of the API server. Implemented over the API client; both calls
+ * are made live
  * at every look-up, as kubelet's are (pkg/credentialprovider/plugin/plugin.go, serviceAccountProvider).
  */
 export interface ServiceAccountTokens {

@@ -6,7 +6,9 @@ export type ExistingContainersOptions = {
   readonly delayMs: number;
   /** ... and then this many at a time of each namespace are judged, so that none holds up the others. */
   readonly atOnce: number;
-  /** One that takes longer than this (ms) goes on, but no longer keeps the next one of its namespace waiting. */
+  /**
+   * One that takes longer than this (ms) goes on, but no longer keeps the next one of its namespace waiting.
+   */
   readonly turnMs?: number;
 };
 

@@ -32,10 +32,14 @@ export type GuardOptions = {
   /** How containers that ran before the agent are judged. */
   readonly existing: ExistingContainersOptions;
   /**
-   * How long (ms) a new container may run while it is being verified: its pod chooses how many credentials are tried,
-   * and how long the registry takes. Then it is reported and enforced as `verificationInProgress`, and the verification
-   * goes on. When that stopped the container, the outcome is not reported: the container that kubelet starts instead
-   * finds it, as a record or as a refusal's backoff. When the container may run on (exempt, fuse open), the outcome is
+   * How long (ms) a new container may run while it is being verified: its pod chooses how many credentials
+   * are tried,
+   * and how long the registry takes. Then it is reported and enforced as `verificationInProgress`, and the
+   * verification
+   * goes on. When that stopped the container, the outcome is not reported: the container that kubelet starts
+   * instead
+   * finds it, as a record or as a refusal's backoff. When the container may run on (exempt, fuse open), the
+   * outcome is
    * reported and enforced as another verdict on the same container. Undefined: for ever.
    */
   readonly patienceMs: number | undefined;
@@ -59,7 +63,10 @@ export type Guard = {
   pending(): number;
   /** Resolves when nothing is being judged; what waits for a retry does not count. */
   idle(): Promise<void>;
-  /** Begins nothing new and gives what is being judged this long (ms) to be enforced; later verdicts are dropped. */
+  /**
+   * Begins nothing new and gives what is being judged this long (ms) to be enforced; later verdicts are
+   * dropped.
+   */
   close(graceMs: number): Promise<void>;
 };
 
@@ -68,7 +75,9 @@ export type ToJudgeAgain = { readonly podUid: string } | { readonly imageRefs: r
 
 type Subject = { readonly container: RuntimeContainer; readonly preexisting: boolean };
 
-/** Follows each container from being seen to a verdict that is enforced; tries again what was unverifiable. */
+/**
+ * Follows each container from being seen to a verdict that is enforced; tries again what was unverifiable.
+ */
 export function createGuard(options: GuardOptions): Guard {
   const { runtime, handover, ensureAccess, doubtOf } = options;
   const judging = new Set<Promise<void>>();

@@ -11,7 +11,10 @@ export type Retries<Subject> = {
   later(id: string, subject: Subject): void;
   /** Tries again only on the next `now`. */
   onChange(id: string, subject: Subject): void;
-  /** Something changed: what waits is tried soon, but each at most once a second however often this is called. */
+  /**
+   * Something changed: what waits is tried soon, but each at most once a second however often this is
+   * called.
+   */
   now(): void;
   /** Forgets an id and how often it was tried. */
   forget(id: string): void;

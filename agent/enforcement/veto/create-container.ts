@@ -18,7 +18,8 @@ import { createPreparation } from './preparation.ts';
 import { createVetoReports } from './veto-reports.ts';
 
 /**
- * The time that the runtime waits for the veto. It asks one thing at a time and creates no other container meanwhile,
+ * The time that the runtime waits for the veto. It asks one thing at a time and creates no other container
+ * meanwhile,
  * so the time belongs to the node, and each namespace has a share of it.
  */
 export type TimeBudget = {
@@ -57,7 +58,10 @@ export type Veto = {
   createContainer(request: CreateContainerRequest, deadlineMs: number): Promise<void>;
   /** A container that `onPrepared` was called with was created before its question was answered. */
   createdAsPrepared(request: CreateContainerRequest): void;
-  /** A pod was bound to the node: what it will ask for and is present already is judged before the question comes. */
+  /**
+   * A pod was bound to the node: what it will ask for and is present already is judged before the question
+   * comes.
+   */
   prepare(pod: Pod): void;
   /** At the end: reports at once what is still to be reported. */
   flush(): void;
@@ -138,7 +142,10 @@ export function createVeto(options: VetoOptions): Veto {
     reports.allowed(request, finding, durationMs);
   }
 
-  /** Nobody waits any longer for the verdict. Kubelet asks again, unless the container gets the benefit of the doubt. */
+  /**
+   * Nobody waits any longer for the verdict. Kubelet asks again, unless the container gets the benefit of
+   * the doubt.
+   */
   async function late({ pod, image }: CreateContainerRequest): Promise<Answer> {
     const isLenient = settings.onUnverifiable === 'allow' || fuse.isOpen();
     if (!isLenient || image === '') return 'inProgress';

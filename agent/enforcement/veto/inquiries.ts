@@ -5,12 +5,16 @@ import { type ContainerOfPod, containerKey } from './create-request.ts';
 import type { JudgeRequest } from './judge-request.ts';
 
 export type Inquiries = {
-  /** What is found about the container; a request that comes again while it is being found waits for the same. */
+  /**
+   * What is found about the container; a request that comes again while it is being found waits for the
+   * same.
+   */
   inquire(request: CreateContainerRequest): Promise<Finding>;
   /** The runtime was answered without this finding. */
   wasLate(request: ContainerOfPod): void;
   /**
-   * Is it still being found since the runtime was answered without it? Waiting for it again would cost the runtime time
+   * Is it still being found since the runtime was answered without it? Waiting for it again would cost the
+   * runtime time
    * for what it has waited for once.
    */
   isLate(request: ContainerOfPod): boolean;

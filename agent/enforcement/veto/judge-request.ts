@@ -19,7 +19,8 @@ export type JudgeRequestOptions = {
 };
 
 /**
- * When a container is refused whose image is named by its id, in ms. Looking into an image that is present takes longer
+ * When a container is refused whose image is named by its id, in ms. Looking into an image that is present
+ * takes longer
  * than finding none, and must not tell who guesses ids which of them it was.
  */
 const REFUSED_BY_ID_AFTER_MS = 50;
@@ -40,7 +41,8 @@ export function createJudgeRequest(options: JudgeRequestOptions): JudgeRequest {
       isNamedOtherwise ? contentNamed(contentOf, request.image) : undefined,
     ]);
     const finding = await (isNamedById(image) ? judgeById(owner, own) : judgeContent(owner, own));
-    // The pod that we know may be older than the one that kubelet has: what is really about to run counts as well.
+    // The pod that we know may be older than the one that kubelet has: what is really about to run counts as
+    // well.
     const isOther =
       typeof own === 'string' && typeof said === 'string' && imageIdKey(own) !== imageIdKey(said);
     return isOther && finding.access.verdict.verdict === 'allowed' ? judgeContent(owner, said) : finding;
@@ -56,8 +58,10 @@ export function createJudgeRequest(options: JudgeRequestOptions): JudgeRequest {
   }
 
   /**
-   * Whoever has a right to the image is allowed as soon as that is known. Everybody else hears the same at the same
-   * moment, whether there is such an image or not; what comes of a verification that takes longer counts next time.
+   * Whoever has a right to the image is allowed as soon as that is known. Everybody else hears the same at
+   * the same
+   * moment, whether there is such an image or not; what comes of a verification that takes longer counts
+   * next time.
    */
   async function judgeById({ pod, spec }: Owner, content: string | Verdict): Promise<Finding> {
     const judging = judgeContent({ pod, spec }, content);

@@ -35,7 +35,9 @@ export type FromVetoWorker =
   | { readonly type: 'connected' }
   | { readonly type: 'disconnected'; readonly reason: NriError['reason']; readonly message: string };
 
-/** Milliseconds of a clock that all threads share; `performance.now()` counts from each thread's own start. */
+/**
+ * Milliseconds of a clock that all threads share; `performance.now()` counts from each thread's own start.
+ */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }

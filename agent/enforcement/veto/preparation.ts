@@ -16,18 +16,28 @@ export type PreparationOptions = {
 };
 
 export type Preparation = {
-  /** A pod was bound to the node: what it will ask for and is present already is judged before the question comes. */
+  /**
+   * A pod was bound to the node: what it will ask for and is present already is judged before the question
+   * comes.
+   */
   prepare(pod: Pod): void;
-  /** What was found about a container that was prepared, once; undefined when nothing was, or too long ago. */
+  /**
+   * What was found about a container that was prepared, once; undefined when nothing was, or too long ago.
+   */
   take(container: ContainerOfPod): Finding | undefined;
 };
 
 const AT_ONCE = 2;
 const MAX_PREPARED = 10_000;
-/** A record may be revoked meanwhile: a verdict is good for about the time that kubelet takes to prepare a sandbox. */
+/**
+ * A record may be revoked meanwhile: a verdict is good for about the time that kubelet takes to prepare a
+ * sandbox.
+ */
 const GOOD_FOR_MS = 10_000;
 
-/** Judges what pods that were just bound will ask for, in parallel with kubelet's preparation of the sandbox. */
+/**
+ * Judges what pods that were just bound will ask for, in parallel with kubelet's preparation of the sandbox.
+ */
 export function createPreparation(options: PreparationOptions): Preparation {
   const { runtime, contentOf, ensureAccess, onPrepared } = options;
   const queue = new PQueue({ concurrency: AT_ONCE });
@@ -38,7 +48,8 @@ export function createPreparation(options: PreparationOptions): Preparation {
     const image = await runtime.imageStatus(container.image);
     if (image === undefined) return;
     const access = await ensureAccess({ pod, container, imageRef: image.id, urgent: false });
-    // One that is let run for the time being is to be followed; and a volume's content may change until it is mounted.
+    // One that is let run for the time being is to be followed; and a volume's content may change until it
+    // is mounted.
     if (access.verdict.verdict !== 'allowed' || access.revision || container.imageVolumes.length > 0) return;
     const { namespace, name, uid } = pod;
     const about = { pod: { namespace, name, uid }, containerName: container.name };

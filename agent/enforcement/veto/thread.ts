@@ -10,7 +10,10 @@ import { type FromVetoWorker, monotonicMs, type ToVetoWorker, type VetoWorkerDat
 /** A thread that lived this long (ms) was a good one. */
 const GOOD_LIFE_MS = 10_000;
 const defaultRestart: RetryDelays = { initialMs: 200, maxMs: 5_000 };
-/** A message is 4 MiB at most, and unanswered ones 16 MiB; what grows beyond this ends the thread and not the agent. */
+/**
+ * A message is 4 MiB at most, and unanswered ones 16 MiB; what grows beyond this ends the thread and not the
+ * agent.
+ */
 const MEMORY_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 };
 
 export type VetoThreadOptions = VetoWorkerData & {
@@ -18,7 +21,10 @@ export type VetoThreadOptions = VetoWorkerData & {
   readonly createContainer: Veto['createContainer'];
   /** A container that `allowPrepared` was called with was created before its question was answered. */
   readonly createdAsPrepared?: Veto['createdAsPrepared'];
-  /** May the plugin register now? Asked before each try, and about every second while it may not, for `waitedMs` by then. */
+  /**
+   * May the plugin register now? Asked before each try, and about every second while it may not, for
+   * `waitedMs` by then.
+   */
   readonly mayRegister: (waitedMs: number) => boolean;
   readonly onConfigure: (configuration: NriConfiguration) => void;
   /** The runtime asks before it creates a container from now on. */

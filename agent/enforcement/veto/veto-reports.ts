@@ -23,7 +23,8 @@ const REPORT_AFTER_MS = 100;
 const REFUSED_AGAIN_MS = 300_000;
 
 /**
- * Reports what the veto did. Kubelet tries a container that was refused again every ten seconds or so: the same refusal
+ * Reports what the veto did. Kubelet tries a container that was refused again every ten seconds or so: the
+ * same refusal
  * is reported once in five minutes.
  */
 export function createVetoReports({ report, onRefusedAgain }: VetoReportsOptions): VetoReports {

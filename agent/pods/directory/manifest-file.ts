@@ -9,7 +9,10 @@ import {
 } from '../manifest.ts';
 import type { Pod, Secret } from '../pod-source.ts';
 
-/** A secret that is there but whose content cannot be read; asking for it must say so, not that it is missing. */
+/**
+ * A secret that is there but whose content cannot be read; asking for it must say so, not that it is
+ * missing.
+ */
 export type UnreadableSecret = {
   readonly namespace: string;
   readonly name: string;
@@ -22,7 +25,10 @@ export type Manifests = {
   readonly serviceAccounts: readonly ServiceAccount[];
 };
 
-/** `manifests` is undefined where the text is not YAML. `problem` is one line without any of the file's values. */
+/**
+ * `manifests` is undefined where the text is not YAML. `problem` is one line without any of the file's
+ * values.
+ */
 export type ReadManifests = {
   readonly manifests: Manifests | undefined;
   readonly problem: string | undefined;
@@ -40,7 +46,8 @@ const namedObject = z.object({
 });
 
 /**
- * Reads one file of manifests: YAML or JSON (which is YAML), several documents, `kind: List` unfolded, kinds other
+ * Reads one file of manifests: YAML or JSON (which is YAML), several documents, `kind: List` unfolded, kinds
+ * other
  * than Pod, Secret and ServiceAccount left out. A malformed object costs only itself.
  *
  * @param readAtMs of the secrets, see Secret
@@ -81,7 +88,10 @@ export function readManifestFile(text: string, readAtMs: number): ReadManifests 
   return { manifests: { pods, secrets, serviceAccounts }, problem };
 }
 
-/** The object that a YAML document holds, or why it cannot be read; the parser's own text could quote the file. */
+/**
+ * The object that a YAML document holds, or why it cannot be read; the parser's own text could quote the
+ * file.
+ */
 export function objectOf(document: Document.Parsed): {
   readonly object?: unknown;
   readonly problem?: string;

@@ -13,11 +13,16 @@ const DEBOUNCE_MS = 20;
 const WAIT_FOR_POD_MS = 1_000;
 
 export type DirectoryPodSourceOptions = {
-  /** The folder; *.yaml, *.yml, *.json and files without an extension directly in it, hidden ones left out. */
+  /**
+   * The folder; *.yaml, *.yml, *.json and files without an extension directly in it, hidden ones left out.
+   */
   readonly directory: string;
   /** With it a pod is also found under the name that kubelet gives it as a static pod: `NAME-NODE`. */
   readonly nodeName?: string;
-  /** Called with one line per file that could not be read or holds something malformed; again when that changes. */
+  /**
+   * Called with one line per file that could not be read or holds something malformed; again when that
+   * changes.
+   */
   readonly onProblem: (message: string) => void;
   /** How often to look again although nothing was notified (network file systems do not notify), in ms. */
   readonly rescanIntervalMs?: number;
@@ -47,7 +52,8 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
 }
 
 /**
- * A folder of manifests, whatever is in it. A file that becomes unreadable or malformed keeps serving what it last held,
+ * A folder of manifests, whatever is in it. A file that becomes unreadable or malformed keeps serving what
+ * it last held,
  * and is reported; a file that is removed is forgotten.
  */
 export function openManifestFolder(options: ManifestFolderOptions): PodSource {
@@ -174,7 +180,10 @@ export function openManifestFolder(options: ManifestFolderOptions): PodSource {
     return pod && { ...pod, name, configSource: 'file' };
   }
 
-  /** What the ServiceAccount admission plugin does on a cluster: only a pod that names no secrets gets the account's. */
+  /**
+   * What the ServiceAccount admission plugin does on a cluster: only a pod that names no secrets gets the
+   * account's.
+   */
   function withServiceAccountSecrets(pod: Pod): Pod {
     if (pod.imagePullSecrets.length > 0) return pod;
     for (const { manifests } of files.values()) {

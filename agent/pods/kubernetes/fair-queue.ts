@@ -4,7 +4,8 @@ export type FairQueue = {
 };
 
 /**
- * At most `concurrency` tasks at once, the namespaces that wait served in turn: one with thousands of tasks delays
+ * At most `concurrency` tasks at once, the namespaces that wait served in turn: one with thousands of tasks
+ * delays
  * another's next one by no more than one task of each namespace.
  */
 export function createFairQueue(concurrency: number): FairQueue {

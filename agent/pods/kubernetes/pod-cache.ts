@@ -27,7 +27,10 @@ export type PodCache = {
 
 const MAX_DEPARTED = 2_000;
 
-/** The pods of one node, without anything of them that no verdict needs. `departedMs` is how long a gone pod is still found. */
+/**
+ * The pods of one node, without anything of them that no verdict needs. `departedMs` is how long a gone pod
+ * is still found.
+ */
 export function createPodCache(departedMs: number): PodCache {
   const pods = new Map<string, Pod>();
   const departed = new LRUCache<string, Pod>({ max: MAX_DEPARTED, ttl: departedMs });

@@ -57,7 +57,8 @@ export async function listPods(
       }
       const { metadata } = readEnvelope(items.envelope());
       if (!metadata.continue) return { pods, resourceVersion: metadata.resourceVersion };
-      // The token carries the version that the first page was read at; the API server refuses another beside it.
+      // The token carries the version that the first page was read at; the API server refuses another beside
+      // it.
       page = { limit: PAGE_LIMIT, continue: metadata.continue };
     }
   } catch (error) {
@@ -77,8 +78,10 @@ export async function listPods(
 }
 
 /**
- * A list that names a version is answered from the API server's memory, in one go. A limit beside it would send older
- * servers to etcd, through the pods of all nodes; and unless the match is named it would mean Exact (Kubernetes API
+ * A list that names a version is answered from the API server's memory, in one go. A limit beside it would
+ * send older
+ * servers to etcd, through the pods of all nodes; and unless the match is named it would mean Exact
+ * (Kubernetes API
  * concepts, "the resourceVersion parameter"): a list of long ago, or 410.
  */
 function versionQuery(version: ListVersion): Readonly<Record<string, string>> {

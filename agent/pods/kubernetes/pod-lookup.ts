@@ -18,7 +18,10 @@ export type PodLookupOptions = {
   readonly reader: PodReader;
   /** How long to wait for the watch before a pod is asked for, ms. */
   readonly waitMs: number;
-  /** Whether the watch is alive: otherwise there is nothing to wait for, and nobody to say that a pod does not exist. */
+  /**
+   * Whether the watch is alive: otherwise there is nothing to wait for, and nobody to say that a pod does
+   * not exist.
+   */
   readonly alive: () => boolean;
 };
 

@@ -2,10 +2,15 @@ import { ManifestError } from '../../errors.ts';
 import { podFromObject } from '../manifest.ts';
 import type { Pod } from '../pod-source.ts';
 
-/** Of one pod in a list or one line of a watch, in bytes. A larger pod is asked for by name when it matters. */
+/**
+ * Of one pod in a list or one line of a watch, in bytes. A larger pod is asked for by name when it matters.
+ */
 const MAX_POD_BYTES = 4 * 1_048_576;
 
-/** Turns what the API server sends into pods; what cannot be read is passed over, counted and reported, never thrown. */
+/**
+ * Turns what the API server sends into pods; what cannot be read is passed over, counted and reported, never
+ * thrown.
+ */
 export type PodReader = {
   readonly maxBytes: number;
   readPod(json: string): Pod | undefined;

@@ -1,7 +1,8 @@
 import type { ApiError } from '../../errors.ts';
 
 /**
- * Which version a list asks for. `anyVersion`: whatever the API server has in memory. `notOlderThan`: at least what was
+ * Which version a list asks for. `anyVersion`: whatever the API server has in memory. `notOlderThan`: at
+ * least what was
  * seen already. `mostRecent`: a consistent read, for when versions that were seen mean nothing any more.
  */
 export type ListVersion =
@@ -31,7 +32,10 @@ export type ReflectorOutcome =
     }
   | { readonly kind: 'watchFailed'; readonly reason: ApiError['reason']; readonly lastSeen: string };
 
-/** `none`: go on at once. `pause`: after the retry delay. `trouble`: the same, and the API server counts as away. */
+/**
+ * `none`: go on at once. `pause`: after the retry delay. `trouble`: the same, and the API server counts as
+ * away.
+ */
 export type Delay = 'none' | 'pause' | 'trouble';
 
 type Step = { readonly state: ReflectorState; readonly delay: Delay };
@@ -44,10 +48,14 @@ export const FIRST_STATE: ReflectorState = {
 const MOST_RECENT = { kind: 'list', version: { kind: 'mostRecent' } } as const;
 
 /**
- * What follows from an outcome. As client-go's reflector does, a watch that ended in order goes on from the last version
- * that was seen. After any other end the pods are listed, no older than what was seen: the server may have come back
- * from a backup, and would say nothing to a version of its future. A version that the API server does not know (410, as
- * an answer or within the watch, or one of its future) is not named again, or the same old list could come back, and the
+ * What follows from an outcome. As client-go's reflector does, a watch that ended in order goes on from the
+ * last version
+ * that was seen. After any other end the pods are listed, no older than what was seen: the server may have
+ * come back
+ * from a backup, and would say nothing to a version of its future. A version that the API server does not
+ * know (410, as
+ * an answer or within the watch, or one of its future) is not named again, or the same old list could come
+ * back, and the
  * same 410 after it.
  *
  * @param now ms of the monotonic clock

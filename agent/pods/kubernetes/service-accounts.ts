@@ -141,7 +141,10 @@ function tokenError(error: unknown, question: TokenQuestion): unknown {
   }
 }
 
-/** NodeRestriction speaks of the audience, the authorizers of the verb (plugin/pkg/admission/noderestriction). */
+/**
+ * NodeRestriction speaks of the audience, the authorizers of the verb
+ * (plugin/pkg/admission/noderestriction).
+ */
 function refusedToken(error: ApiError, subject: string, question: TokenQuestion): ServiceAccountError {
   if (/ is forbidden: (error validating )?audience "/.test(error.message)) {
     return new ServiceAccountError(

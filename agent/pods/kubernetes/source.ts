@@ -37,8 +37,10 @@ const SWEEP_INTERVAL_MS = 30_000;
 const MAX_READS = 8;
 
 /**
- * Pods, secrets and service accounts from the API server: the node's pods are listed and watched, the others read one by
- * one when asked for, each namespace in its turn. `start` does not fail while the API server is away: it waits a while
+ * Pods, secrets and service accounts from the API server: the node's pods are listed and watched, the others
+ * read one by
+ * one when asked for, each namespace in its turn. `start` does not fail while the API server is away: it
+ * waits a while
  * for the first list, then lets the agent begin; until then every pod is asked for by name.
  */
 export function openKubernetesPodSource(options: KubernetesPodSourceOptions): KubernetesPodSource {

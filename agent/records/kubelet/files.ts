@@ -60,7 +60,8 @@ const MAX_FILES = 100_000;
 const TEMPORARY = '.tmp';
 
 /**
- * The image_manager folder of a kubelet: DIR may be kubelet's root directory (--root-dir, /var/lib/kubelet) or that
+ * The image_manager folder of a kubelet: DIR may be kubelet's root directory (--root-dir, /var/lib/kubelet)
+ * or that
  * folder itself. Undefined where neither is there.
  */
 export function findImageManager(directory: string): string | undefined {
@@ -71,8 +72,10 @@ export function findImageManager(directory: string): string | undefined {
 }
 
 /**
- * Reads every record and intent, one file at a time and in the order of their names. What is broken is named and
- * passed over, as are symbolic links and whatever else is no file; kubelet's own temporary files are no records.
+ * Reads every record and intent, one file at a time and in the order of their names. What is broken is named
+ * and
+ * passed over, as are symbolic links and whatever else is no file; kubelet's own temporary files are no
+ * records.
  */
 export function* readKubeletFiles(imageManager: string): Generator<KubeletFile> {
   for (const folder of ['pulled', 'pulling'] as const) {
@@ -94,7 +97,8 @@ export function* readKubeletFiles(imageManager: string): Generator<KubeletFile> 
 
 /**
  * Writes a record, or an intent, where kubelet looks for it: the folder 0700, the file 0600, complete under a
- * temporary name before it is renamed, and flushed to the disk. A name that kubelet ignores, should we die in between.
+ * temporary name before it is renamed, and flushed to the disk. A name that kubelet ignores, should we die
+ * in between.
  */
 export function writeKubeletFile(
   imageManager: string,

@@ -5,7 +5,10 @@ import { trimImageName } from '../../image/reference.ts';
 import { byCoordinates } from '../merge.ts';
 import type { ImagePullCredentials, ImagePulledRecord } from '../types.ts';
 
-/** The group kubelet's record files belong to; both versions have the same fields. The last is the one written. */
+/**
+ * The group kubelet's record files belong to; both versions have the same fields. The last is the one
+ * written.
+ */
 const API_VERSIONS = ['kubelet.config.k8s.io/v1alpha1', 'kubelet.config.k8s.io/v1beta1'] as const;
 const WRITTEN_VERSION = API_VERSIONS[1];
 
@@ -48,7 +51,8 @@ export function kubeletFileName(imageOrRef: string): string {
 }
 
 /**
- * Reads an ImagePulledRecord (k8s.io/kubelet/config, v1alpha1 or v1beta1). Its hashes are kubelet's plain ones, which
+ * Reads an ImagePulledRecord (k8s.io/kubelet/config, v1alpha1 or v1beta1). Its hashes are kubelet's plain
+ * ones, which
  * must not be stored. An entry that names nobody is left out: it allows as much as none.
  *
  * @throws KubeletFormatError
@@ -76,13 +80,17 @@ export function parsePullIntent(json: string): string {
   return parseAs(pullIntent, 'ImagePullIntent', json).image;
 }
 
-/** Byte for byte as kubelet writes it: the fields in Go's order, keys sorted, a line end behind it. Hashes go out as they are. */
+/**
+ * Byte for byte as kubelet writes it: the fields in Go's order, keys sorted, a line end behind it. Hashes go
+ * out as they are.
+ */
 export function formatPulledRecord({
   imageRef,
   lastUpdatedTime,
   credentialMapping,
 }: ImagePulledRecord): string {
-  // What only the runtime granted is nothing that kubelet could say; its rule would open it to every pod for ever.
+  // What only the runtime granted is nothing that kubelet could say; its rule would open it to every pod for
+  // ever.
   const names = [...credentialMapping]
     .filter(
       ([, entry]) => entry.nodePodsAccessible || entry.kubernetesSecrets || entry.kubernetesServiceAccounts,

@@ -24,9 +24,12 @@ type ImportPlan = { readonly outcome: ImportOutcome; readonly changes: readonly 
 /**
  * What kubelet's records change in ours.
  *
- * An import only ever adds to what is verified. Content with a record was pulled, so under that name it is not
- * preloaded, whatever the inventory says (under any name, where the record names nobody or its file cannot be read:
- * kubelet, too, verifies then). An intent is taken over as one that a killed agent left: at its next start the image,
+ * An import only ever adds to what is verified. Content with a record was pulled, so under that name it is
+ * not
+ * preloaded, whatever the inventory says (under any name, where the record names nobody or its file cannot
+ * be read:
+ * kubelet, too, verifies then). An intent is taken over as one that a killed agent left: at its next start
+ * the image,
  * where the runtime has it, gets a record without credentials, as kubelet does at its own start.
  */
 export function planImport(records: ReadPullRecords, batch: ImportBatch, now: number): ImportPlan {
@@ -130,7 +133,10 @@ function mergeRecord(
   };
 }
 
-/** Kubelet's merge leaves out service accounts that come together with secrets; one after the other, none is lost. */
+/**
+ * Kubelet's merge leaves out service accounts that come together with secrets; one after the other, none is
+ * lost.
+ */
 function partsOf({ kubernetesSecrets, kubernetesServiceAccounts, nodePodsAccessible }: ImagePullCredentials) {
   const parts: ImagePullCredentials[] = [];
   if (nodePodsAccessible) parts.push({ nodePodsAccessible });

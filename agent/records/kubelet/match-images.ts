@@ -9,8 +9,10 @@ import type { ImagePulledRecord, PresentImage } from '../types.ts';
 export type MatchPlan = { readonly matched: number; readonly changes: readonly RecordChange[] };
 
 /**
- * Kubelet takes for the imageRef what the runtime returns from PullImage. CRI-O returned `repository@digest` there until
- * kubelet 1.36 asked ImageStatus instead (kuberuntime_image.go), while a container names the image's id. Such a record is
+ * Kubelet takes for the imageRef what the runtime returns from PullImage. CRI-O returned `repository@digest`
+ * there until
+ * kubelet 1.36 asked ImageStatus instead (kuberuntime_image.go), while a container names the image's id.
+ * Such a record is
  * about the image of the node that has this digest, and becomes that image's.
  */
 export function planMatches(
@@ -51,7 +53,10 @@ export function planMatches(
   return { matched, changes };
 }
 
-/** Whoever either entry names, one kind after the other: kubelet's merge drops service accounts that come with secrets. */
+/**
+ * Whoever either entry names, one kind after the other: kubelet's merge drops service accounts that come
+ * with secrets.
+ */
 function together(known: RecordEntry | undefined, { credentials }: RecordEntry): RecordEntry | undefined {
   const { kubernetesServiceAccounts, ...others } = credentials;
   const withOthers = mergeCredentials(known, others) ?? known;

@@ -5,7 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import SqliteDatabase from 'better-sqlite3';
 import { databaseError, prepareStateDirectory } from './database.ts';
 
-/** Who has the state directory. `host` is the pod's name where there is one; the process id is that of its own namespace. */
+/**
+ * Who has the state directory. `host` is the pod's name where there is one; the process id is that of its
+ * own namespace.
+ */
 export type LockHolder = { readonly pid: number; readonly host: string };
 
 export type AgentLock = { release(): void };
@@ -21,8 +24,10 @@ const HOLDER = 'agent.holder';
 const RETRY_MS = 400;
 
 /**
- * Makes sure that one agent works with a state directory. The lock is SQLite's on an empty file, an fcntl lock of the
- * operating system's: it ends with the process, however that ends, and holds across containers that share the directory.
+ * Makes sure that one agent works with a state directory. The lock is SQLite's on an empty file, an fcntl
+ * lock of the
+ * operating system's: it ends with the process, however that ends, and holds across containers that share
+ * the directory.
  *
  * @throws RecordStoreError where the directory takes no lock (read-only, full)
  */

@@ -16,8 +16,10 @@ import { copyInMemory } from './copy-in-memory.ts';
 import { schemaVersion } from './migrations.ts';
 
 /**
- * How long a write waits for another process's, in ms. Short, because SQLite waits in the thread that asks: the agent's
- * own, where everything else stands still meanwhile. Others write rarely and for some ms (`records forget`, an
+ * How long a write waits for another process's, in ms. Short, because SQLite waits in the thread that asks:
+ * the agent's
+ * own, where everything else stands still meanwhile. Others write rarely and for some ms (`records forget`,
+ * an
  * import), and what is not written is verified again.
  */
 const BUSY_TIMEOUT_MS = 500;
@@ -34,7 +36,8 @@ export function prepareStateDirectory(stateDir: string): void {
 
 /**
  * Opens a database file for reading and writing in WAL mode and makes sure that it is sound (quick_check).
- * The file, and with it its -wal and -shm, is for its owner only. @throws RecordStoreError: `databaseCorrupt` for
+ * The file, and with it its -wal and -shm, is for its owner only. @throws RecordStoreError:
+ * `databaseCorrupt` for
  * one that is damaged or no database at all, otherwise why it cannot be used.
  */
 export function openDatabaseFile(path: string, synchronous: 'FULL' | 'NORMAL'): Database {
@@ -59,8 +62,10 @@ export function openDatabaseFile(path: string, synchronous: 'FULL' | 'NORMAL'): 
 }
 
 /**
- * Opens a database file that another process may be writing, to read only. Where SQLite cannot make the files that it
- * needs beside it (a read-only or full disk), what is returned is a copy in memory: it shows nothing that comes later.
+ * Opens a database file that another process may be writing, to read only. Where SQLite cannot make the
+ * files that it
+ * needs beside it (a read-only or full disk), what is returned is a copy in memory: it shows nothing that
+ * comes later.
  *
  * @throws RecordStoreError
  */
@@ -90,7 +95,8 @@ export function openDatabaseInMemory(): Database {
 }
 
 /**
- * Moves a damaged file away under a dated name, with its -wal and -shm: a log left behind would be played into
+ * Moves a damaged file away under a dated name, with its -wal and -shm: a log left behind would be played
+ * into
  * the new database. Returns the new path. Throws what the file system says.
  */
 export function setAside(path: string, now: Date = new Date()): string {
@@ -105,7 +111,8 @@ export function setAside(path: string, now: Date = new Date()): string {
 }
 
 /**
- * What went wrong in SQLite's or the file system's words -> RecordStoreError. `path`, of the database or its folder,
+ * What went wrong in SQLite's or the file system's words -> RecordStoreError. `path`, of the database or its
+ * folder,
  * tells whether an I/O error that names no cause is one of space.
  */
 export function databaseError(error: unknown, doing: string, path?: string): RecordStoreError {

@@ -10,9 +10,11 @@ export function schemaVersion(db: Database): number {
 }
 
 /**
- * Brings a database to the newest schema in one transaction: entry n takes `PRAGMA user_version` from n to n + 1.
+ * Brings a database to the newest schema in one transaction: entry n takes `PRAGMA user_version` from n to n
+ * + 1.
  *
- * @throws RecordStoreError `databaseNewer` for one that a newer Pullwarden wrote: what its rows mean is not known here, so
+ * @throws RecordStoreError `databaseNewer` for one that a newer Pullwarden wrote: what its rows mean is not
+ * known here, so
  * nothing of it is read or changed
  */
 export function migrate(db: Database, migrations: readonly Migration[]): void {

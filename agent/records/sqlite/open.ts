@@ -64,13 +64,18 @@ const KEY = 'hmac.key';
 /**
  * Opens the records of a node, making what is missing: `records.db` and `hmac.key` in `stateDir`.
  *
- * What is damaged is set aside and rebuilt: the database, and the key that its rows are checked with. A rebuilt store
- * counts its inventory as taken and empty, because what is on the node by now was not all there at first: nothing is
- * preloaded, everything is verified. A directory that cannot be written gives a store in memory, and its `degraded` says
- * why: with what the directory holds where that can be read, so that a node without a registry goes on; otherwise as
+ * What is damaged is set aside and rebuilt: the database, and the key that its rows are checked with. A
+ * rebuilt store
+ * counts its inventory as taken and empty, because what is on the node by now was not all there at first:
+ * nothing is
+ * preloaded, everything is verified. A directory that cannot be written gives a store in memory, and its
+ * `degraded` says
+ * why: with what the directory holds where that can be read, so that a node without a registry goes on;
+ * otherwise as
  * strict as a rebuilt one.
  *
- * @throws RecordStoreError only for a database that a newer Pullwarden wrote and for one that another process keeps
+ * @throws RecordStoreError only for a database that a newer Pullwarden wrote and for one that another
+ * process keeps
  * locked (`databaseBusy`): both are in order, and guessing in their place would lose what they hold
  */
 export function openRecordStore(options: {
@@ -107,7 +112,8 @@ export function openRecordStoreReadOnly(
 }
 
 /**
- * For the command line, whether the agent runs or not: records that are there already, to change them. Makes nothing,
+ * For the command line, whether the agent runs or not: records that are there already, to change them. Makes
+ * nothing,
  * repairs nothing: that is the agent's. @throws RecordStoreError
  */
 export function openRecordStoreForEditing(stateDir: string): ReturnType<typeof openForCommand> {
@@ -117,7 +123,8 @@ export function openRecordStoreForEditing(stateDir: string): ReturnType<typeof o
 }
 
 /**
- * For an import, whether the agent runs or was never started: a store to change, and how its hashes are made. Makes a
+ * For an import, whether the agent runs or was never started: a store to change, and how its hashes are
+ * made. Makes a
  * new one where there is none; what is damaged is left to the agent. @throws RecordStoreError
  */
 export function openRecordStoreForImport(stateDir: string): ReturnType<typeof openForCommand> {
@@ -216,7 +223,8 @@ function openParts(rows: Rows, checked: SqliteRows, notify: Notify, now: () => n
   for (const _ of checked.all('meta'));
   const unsound = [...checked.unsound].filter(([, count]) => count > 0);
   const isPending = records.inventoryTakenAt() === undefined;
-  // Before the inventory is taken, a record or intent that is lost is one that kept an image from counting as preloaded.
+  // Before the inventory is taken, a record or intent that is lost is one that kept an image from counting
+  // as preloaded.
   if (inventory.length === 0 || (isPending && unsound.length > 0)) {
     const message =
       'the inventory of preloaded images was lost: nothing counts as preloaded, every image is verified';
@@ -235,7 +243,8 @@ function openParts(rows: Rows, checked: SqliteRows, notify: Notify, now: () => n
 }
 
 /**
- * Is there a database that is this node's? Looks at it read only, since a newer Pullwarden's must stay as it is, to the
+ * Is there a database that is this node's? Looks at it read only, since a newer Pullwarden's must stay as it
+ * is, to the
  * byte.
  *
  * @throws RecordStoreError `databaseNewer`, `databaseCorrupt`
@@ -280,7 +289,10 @@ function settleKey(path: string, notify: Notify): { readonly key: Buffer; readon
 
 type InMemory = { readonly rows: SqliteRows; readonly key: Buffer };
 
-/** What is on record, in memory; undefined where it is not whole beyond doubt. @throws RecordStoreError `databaseNewer` */
+/**
+ * What is on record, in memory; undefined where it is not whole beyond doubt. @throws RecordStoreError
+ * `databaseNewer`
+ */
 function rescue(stateDir: string, degraded: Degraded): InMemory | undefined {
   const key = readableKey(join(stateDir, KEY));
   const db = key && copyInMemory(join(stateDir, DATABASE));

@@ -10,7 +10,8 @@ import { SqliteRows } from './sqlite-rows.ts';
 export const SCHEMA_VERSION = 2;
 
 /**
- * What the database of records looks like, step by step. Add to the end and never change one that was released; the table
+ * What the database of records looks like, step by step. Add to the end and never change one that was
+ * released; the table
  * `meta` keeps its columns for ever, so that every version can tell a newer database from a damaged one.
  */
 function migrationsWith(key: Buffer): readonly Migration[] {
@@ -124,13 +125,16 @@ const VERSION_2 = `
   ) STRICT, WITHOUT ROWID;
 `;
 
-/** Makes the tables of a new database, or brings those of an older one up to date. @throws RecordStoreError */
+/**
+ * Makes the tables of a new database, or brings those of an older one up to date. @throws RecordStoreError
+ */
 export function prepareSchema(db: Database, key: Buffer): void {
   migrate(db, migrationsWith(key));
 }
 
 /**
- * Is the version that the header tells the one that the rows tell? A newer Pullwarden's database is left alone; one whose
+ * Is the version that the header tells the one that the rows tell? A newer Pullwarden's database is left
+ * alone; one whose
  * header was damaged must not pass for one.
  *
  * @throws RecordStoreError `databaseNewer`, `databaseCorrupt`

@@ -24,7 +24,8 @@ type TableStatements = {
 };
 
 /**
- * The truth on disk: rows in a SQLite database of the schema in migrations.ts, each with a check over its table and all
+ * The truth on disk: rows in a SQLite database of the schema in migrations.ts, each with a check over its
+ * table and all
  * its columns under the node's key. A row that does not pass is left out and counted.
  */
 export class SqliteRows implements Rows {
@@ -145,7 +146,10 @@ export class SqliteRows implements Rows {
   }
 }
 
-/** The node's key keys the hashes of credentials; what checks rows is derived from it, so that neither serves as the other. */
+/**
+ * The node's key keys the hashes of credentials; what checks rows is derived from it, so that neither serves
+ * as the other.
+ */
 function rowCheckKey(key: Buffer): KeyObject {
   return createSecretKey(createHmac('sha256', key).update('pullwarden: checks of rows').digest());
 }

@@ -35,7 +35,9 @@ export type ConfigurationProblem =
   | 'blocked'
   | 'noServer';
 
-/** A file of the runtime's configuration that cannot be used. The message names place and reason, no content. */
+/**
+ * A file of the runtime's configuration that cannot be used. The message names place and reason, no content.
+ */
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError';
   readonly problem: ConfigurationProblem;

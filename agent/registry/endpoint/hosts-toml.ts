@@ -26,7 +26,8 @@ export type HostsFile = {
 const CAPABILITIES = new Set(['pull', 'resolve', 'push', 'referrers']);
 
 /**
- * Reads a hosts.toml as containerd does (core/remotes/docker/config/hosts.go, docs/hosts.md). Paths in it are as they
+ * Reads a hosts.toml as containerd does (core/remotes/docker/config/hosts.go, docs/hosts.md). Paths in it
+ * are as they
  * stand there, relative ones from the file's folder.
  *
  * @throws ConfigurationError
@@ -88,7 +89,8 @@ function readClient(client: unknown, file: string): ConfiguredHost['client'] {
 const LOGIN = /^(authorization|proxy-authorization|cookie)$/i;
 
 /**
- * Without those that log in: what the runtime may have by its own credentials is no right of the pod's, and the
+ * Without those that log in: what the runtime may have by its own credentials is no right of the pod's, and
+ * the
  * question is about the pod's.
  */
 function readHeaders(table: Table, file: string): ConfiguredHost['headers'] {

@@ -12,7 +12,8 @@ export type RegistryEntry = Location & {
 };
 
 /**
- * Reads a registries.conf, version 2, as CRI-O does (containers/image pkg/sysregistriesv2). Of entries with the same
+ * Reads a registries.conf, version 2, as CRI-O does (containers/image pkg/sysregistriesv2). Of entries with
+ * the same
  * prefix the first counts.
  *
  * @throws ConfigurationError
@@ -56,7 +57,10 @@ export function mergeEntries(files: readonly (readonly RegistryEntry[])[]): read
   return [...new Map(files.flat().map((entry) => [entry.prefix, entry])).values()];
 }
 
-/** The entry with the longest prefix of `name` (`registry.example/team/app`), and how much of the name it covers. */
+/**
+ * The entry with the longest prefix of `name` (`registry.example/team/app`), and how much of the name it
+ * covers.
+ */
 export function findEntry(
   entries: readonly RegistryEntry[],
   name: string,

@@ -2,11 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError } from '../../lab/cri.ts';
 import type { SharedNode } from './shared-node.ts';
 
-/** What a tenant who does nothing wrong gets of the node, in ms of CreateContainer, with kubelet's further tries. */
+/**
+ * What a tenant who does nothing wrong gets of the node, in ms of CreateContainer, with kubelet's further
+ * tries.
+ */
 export type GoodTimes = { readonly recorded: readonly number[]; readonly fresh: readonly number[] };
 
 export type GoodTenant = {
-  /** So many pods, one after the other, each with `recorded` containers of a known image and `fresh` ones of new images. */
+  /**
+   * So many pods, one after the other, each with `recorded` containers of a known image and `fresh` ones of
+   * new images.
+   */
   work(pods: number): Promise<GoodTimes>;
 };
 
@@ -20,7 +26,8 @@ const PATIENCE_MS = 60_000;
 const PAUSE_MS = 20;
 
 /**
- * Puts the tenant's images on the node: enough for so many pods. What comes of it begins to work with an agent that knows
+ * Puts the tenant's images on the node: enough for so many pods. What comes of it begins to work with an
+ * agent that knows
  * nothing yet.
  */
 export async function prepareGoodTenant(node: SharedNode, pods: number): Promise<() => Promise<GoodTenant>> {

@@ -17,7 +17,8 @@ export type AbuseFigures = {
 const PODS = 10;
 
 /**
- * What one tenant can do to another through the agent: each row with a good tenant alone and beside an abuser, on one
+ * What one tenant can do to another through the agent: each row with a good tenant alone and beside an
+ * abuser, on one
  * node, with the agent built and started as in its image.
  */
 export async function benchAbuse(progress: (line: string) => void): Promise<AbuseFigures> {

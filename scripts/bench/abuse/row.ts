@@ -44,7 +44,10 @@ export type RowParts = {
   readonly scale: Scale;
 };
 
-/** The same tenant on the same node with the same agent, first alone, then beside one who abuses what it may write. */
+/**
+ * The same tenant on the same node with the same agent, first alone, then beside one who abuses what it may
+ * write.
+ */
 export async function measureRow(abuser: Abuser, parts: RowParts): Promise<Row> {
   const { node, pods, scale } = parts;
   await node.freshAgent();

@@ -7,7 +7,9 @@ import { pushImage } from '../../lab/push.ts';
 import { type AgentProcess, startAgent } from '../../story/agent-process.ts';
 import { startTenantRegistry, type TenantRegistry } from './tenant-registry.ts';
 
-/** A pod that is bound to the node and whose sandbox stands, as kubelet has it before it creates containers. */
+/**
+ * A pod that is bound to the node and whose sandbox stands, as kubelet has it before it creates containers.
+ */
 export type BoundPod = {
   readonly namespace: string;
   /**
@@ -25,7 +27,10 @@ export type PodToBind = {
   readonly env?: Record<string, string>;
 };
 
-/** A real containerd, registries, an API server and the agent as its image runs it: the node that tenants share. */
+/**
+ * A real containerd, registries, an API server and the agent as its image runs it: the node that tenants
+ * share.
+ */
 export type SharedNode = {
   readonly lab: LabNode;
   readonly api: ApiServer;

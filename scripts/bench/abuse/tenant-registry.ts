@@ -33,7 +33,8 @@ export async function startTenantRegistry(target: string): Promise<TenantRegistr
     response.end(method === 'HEAD' ? undefined : Buffer.from(await answer.arrayBuffer()));
   };
   const serve: RequestListener = (request, response) => {
-    // The real one may end a kept connection just now: whoever asks sees a connection that broke, and asks again.
+    // The real one may end a kept connection just now: whoever asks sees a connection that broke, and asks
+    // again.
     forward(request, response).catch(() => response.destroy());
   };
   const server = await startFaultServer((request, response) => {

@@ -13,8 +13,10 @@ import type { ImageManagerNode, ImageManagerStep } from './image-manager-step.ts
 import { recordedPlugin, recordedServer } from './recorded-provider.ts';
 
 /**
- * Kubelet's EnsureImageExists (pkg/kubelet/images/image_manager.go) as far as it decides and records, with the agent's own
- * decision, keyrings and records. The pull itself is the recorded list of logins that the registry takes: kubelet tries
+ * Kubelet's EnsureImageExists (pkg/kubelet/images/image_manager.go) as far as it decides and records, with
+ * the agent's own
+ * decision, keyrings and records. The pull itself is the recorded list of logins that the registry takes:
+ * kubelet tries
  * one credential after the other, and anonymously only where there is none.
  */
 export async function ensureImageExists(
@@ -117,7 +119,10 @@ function authOf({ credential }: SourcedCredential): object {
   return Object.fromEntries(Object.entries(credential).filter(([, value]) => value !== ''));
 }
 
-/** Secrets, the node's docker config, the plugins: what kubelet's keyrings offer, or that a secret is malformed. */
+/**
+ * Secrets, the node's docker config, the plugins: what kubelet's keyrings offer, or that a secret is
+ * malformed.
+ */
 async function lookUp(
   node: ImageManagerNode,
   step: ImageManagerStep,

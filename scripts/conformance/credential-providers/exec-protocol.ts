@@ -57,7 +57,8 @@ const vector = z.object({
 type ExecProtocolVector = z.infer<typeof vector>;
 
 /**
- * exec-protocol.json: a real process for each vector. Kubelet bounds neither time (below a minute) nor output; here the
+ * exec-protocol.json: a real process for each vector. Kubelet bounds neither time (below a minute) nor
+ * output; here the
  * bound is set beyond what the vectors print, and has tests of its own. @throws ZodError.
  */
 export function execProtocolVectors(content: unknown): readonly Vector[] {
@@ -154,7 +155,10 @@ const ERROR_CLASSES: Readonly<Partial<Record<ProviderError['reason'], string>>> 
 
 const HOW = { missing: undefined, notExecutable: 0o644, noShebang: 0o755 } as const;
 
-/** A plugin that writes down what it was given and does what was recorded. It calls programs by their whole path. */
+/**
+ * A plugin that writes down what it was given and does what was recorded. It calls programs by their whole
+ * path.
+ */
 async function install(folder: string, plugin: ExecProtocolVector['plugin']) {
   const binDir = join(folder, 'bin');
   const seenDir = join(folder, 'seen');

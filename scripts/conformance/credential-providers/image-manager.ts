@@ -17,7 +17,10 @@ const vector = z.object({
 });
 
 type ImageManagerVector = z.infer<typeof vector>;
-/** image-manager.json: pods that want an image, one after the other, and what is on record then. @throws ZodError. */
+/**
+ * image-manager.json: pods that want an image, one after the other, and what is on record then. @throws
+ * ZodError.
+ */
 export function imageManagerVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

@@ -42,7 +42,10 @@ const vector = z.object({
 
 type KeyringOrderVector = z.infer<typeof vector>;
 
-/** keyring-order.json: all credentials of a pod for an image, in the order in which they are tried. @throws ZodError. */
+/**
+ * keyring-order.json: all credentials of a pod for an image, in the order in which they are tried. @throws
+ * ZodError.
+ */
 export function keyringOrderVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

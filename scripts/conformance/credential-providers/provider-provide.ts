@@ -70,7 +70,10 @@ const vector = z.object({
 type ProviderProvideVector = z.infer<typeof vector>;
 type Provide = z.infer<typeof provide>;
 
-/** provider-provide.json: one provider and a sequence of look-ups, with a clock that is set. @throws ZodError. */
+/**
+ * provider-provide.json: one provider and a sequence of look-ups, with a clock that is set. @throws
+ * ZodError.
+ */
 export function providerProvideVectors(content: unknown): readonly Vector[] {
   return z
     .array(vector)

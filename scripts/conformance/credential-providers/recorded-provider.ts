@@ -51,7 +51,10 @@ export type RecordedAnswer =
     }
   | { readonly error: string };
 
-/** In place of the process, for vectors that do not record one: answers what was recorded, and says what it was asked. */
+/**
+ * In place of the process, for vectors that do not record one: answers what was recorded, and says what it
+ * was asked.
+ */
 export function recordedPlugin(
   answer: () => RecordedAnswer,
   asked: (request: RecordedRequest) => void,

@@ -28,7 +28,9 @@ const failed = (
 
 type Setup = Partial<Pick<AskOptions, 'proof' | 'runtimeGrants' | 'mayHaveOwnWay'>>;
 
-/** Registry and runtime as doubles: each says what it is told to, and who was asked is written down in order. */
+/**
+ * Registry and runtime as doubles: each says what it is told to, and who was asked is written down in order.
+ */
 function sceneOf(registry: ManifestAnswer, pull: PullOutcome, setup: Setup = {}) {
   const says = { registry, pull };
   const asked: string[] = [];

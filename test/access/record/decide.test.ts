@@ -196,7 +196,10 @@ describe('the indexed search', () => {
   });
 });
 
-/** As kubelet's MustAttemptImagePull goes about it: every pair, in order. What is there just as it is, it would write again to no effect. */
+/**
+ * As kubelet's MustAttemptImagePull goes about it: every pair, in order. What is there just as it is, it
+ * would write again to no effect.
+ */
 function pairByPair(known: readonly ImagePullSecret[], podSecrets: readonly ImagePullSecret[]) {
   for (const mine of podSecrets) {
     const isThere = known.some(

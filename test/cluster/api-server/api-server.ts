@@ -39,8 +39,10 @@ export type ApiServerOptions = {
 };
 
 /**
- * A kube-apiserver as far as a node agent can tell, over HTTPS on a loopback port, in this process: pods, secrets,
- * ServiceAccounts and Events in memory, lists and watches, authentication, authorization. Its answers follow those
+ * A kube-apiserver as far as a node agent can tell, over HTTPS on a loopback port, in this process: pods,
+ * secrets,
+ * ServiceAccounts and Events in memory, lists and watches, authentication, authorization. Its answers follow
+ * those
  * recorded from a real 1.36.2 (test/captures/apiserver, compared in api-server.test.ts).
  */
 export type ApiServer = {
@@ -50,7 +52,10 @@ export type ApiServer = {
   readonly caFile: string;
   readonly nodeName: string;
 
-  /** Creates or changes a pod; another uid under the same name is another pod. Without spec.nodeName it is on the node; '' binds it to none. */
+  /**
+   * Creates or changes a pod; another uid under the same name is another pod. Without spec.nodeName it is on
+   * the node; '' binds it to none.
+   */
   putPod(pod: KubeObject): KubeObject;
   /** At once, as after its grace period. False where there is none. */
   deletePod(namespace: string, name: string): boolean;
@@ -64,7 +69,10 @@ export type ApiServer = {
   deleteEvents(): void;
 
   resourceVersion(): number;
-  /** Sets the version of the last write: higher, as if others had written; lower, as after a restore from a backup. */
+  /**
+   * Sets the version of the last write: higher, as if others had written; lower, as after a restore from a
+   * backup.
+   */
   setResourceVersion(version: number): void;
   /** Continue tokens and exact versions older than now are answered 410 from now on. */
   compact(): void;
@@ -82,7 +90,10 @@ export type ApiServer = {
   revokeToken(token: string): void;
   /** A kubeconfig for this user, in a file. */
   kubeconfig(user: string, method?: KubeconfigUser): Promise<Kubeconfig>;
-  /** What is mounted into a pod of this ServiceAccount; its rights are to be granted to `system:serviceaccount:NAMESPACE:NAME`. */
+  /**
+   * What is mounted into a pod of this ServiceAccount; its rights are to be granted to
+   * `system:serviceaccount:NAMESPACE:NAME`.
+   */
   serviceAccountFiles(namespace: string, name: string): Promise<ServiceAccountFiles>;
 
   /** Every request so far, oldest first, also those that were never answered. */
@@ -98,10 +109,14 @@ export type ApiServer = {
   fault(fault: Fault): { clear(): void };
   clearFaults(): void;
 
-  /** As SIGKILL does: stops listening and breaks all connections, whatever is being sent. The objects stay, in etcd. */
+  /**
+   * As SIGKILL does: stops listening and breaks all connections, whatever is being sent. The objects stay,
+   * in etcd.
+   */
   stop(): Promise<void>;
   /**
-   * Listens again on the same port. `lost`: the watch window begins anew, as after a real restart; `kept`: as if only
+   * Listens again on the same port. `lost`: the watch window begins anew, as after a real restart; `kept`:
+   * as if only
    * the connections had been lost.
    */
   start(history?: 'kept' | 'lost'): Promise<void>;

@@ -46,7 +46,9 @@ export type ObjectStore = {
 
 const MAX_HISTORY = 5_000;
 
-/** What etcd and the watch cache are to an API server: objects, one version counter for all, and a history. */
+/**
+ * What etcd and the watch cache are to an API server: objects, one version counter for all, and a history.
+ */
 export function createObjectStore(firstVersion: number): ObjectStore {
   const objects = new Map<string, KubeObject>();
   const listeners = new Set<(change: Change) => void>();

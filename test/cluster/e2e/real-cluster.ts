@@ -34,7 +34,10 @@ const TIMEOUT_MS = 120_000;
 const STAYS_FOR_MS = 5_000;
 const SECRET = 'pull-secret';
 
-/** A cluster with kubelets of its own, reached with kubectl; every pod goes to the same node, where the image then is. */
+/**
+ * A cluster with kubelets of its own, reached with kubectl; every pod goes to the same node, where the image
+ * then is.
+ */
 export async function openRealCluster(): Promise<E2eCluster> {
   const settings = environment.parse(process.env);
   const registry = settings.PULLWARDEN_E2E_REGISTRY;

@@ -20,8 +20,10 @@ const BEHAVIOUR = {
 } as const;
 
 /**
- * A kubectl of a few lines of shell, because no cluster of 200 nodes can be had: `get pods` lists an agent for each node,
- * `exec` says what that node's agent says, `get pod NAME` finds the tenants' pods. It refuses every other call, so that
+ * A kubectl of a few lines of shell, because no cluster of 200 nodes can be had: `get pods` lists an agent
+ * for each node,
+ * `exec` says what that node's agent says, `get pod NAME` finds the tenants' pods. It refuses every other
+ * call, so that
  * what is asked of the real one is what this one knows.
  */
 export async function fakeCluster(

@@ -8,7 +8,10 @@ const LOOKUP_MS = 50;
 function budget(limits = { namespaceMs: 1_000, nodeMs: 2_000 }) {
   const clock = { now: 1_000_000 };
   const { patienceMs, spent } = createTimeBudget(() => clock.now, limits);
-  /** The runtime asks, and the answer comes `takesMs` later or when patience is over; gives how long it waited. */
+  /**
+   * The runtime asks, and the answer comes `takesMs` later or when patience is over; gives how long it
+   * waited.
+   */
   const wait = (namespace: string, takesMs = Number.POSITIVE_INFINITY): number => {
     const waitedMs = Math.min(patienceMs(namespace, UNTIL_DEADLINE_MS), takesMs);
     clock.now += waitedMs;
@@ -87,7 +90,8 @@ describe('the time that the runtime waits for the veto', () => {
     const until = clock.now + TEN_MINUTES_MS;
     let waitedMs = 0;
     while (clock.now < until) {
-      // What a lookup takes is not refused to anybody; the caller asks for none where it knows that nothing is settled.
+      // What a lookup takes is not refused to anybody; the caller asks for none where it knows that nothing
+      // is settled.
       waitedMs += wait('team-b') - LOOKUP_MS;
       clock.now += 30_000;
     }

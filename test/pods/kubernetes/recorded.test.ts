@@ -8,7 +8,10 @@ afterEach(() => scene.close());
 
 const uids = { a1: 'fd2f403d-f5f7-43bd-a2ba-355eed4407ef', b1: '63515a31-e892-457f-8c19-638cd953b71f' };
 
-/** What a kube-apiserver 1.36.2 sent, in HTTP chunks of a size that no server has; json-pieces.test.ts goes down to bytes. */
+/**
+ * What a kube-apiserver 1.36.2 sent, in HTTP chunks of a size that no server has; json-pieces.test.ts goes
+ * down to bytes.
+ */
 describe.each([61, 1_021, 70_000])('the recorded watch in chunks of %i bytes', (size) => {
   it('leaves the pods that were there at its end, and the one that was deleted for a while', async () => {
     scene = await openScene({
