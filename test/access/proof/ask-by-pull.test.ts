@@ -40,7 +40,7 @@ describe('a pull that asks', () => {
     expect(requests).toEqual([
       {
         image: `reg.example/team-a/app@${digest}`,
-        auth: { username: 'alice', password: 'of alice', email: '' },
+        auth: { username: 'alice', password: 'of alice' },
         sandbox,
         runtimeHandler: 'kata',
         timeoutMs: 5_000,
