@@ -2,9 +2,8 @@ import { Composer, type Document, Lexer, LineCounter, type ParsedNode, Parser } 
 
 /**
  * YAML with bounds on what a text can cost, checked before it is parsed. A document costs far more than the
- * seven bytes of
- * `--- {}` (1 MiB of them 15 s), and the parser goes through all levels at each bracket (1 MiB of `[` two
- * minutes).
+ * seven bytes of `--- {}` (1 MiB of them 15 s), and the parser goes through all levels at each bracket (1 MiB
+ * of `[` two minutes).
  */
 export type YamlLimits = {
   readonly maxDocuments: number;
@@ -29,9 +28,8 @@ const COLUMNS_PER_LEVEL = 4;
 const DOCUMENT_START = '\x02';
 
 /**
- * The documents of a YAML (or JSON) text, each with its own errors and warnings and their lines. What
- * aliases stand for is bounded where a
- * document becomes a value: `toJS({ maxAliasCount })`.
+ * The documents of a YAML (or JSON) text, each with its own errors and warnings and their lines. What aliases
+ * stand for is bounded where a document becomes a value: `toJS({ maxAliasCount })`.
  * @throws YamlTooLarge
  */
 export function parseBoundedYaml(text: string, limits: YamlLimits): YamlDocument[] {

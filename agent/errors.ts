@@ -1,9 +1,7 @@
 /**
  * Every error that Pullwarden throws on purpose, each with the closed list of its reasons. One table: what a
- * log line,
- * a metric or an exit code may say about an error stands here and nowhere else. Messages are for people, on
- * one line,
- * and never hold a credential.
+ * log line, a metric or an exit code may say about an error stands here and nowhere else. Messages are for
+ * people, on one line, and never hold a credential.
  */
 
 /** An error class with a closed list of reasons. */
@@ -62,9 +60,8 @@ export type DockerConfigError = InstanceType<typeof DockerConfigError>;
 
 /**
  * A JSON text is not what a Go struct takes (sigs.k8s.io/json, UnmarshalStrict). The message names places,
- * never values;
- * the name of an unknown field stands only in `field`, because what a plugin prints may be a secret wherever
- * it stands.
+ * never values; the name of an unknown field stands only in `field`, because what a plugin prints may be a
+ * secret wherever it stands.
  */
 export class DecodingError extends errorClass('DecodingError', [
   'unknownField',
@@ -84,10 +81,8 @@ export class DecodingError extends errorClass('DecodingError', [
 
 /**
  * Kubelet's credential provider configuration cannot be used. `pathEmpty`, `unreadable`, `noFiles`,
- * `tooLarge`: what the
- * path leads to. `malformed`: a file does not decode. `duplicateName`: two providers of one name. `invalid`:
- * it decodes,
- * and kubelet would not start with it.
+ * `tooLarge`: what the path leads to. `malformed`: a file does not decode. `duplicateName`: two providers of
+ * one name. `invalid`: it decodes, and kubelet would not start with it.
  */
 export class ProviderConfigError extends errorClass('ProviderConfigError', [
   'pathEmpty',
@@ -115,16 +110,11 @@ export class ProviderConfigError extends errorClass('ProviderConfigError', [
  * A credential provider has given nothing. The message holds nothing that the plugin printed and no token.
  *
  * `binaryMissing`, `binaryNotExecutable`, `environmentInvalid`, `startFailed`: it could not be run.
- * `exitedNonZero`,
- * `killed`, `timedOut`, `outputTooLarge`: it ran, and ended badly. `answerNotJson`, `wrongVersion`,
- * `answerMalformed`,
- * `cacheKeyTypeInvalid`, `tokenEchoed`: what it answered cannot be used. `cacheKeyTooLong`: the pod's
- * service account has
- * annotations that are too long. `serviceAccountGone`: it is not there, or is another one of the same name
- * by now.
- * `serviceAccountUnreadable`, `tokenUnavailable`: the API server does not say. `tokenForbidden`,
- * `audienceForbidden`: it
- * says no. `closed`: the agent is ending.
+ * `exitedNonZero`, `killed`, `timedOut`, `outputTooLarge`: it ran, and ended badly. `answerNotJson`,
+ * `wrongVersion`, `answerMalformed`, `cacheKeyTypeInvalid`, `tokenEchoed`: what it answered cannot be used.
+ * `cacheKeyTooLong`: the pod's service account has annotations that are too long. `serviceAccountGone`: it is
+ * not there, or is another one of the same name by now. `serviceAccountUnreadable`, `tokenUnavailable`: the
+ * API server does not say. `tokenForbidden`, `audienceForbidden`: it says no. `closed`: the agent is ending.
  */
 export const ProviderError = errorClass('ProviderError', [
   'binaryMissing',
@@ -192,8 +182,7 @@ export type EndpointError = InstanceType<typeof EndpointError>;
 
 /**
  * A call to the runtime failed. `unreachable`: the socket does not answer. `deadline`: no answer in time.
- * `failed`: the
- * runtime answered with an error.
+ * `failed`: the runtime answered with an error.
  */
 export const RuntimeError = errorClass('RuntimeError', [
   'unreachable',
@@ -206,23 +195,16 @@ export type RuntimeError = InstanceType<typeof RuntimeError>;
 
 /**
  * A connection to the runtime's NRI socket ended, or was never made. The message carries numbers only,
- * nothing that
- * the runtime sent.
+ * nothing that the runtime sent.
  *
- * `unreachable`: nobody listens at the socket. `closed`: the runtime ended the connection. `shutdown`: it
- * did after
- * saying so. `socket`: the socket failed. `registrationRefused`, `registrationTimeout`: the runtime does not
- * take the
- * plugin, or did not get as far as Synchronize in time. `deadline`: a call was not answered in time, one of
- * ours or one
- * of the runtime's. `frameTooLarge`, `messageTooLarge`: beyond what the protocol allows. `unknownConnection`,
- * `unexpectedMessage`, `streamId`: what no correct peer sends. `truncated`: the end came within a frame or
- * message.
- * `malformed`: bytes that are not such a protobuf message. `tooManyRequests`, `writeBacklog`: the runtime
- * asks without
- * reading the answers. `synchronizeUnfinished`: it could not tell what exists within its own timeout.
- * `internal`: a
- * defect of the agent.
+ * `unreachable`: nobody listens at the socket. `closed`: the runtime ended the connection. `shutdown`: it did
+ * after saying so. `socket`: the socket failed. `registrationRefused`, `registrationTimeout`: the runtime
+ * does not take the plugin, or did not get as far as Synchronize in time. `deadline`: a call was not answered
+ * in time, one of ours or one of the runtime's. `frameTooLarge`, `messageTooLarge`: beyond what the protocol
+ * allows. `unknownConnection`, `unexpectedMessage`, `streamId`: what no correct peer sends. `truncated`: the
+ * end came within a frame or message. `malformed`: bytes that are not such a protobuf message.
+ * `tooManyRequests`, `writeBacklog`: the runtime asks without reading the answers. `synchronizeUnfinished`:
+ * it could not tell what exists within its own timeout. `internal`: a defect of the agent.
  */
 export const NriError = errorClass('NriError', [
   'unreachable',
@@ -259,8 +241,7 @@ export type PodSourceError = InstanceType<typeof PodSourceError>;
  *
  * `audienceForbidden`: the API server gives nodes no tokens for this audience; the message has the RBAC rule.
  * `subjectGone`: the service account or the pod does not exist any more, or is another. `tokenRefused`: the
- * API server
- * did not accept the request. `noTokens`: there is no API server to ask.
+ * API server did not accept the request. `noTokens`: there is no API server to ask.
  */
 export const ServiceAccountError = errorClass('ServiceAccountError', [
   'apiServerUnavailable',
@@ -285,10 +266,8 @@ export type ManifestError = InstanceType<typeof ManifestError>;
  * A request to the API server failed. The message holds nothing of a body but the text of a Status.
  *
  * `identityUnusable`: kubeconfig, certificate, token or exec plugin leave nothing to ask with. `expired`
- * (410): the
- * resource version or continue token is no longer known. `tooNew`: the resource version is newer than any
- * that the
- * server has (it was restored from a backup, say).
+ * (410): the resource version or continue token is no longer known. `tooNew`: the resource version is newer
+ * than any that the server has (it was restored from a backup, say).
  */
 export class ApiError extends errorClass('ApiError', [
   'identityUnusable',
@@ -321,8 +300,7 @@ export class ApiError extends errorClass('ApiError', [
 
 /**
  * A write could not be made durable, or a database cannot be used. `databaseNewer`: it is in order, and
- * written by a
- * newer Pullwarden than this.
+ * written by a newer Pullwarden than this.
  */
 export const RecordStoreError = errorClass('RecordStoreError', [
   'databaseFull',

@@ -34,9 +34,8 @@ const MAX_DIGESTS = 5;
 const MAX_OTHER_NAMES = 10;
 
 /**
- * Under which names the content in use may be verified. The runtime's list of names is about the content;
- * the spec
- * is only what the pod asked for, and may have been edited since the container was created.
+ * Under which names the content in use may be verified. The runtime's list of names is about the content; the
+ * spec is only what the pod asked for, and may have been edited since the container was created.
  */
 export function namesOfContent(specImage: string, listed: ListedNames): NamesOfContent {
   const byRepository = groupByRepository(listed);

@@ -58,10 +58,8 @@ const MAX_BYTES_OF_POD = 2 * 1_048_576;
 
 /**
  * Reads what a pod may pull with, in kubelet's order: its imagePullSecrets, then what the node offers
- * (kuberuntime
- * PullImage, getPullSecretsForPod). A secret that does not exist is passed over; one malformed docker config
- * fails the
- * whole look-up.
+ * (kuberuntime PullImage, getPullSecretsForPod). A secret that does not exist is passed over; one malformed
+ * docker config fails the whole look-up.
  *
  * @param keyedHash turns kubelet's credentialHash into what may be stored
  */

@@ -23,12 +23,10 @@ export type RotationParts = {
 const MAX_ROUNDS = 5;
 
 /**
- * Verifies a secret that was good for an image and has been changed since. Kubelet trusts its coordinates
- * and writes
- * down the new hash unverified; here the hash vouches for nobody before the registry has granted it. A
- * refusal takes
- * the secret out of the record, unless it was repaired meanwhile; then the pod is judged by what it has
- * besides.
+ * Verifies a secret that was good for an image and has been changed since. Kubelet trusts its coordinates and
+ * writes down the new hash unverified; here the hash vouches for nobody before the registry has granted it. A
+ * refusal takes the secret out of the record, unless it was repaired meanwhile; then the pod is judged by
+ * what it has besides.
  */
 export async function verifyRotated(
   parts: RotationParts,

@@ -9,11 +9,10 @@ export type RuntimeGrant = {
 };
 
 /**
- * Pulls that succeeded without a pod's credentials although the registry itself does not grant that: a
- * mirror that asks
- * nobody, or credentials in the runtime's own configuration (CRI-O has some by namespace). Kubelet records
- * these for
- * every pod for good. Here each counts for its own namespace, for a day, and then is asked about again.
+ * Pulls that succeeded without a pod's credentials although the registry itself does not grant that: a mirror
+ * that asks nobody, or credentials in the runtime's own configuration (CRI-O has some by namespace). Kubelet
+ * records these for every pod for good. Here each counts for its own namespace, for a day, and then is asked
+ * about again.
  */
 export type RuntimeGrants = {
   add(grant: RuntimeGrant): void;

@@ -33,8 +33,7 @@ export type SecretKeyrings = {
 
 /**
  * Reads secrets into keyrings once for each content of them, and keeps these for a while. Where they are
- * large another
- * thread reads them, once for each repository.
+ * large another thread reads them, once for each repository.
  */
 export function createSecretKeyrings(keyedHash: (credentialHash: string) => string): SecretKeyrings {
   const kept = new LRUCache<string, Kept>({

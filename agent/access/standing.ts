@@ -33,16 +33,15 @@ export type StandingOfImages = {
   granted(request: Pick<AccessRequest, 'pod' | 'container' | 'imageRef'>): void;
   /**
    * What was granted with this content rested on bytes that do not count as shown any longer: nobody has
-   * standing by it
-   * until the next verdict `allowed`. Else whoever made up a registry would only have to switch it off.
+   * standing by it until the next verdict `allowed`. Else whoever made up a registry would only have to
+   * switch it off.
    */
   bytesInDoubt(imageRefs: readonly string[]): void;
 };
 
 /**
- * The benefit of the doubt belongs to what was granted before, or was there first; never to what merely
- * names a
- * registry that does not answer.
+ * The benefit of the doubt belongs to what was granted before, or was there first; never to what merely names
+ * a registry that does not answer.
  *
  * @param broughtBy is this registry the one that brought the content to the node?
  */

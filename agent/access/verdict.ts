@@ -91,10 +91,9 @@ export type RegistryRefusal = {
 
 /**
  * Who gets the benefit of the doubt when a verdict cannot be found. `standing`: this namespace was granted
- * this content
- * under this name on this node, or its container ran when the agent first came. `broughtByRegistry`: the
- * registry that
- * the image names is the one that brought the content. `none`: neither.
+ * this content under this name on this node, or its container ran when the agent first came.
+ * `broughtByRegistry`: the registry that the image names is the one that brought the content. `none`:
+ * neither.
  */
 export type Doubt = 'standing' | 'broughtByRegistry' | 'none';
 

@@ -44,9 +44,8 @@ export type Verifier = {
 
 /**
  * The three questions about every container. Right: does a registry grant this content to what the pod may
- * pull with?
- * Bytes: has that registry shown that it holds the content? Doubt: where nobody can say, who gets the
- * benefit of it?
+ * pull with? Bytes: has that registry shown that it holds the content? Doubt: where nobody can say, who gets
+ * the benefit of it?
  */
 export function createVerifier(parts: VerifierParts): Verifier {
   const background = new Set<Promise<unknown>>();
@@ -94,9 +93,8 @@ export function createVerifier(parts: VerifierParts): Verifier {
 
   /**
    * Kubelet has just pulled with the pod's credentials, but did not tell with which: verify once in the
-   * background, so
-   * that a later pod with the same right and pull policy Never finds the record that kubelet's own gate
-   * would have.
+   * background, so that a later pod with the same right and pull policy Never finds the record that kubelet's
+   * own gate would have.
    */
   function learnFromAlways(request: AccessRequest): void {
     const container = { ...request.container, imagePullPolicy: 'IfNotPresent' as const };

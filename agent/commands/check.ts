@@ -52,8 +52,7 @@ export type CheckOptions = {
 
 /**
  * `check`: the verdict of every container of a pod, without writing or pulling anything. Returns 3 when any
- * would be
- * denied, else 4 when of any it is not known, else 0.
+ * would be denied, else 4 when of any it is not known, else 0.
  *
  * @throws ConfigError, EndpointError, PodSourceError, RecordStoreError, RuntimeError, CommandError
  */

@@ -31,8 +31,7 @@ const FILE_SYSTEM: ReadonlyMap<string, string> = new Map([
 
 /**
  * One line for an error that ends a subcommand. Exit code 2: usage, configuration or surroundings are not as
- * they
- * must be; 1: something is not there, or a defect, whose stack is shown only when `debug` asks for it.
+ * they must be; 1: something is not there, or a defect, whose stack is shown only when `debug` asks for it.
  */
 export function describeFailure(error: unknown, debug: boolean): Failure {
   // Commander has written its message already.

@@ -27,8 +27,7 @@ export type Output<Row> = {
 
 /**
  * Prints `data` as JSON or YAML, or its rows as a table. Text from tenants cannot move the cursor or forge a
- * line in
- * any of them.
+ * line in any of them.
  */
 export function printOutput<Row>(print: Print, format: OutputFormat, output: Output<Row>): void {
   print(textOf(format, output, print.terminal));

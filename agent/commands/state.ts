@@ -6,8 +6,7 @@ import { CommandError } from '../errors.ts';
  * Says in plain words that there is nothing to look at yet.
  *
  * @throws CommandError `noAgentYet` when this file of the state directory does not exist; what the file
- * system says
- *   when the directory may not be looked into.
+ *   system says when the directory may not be looked into.
  */
 export function requireState(stateDir: string, file: 'records.db' | 'decisions.db'): void {
   if (statSync(join(stateDir, file), { throwIfNoEntry: false }) !== undefined) return;

@@ -8,8 +8,7 @@ export type Column<Row> = {
   readonly maxLength?: number;
   /**
    * May be cut further so that the table fits a terminal, at this side: `start` keeps what an image or id
-   * ends with.
-   * Columns without it are never cut.
+   * ends with. Columns without it are never cut.
    */
   readonly cut?: 'start' | 'end';
   readonly tone?: (row: Row) => Tone | undefined;

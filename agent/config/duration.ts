@@ -4,8 +4,7 @@ const PART = /([\d.]+)(ms|s|m|h)/g;
 
 /**
  * A duration as Go's time.ParseDuration reads it (`250ms`, `30s`, `1h30m`, `1.5h`, `0`), in whole
- * milliseconds;
- * undefined for anything else. Signs and units below a millisecond are not accepted.
+ * milliseconds; undefined for anything else. Signs and units below a millisecond are not accepted.
  */
 export function parseDuration(text: string): number | undefined {
   if (text === '0') return 0;

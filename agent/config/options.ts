@@ -50,8 +50,7 @@ const endpoint = text('ENDPOINT', 'unix:///path or /path', (value) => isEndpoint
 
 /**
  * Every option there is. Flags, environment variables, YAML keys, the type `Config`, the help texts and the
- * table
- * in docs/configuration.md come from here.
+ * table in docs/configuration.md come from here.
  */
 export const OPTIONS = {
   config: {

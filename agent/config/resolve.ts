@@ -22,8 +22,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * What Kubernetes puts into every container for each Service of the namespace (service links): a Service
- * named
- * `pullwarden` or `pullwarden-metrics` must not be taken for a misspelt option.
+ * named `pullwarden` or `pullwarden-metrics` must not be taken for a misspelt option.
  */
 const SERVICE_LINK =
   /^PULLWARDEN_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
@@ -33,16 +32,15 @@ export type ConfigSources = {
   readonly env: Environment;
   /**
    * Called for a PULLWARDEN_* variable that is no option, with a message for people. It is not an error:
-   * after a
-   * rollback the manifests of the newer version may still set variables that this version does not know.
+   * after a rollback the manifests of the newer version may still set variables that this version does not
+   * know.
    */
   readonly onUnknownVariable?: (message: string) => void;
 };
 
 /**
  * The configuration from flags, environment (PULLWARDEN_*), the YAML file that one of these names, and
- * defaults. The
- * first that has an option wins; what the others hold is validated all the same.
+ * defaults. The first that has an option wins; what the others hold is validated all the same.
  *
  * @throws ConfigError
  */

@@ -10,10 +10,8 @@ export type CredentialFields = {
 
 /**
  * Kubelet's credentialHash: SHA-256 in hex over the compact JSON of the entry, its fields in this order and
- * empty
- * ones left out (pkg/credentialprovider keyring.go, hashAuthConfig). Whoever has it can search for weak
- * passwords:
- * keep it out of logs and the database.
+ * empty ones left out (pkg/credentialprovider keyring.go, hashAuthConfig). Whoever has it can search for weak
+ * passwords: keep it out of logs and the database.
  */
 export function credentialHash({ username, password, email }: CredentialFields): string {
   const fields = [

@@ -39,11 +39,9 @@ export function newReadingLimit(): ReadingLimit {
 type Entries = Map<string, DockerConfigEntry>;
 
 /**
- * The entries of a secret as kubelet reads them (pkg/credentialprovider secrets.go and config.go): none for
- * a secret
- * of another type, and none for one without the key or with nothing under it. Of two entries under the same
- * key the
- * later counts. What is read is taken off `limit`, and reading ends where that is used up.
+ * The entries of a secret as kubelet reads them (pkg/credentialprovider secrets.go and config.go): none for a
+ * secret of another type, and none for one without the key or with nothing under it. Of two entries under the
+ * same key the later counts. What is read is taken off `limit`, and reading ends where that is used up.
  *
  * @throws DockerConfigError
  */
@@ -67,9 +65,8 @@ export function parseDockerConfig(
 
 /**
  * A docker config file of the node, in the shape of its name (config.go, readDockerConfigJSONFileFromBytes
- * and
- * ReadDockerConfigFileFromBytes). Unlike a secret, an empty one is malformed, and of the text `null` there
- * is nothing.
+ * and ReadDockerConfigFileFromBytes). Unlike a secret, an empty one is malformed, and of the text `null`
+ * there is nothing.
  *
  * @throws DockerConfigError
  */
@@ -157,9 +154,8 @@ function readEntry(entry: RawJson, where: string, limit: ReadingLimit): Credenti
 const ENTRY_FIELDS = ['username', 'password', 'email', 'auth'] as const;
 
 /**
- * `base64(username:password)`, with padding or without (decodeDockerConfigFieldAuth). Go's decoder skips
- * line breaks
- * and nothing else, and does not mind bits left over.
+ * `base64(username:password)`, with padding or without (decodeDockerConfigFieldAuth). Go's decoder skips line
+ * breaks and nothing else, and does not mind bits left over.
  */
 function decodeAuth(auth: string, where: string): Pick<CredentialFields, 'username' | 'password'> {
   const text = auth.replace(/[\r\n]/g, '');

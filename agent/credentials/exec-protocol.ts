@@ -9,8 +9,7 @@ import type { ExecVersion } from './validate-provider-config.ts';
 /**
  * What kubelet and a credential provider plugin say to each other (`credentialprovider.kubelet.k8s.io`;
  * pkg/credentialprovider/plugin/plugin.go, ExecPlugin): one request to its standard input, one response from
- * its
- * standard output. Both hold secrets.
+ * its standard output. Both hold secrets.
  */
 
 export type PluginRequest = {
@@ -38,8 +37,7 @@ export type PluginCredential = { readonly username: string; readonly password: s
 
 /**
  * The bytes that kubelet writes, to the last newline. The older versions know no service account: then a
- * plugin is not
- * told of it.
+ * plugin is not told of it.
  */
 export function encodeRequest(apiVersion: ExecVersion, request: PluginRequest): Buffer {
   const { image, serviceAccountToken: token, serviceAccountAnnotations: annotations } = request;

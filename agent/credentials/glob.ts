@@ -1,7 +1,7 @@
 /**
- * Shell patterns as Go's path/filepath Match reads them, which kubelet uses on each label of a host name:
- * `*` any run
- * of characters but `/`, `?` any one of them, `[a-z]` and `[^a-z]` one of a class, `\x` the character x.
+ * Shell patterns as Go's path/filepath Match reads them, which kubelet uses on each label of a host name: `*`
+ * any run of characters but `/`, `?` any one of them, `[a-z]` and `[^a-z]` one of a class, `\x` the character
+ * x.
  */
 
 type CharacterClass = { readonly negated: boolean; readonly ranges: readonly (readonly [string, string])[] };

@@ -1,7 +1,6 @@
 /**
  * A JSON text as Go's encoding/json sees it. JSON.parse loses what Go keeps: of a name that stands twice in
- * an object
- * both values count (a map is merged, a string overwritten, and either may be of a wrong type).
+ * an object both values count (a map is merged, a string overwritten, and either may be of a wrong type).
  */
 
 /** A value that has not been looked into: its text, without white space around it. */

@@ -4,10 +4,8 @@ import { isNull, itemsOf, type JsonMember, membersOf, type RawJson, stringOf } f
 
 /**
  * JSON on its way into a Go struct, strictly and with regard to case, as the Kubernetes serializers decode
- * with
- * EnableStrict (sigs.k8s.io/json): no unknown field, no name twice, every value of its field's type. `null`
- * is nothing
- * said, everywhere.
+ * with EnableStrict (sigs.k8s.io/json): no unknown field, no name twice, every value of its field's type.
+ * `null` is nothing said, everywhere.
  */
 
 /** The fields that are there; those that are null are left out. */

@@ -9,9 +9,8 @@ const REPLACEMENT = '\ufffd';
 
 /**
  * Bytes as Go's decoders read them: one U+FFFD for each byte that is no part of well-formed UTF-8
- * (unicode/utf8
- * DecodeRune). The web's decoders put one for a whole broken sequence, which would give other hashes than
- * kubelet's.
+ * (unicode/utf8 DecodeRune). The web's decoders put one for a whole broken sequence, which would give other
+ * hashes than kubelet's.
  */
 export function decodeText(bytes: Buffer): string {
   return decodeParts(bytes, (text) => text, REPLACEMENT);
@@ -19,8 +18,7 @@ export function decodeText(bytes: Buffer): string {
 
 /**
  * A string as Go's encoding/json writes it with HTML escaping on (encode.go, appendString). Bytes that are
- * not UTF-8
- * become the six characters `\ufffd`; a U+FFFD that was there before stays as it is.
+ * not UTF-8 become the six characters `\ufffd`; a U+FFFD that was there before stays as it is.
  */
 export function quoteJson(bytes: Buffer): string {
   return `"${decodeParts(bytes, escapeText, '\\ufffd')}"`;

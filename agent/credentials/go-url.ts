@@ -2,10 +2,9 @@ import { isIPv6 } from 'node:net';
 
 /**
  * The part of Go's net/url and net that kubelet's keyring reads registry keys and image names with:
- * `https://` in
- * front, url.Parse, then only host and path. The web's parser normalizes where Go's does not. As of Go 1.26,
- * which
- * kubelet 1.36 is built with: brackets only around an IPv6 address, colons only before a port.
+ * `https://` in front, url.Parse, then only host and path. The web's parser normalizes where Go's does not.
+ * As of Go 1.26, which kubelet 1.36 is built with: brackets only around an IPv6 address, colons only before a
+ * port.
  *
  * Texts are byte strings here, as Go's are: one character for each byte of UTF-8.
  */

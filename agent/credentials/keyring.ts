@@ -11,9 +11,8 @@ import type { CredentialSource, SourcedCredential, TrackedCredential } from './t
 
 /**
  * A group of credentials, ready to be asked: a pod's imagePullSecrets, the node's docker config file, or the
- * answers of
- * all plugins. Kubelet orders keys within a group only, and asks one group after the other. Must never be
- * logged.
+ * answers of all plugins. Kubelet orders keys within a group only, and asks one group after the other. Must
+ * never be logged.
  */
 export type Keyring<Offered = TrackedCredential> = {
   /**
@@ -47,12 +46,9 @@ const MAX_HOST = 255;
 
 /**
  * Kubelet's keyring of a pod's secrets, in the pod's order (pkg/credentialprovider: secrets.go,
- * MakeDockerKeyring;
- * keyring.go, BasicDockerKeyring.Add). One malformed docker config fails it all; a malformed key is passed
- * over.
- * Where two keys of one secret mean the same (`reg.io` and `https://reg.io/v2/`), kubelet's order is chance,
- * ours
- * the secret's.
+ * MakeDockerKeyring; keyring.go, BasicDockerKeyring.Add). One malformed docker config fails it all; a
+ * malformed key is passed over. Where two keys of one secret mean the same (`reg.io` and
+ * `https://reg.io/v2/`), kubelet's order is chance, ours the secret's.
  *
  * @throws DockerConfigError naming the secret
  */
@@ -124,8 +120,7 @@ function group<Config extends { readonly entries: readonly DockerConfigEntry[] }
 
 /**
  * What kubelet would try for a normalized repository (`docker.io/library/busybox`), in this order and with
- * its
- * repetitions (keyring.go, Lookup). Empty where nothing fits: then the pull is anonymous.
+ * its repetitions (keyring.go, Lookup). Empty where nothing fits: then the pull is anonymous.
  */
 export function lookup<Offered>(keyring: Keyring<Offered>, repository: string): readonly Offered[] {
   const target = parseSchemeless(toByteString(repository));
@@ -207,9 +202,8 @@ function labelMatches(pattern: string, label: string): boolean {
 }
 
 /**
- * isDefaultRegistryMatch, without `index.docker.io/app`, which an entry under index.docker.io fits by
- * itself. It takes
- * `localhost/app` for the default registry's too.
+ * isDefaultRegistryMatch, without `index.docker.io/app`, which an entry under index.docker.io fits by itself.
+ * It takes `localhost/app` for the default registry's too.
  */
 function isOfDefaultRegistry(repository: string): boolean {
   const slash = repository.indexOf('/');

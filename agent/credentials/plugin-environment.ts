@@ -3,8 +3,8 @@ import type { EnvironmentVariable } from './provider-config.ts';
 
 /**
  * A plugin's environment: the agent's own (as kubelet gives it its own), and the configured variables over
- * it. Of two
- * entries under one name the later counts, at its own place (Go, os/exec dedupEnv). Nothing is expanded.
+ * it. Of two entries under one name the later counts, at its own place (Go, os/exec dedupEnv). Nothing is
+ * expanded.
  *
  * @throws ProviderError environmentInvalid where an entry holds a NUL
  */

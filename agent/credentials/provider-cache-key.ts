@@ -3,10 +3,8 @@ import { ProviderError } from '../errors.ts';
 
 /**
  * What kubelet keeps a plugin's answers under (pkg/credentialprovider/plugin/plugin.go, generateCacheKey and
- * its
- * kin). Each text is written behind its length in two bytes, so that none can pass for two; one that is
- * longer than
- * 65535 bytes has no key, and then there is no answer either.
+ * its kin). Each text is written behind its length in two bytes, so that none can pass for two; one that is
+ * longer than 65535 bytes has no key, and then there is no answer either.
  */
 
 /** The service account that an answer was got with, as far as other pods may share the answer. */

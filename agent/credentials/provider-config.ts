@@ -13,8 +13,7 @@ import {
 
 /**
  * Kubelet's CredentialProviderConfig (`kubelet.config.k8s.io`, v1, v1beta1 and v1alpha1), decoded as kubelet
- * does
- * (pkg/credentialprovider/plugin/config.go, decode): strictly. What it means is for
+ * does (pkg/credentialprovider/plugin/config.go, decode): strictly. What it means is for
  * validate-provider-config.ts.
  */
 
@@ -91,8 +90,7 @@ export function decodeProviderConfig(config: RawJson): readonly WrittenProvider[
 
 /**
  * `apiVersion` and `kind` of an object, without regard to case and the last of each, as the serializers look
- * before
- * they decode (serializer/json, SimpleMetaFactory). Undefined where that is an error already.
+ * before they decode (serializer/json, SimpleMetaFactory). Undefined where that is an error already.
  */
 export function typeMetaOf(
   object: RawJson,

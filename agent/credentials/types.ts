@@ -18,8 +18,7 @@ export type TrackedCredential = {
 
 /**
  * Where a credential comes from. It decides what a grant is recorded as: a secret or service account is the
- * pod's, and
- * what the node has is every pod's.
+ * pod's, and what the node has is every pod's.
  */
 export type CredentialSource =
   | { readonly kind: 'secret'; readonly namespace: string; readonly name: string; readonly uid: string }

@@ -45,8 +45,7 @@ export type FieldError = {
 
 /**
  * Kubelet's validateCredentialProviderConfig (pkg/credentialprovider/plugin/config.go).
- * `serviceAccountTokens` is
- * kubelet's gate KubeletServiceAccountTokenForCredentialProviders.
+ * `serviceAccountTokens` is kubelet's gate KubeletServiceAccountTokenForCredentialProviders.
  */
 export function validateProviders(
   written: readonly WrittenProvider[],

@@ -4,9 +4,8 @@ import type { ImageVolume } from '../pods/pod-source.ts';
 import type { MountedImage, Runtime } from '../runtime/runtime.ts';
 
 /**
- * The image id that a name means to the runtime now; undefined when nothing present has that name. May
- * answer from a
- * cache that is kept up to date with the runtime.
+ * The image id that a name means to the runtime now; undefined when nothing present has that name. May answer
+ * from a cache that is kept up to date with the runtime.
  *
  * @throws RuntimeError
  */

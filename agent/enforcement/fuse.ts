@@ -1,20 +1,16 @@
 /**
  * The fuse between a verdict and a stop. When stopping would become an outage it opens: verdicts go on, and
- * containers
- * with standing keep running. It counts and spares nothing else. A container without standing never had a
- * right to its
- * image, so that it can neither help to open the fuse nor gain by it. And one namespace alone must not be
- * able to open
- * the fuse or keep it open, or a tenant whose right was taken away could switch enforcement off by being
- * denied often.
+ * containers with standing keep running. It counts and spares nothing else. A container without standing
+ * never had a right to its image, so that it can neither help to open the fuse nor gain by it. And one
+ * namespace alone must not be able to open the fuse or keep it open, or a tenant whose right was taken away
+ * could switch enforcement off by being denied often.
  */
 
 export type FuseSettings = {
   /**
    * Opens only when more than this many containers would be stopped within the window, of which each
-   * namespace counts
-   * for at most ceil((count + 1) / namespaces): 6 of 10 and 2 namespaces, so that the others must bring the
-   * rest.
+   * namespace counts for at most ceil((count + 1) / namespaces): 6 of 10 and 2 namespaces, so that the others
+   * must bring the rest.
    */
   readonly count: number;
   /**
@@ -37,8 +33,7 @@ export type FuseSubject = {
 export type Fuse = {
   /**
    * May this container be stopped, or refused? Asking counts, where the container has standing. `onNode` is
-   * how many
-   * containers with standing the node has now.
+   * how many containers with standing the node has now.
    */
   permits(subject: FuseSubject, onNode: number): boolean;
   isOpen(): boolean;
@@ -74,11 +69,10 @@ export type FuseOptions = {
 const MAX_RECENT = 10_000;
 
 /**
- * A fuse that is open as long as its settings are met by what would have been stopped within the last
- * window, stops
- * that were permitted and those that were not alike: it closes by itself when so much of it left the window
- * that it
- * would not open now. There is no other memory, and so nothing that a single container could keep alive.
+ * A fuse that is open as long as its settings are met by what would have been stopped within the last window,
+ * stops that were permitted and those that were not alike: it closes by itself when so much of it left the
+ * window that it would not open now. There is no other memory, and so nothing that a single container could
+ * keep alive.
  */
 export function createFuse(settings: FuseSettings, { now, onOpen, onClose, restored }: FuseOptions): Fuse {
   const mostOfOne = Math.ceil((settings.count + 1) / Math.max(1, settings.namespaces));

@@ -24,16 +24,13 @@ export type ContainerInUse = {
 
 /**
  * Who judges a container. The veto judges before it exists, by what its images' names mean then; the guard
- * sees it
- * afterwards, with the contents that it really uses. Each container is judged and reported by one of them:
- * by the veto
- * when it says so first and the contents are the same, otherwise by the guard.
+ * sees it afterwards, with the contents that it really uses. Each container is judged and reported by one of
+ * them: by the veto when it says so first and the contents are the same, otherwise by the guard.
  */
 export type Handover = {
   /**
    * The veto lets this container be created and has a final verdict on just these contents. False when the
-   * guard has
-   * claimed it already: then the guard judges and reports.
+   * guard has claimed it already: then the guard judges and reports.
    */
   judgedByVeto(containerId: string, judged: Contents): boolean;
   /** The guard has seen this container. The claim counts from the moment of the call. */

@@ -26,9 +26,8 @@ type Part = { readonly image: ImageInSpec; readonly imageRef: string; readonly a
 
 /**
  * Judges all that a container brings to run: its own image, then the image volumes that it mounts. Kubelet
- * starts no
- * container with a volume whose image it did not get (kuberuntime toKubeContainerImageVolumes), so the worst
- * counts.
+ * starts no container with a volume whose image it did not get (kuberuntime toKubeContainerImageVolumes), so
+ * the worst counts.
  */
 export async function judgeImages(
   { pod, spec }: Owner,

@@ -23,10 +23,8 @@ export type ConfigSourceOf = (podSandboxId: string) => Promise<string | undefine
 
 /**
  * The owner of a container, or the verdict on a container without one. A pod that the API server does not
- * know is
- * `podUnknown` only where kubelet took it from there; one from a file or a URL, and a container that
- * somebody else than
- * kubelet made, is `unmanagedPod`. Never rejects.
+ * know is `podUnknown` only where kubelet took it from there; one from a file or a URL, and a container that
+ * somebody else than kubelet made, is `unmanagedPod`. Never rejects.
  */
 export async function findOwner(
   pods: Pick<PodSource, 'getPod'>,

@@ -56,8 +56,7 @@ export type EnforcementPlan =
 
 /**
  * What a verdict calls for; undefined for one that allows. Pure. `stop` means that the container must not
- * run: the veto
- * refuses it, the guard stops it, and only an open fuse keeps either from it. The table is in
+ * run: the veto refuses it, the guard stops it, and only an open fuse keeps either from it. The table is in
  * docs/operating.md.
  */
 export function planEnforcement(
@@ -92,8 +91,7 @@ export function whyNotEnforced(
 
 /**
  * The benefit of the doubt belongs to what was granted before or was there first, and never to what merely
- * names a
- * registry that does not answer: whoever has no right could bring that about.
+ * names a registry that does not answer: whoever has no right could bring that about.
  */
 function benefitOfDoubt(
   { onUnverifiable }: EnforcementSettings,

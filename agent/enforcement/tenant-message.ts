@@ -6,8 +6,7 @@ export const IN_PROGRESS = unverifiable('verificationInProgress', 'verification 
 
 /**
  * What kubelet and the tenant read about a refused container. The verdict's own message is for the operator:
- * it may
- * name other tenants' repositories, so of all messages only these fixed ones go out.
+ * it may name other tenants' repositories, so of all messages only these fixed ones go out.
  */
 export function refusalText(verdict: Verdict, image: string): string {
   return `pullwarden: ${tenantText(verdict, image)}`;
@@ -29,10 +28,8 @@ const SHORT_OR_WHOLE_ID = /^(?:sha256:)?[0-9a-f]{1,64}$/;
 
 /**
  * Does this text name an image by its id, or by the beginning of one? Runtimes resolve both, whatever
- * repository the
- * image belongs to (containerd: CRIImageService.LocalResolve, a truncated index of ids), so that an answer
- * about such an
- * image tells who guesses ids what is on the node.
+ * repository the image belongs to (containerd: CRIImageService.LocalResolve, a truncated index of ids), so
+ * that an answer about such an image tells who guesses ids what is on the node.
  */
 export function isNamedById(image: string): boolean {
   return SHORT_OR_WHOLE_ID.test(image);

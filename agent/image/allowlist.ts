@@ -6,8 +6,7 @@ export type Allowlist = { readonly names: ReadonlySet<string>; readonly prefixes
 
 /**
  * Patterns of KubeletConfiguration `preloadedImagesVerificationAllowlist`, validated as kubelet does when it
- * starts
- * (pullmanager, image_pull_policies.go).
+ * starts (pullmanager, image_pull_policies.go).
  *
  * @throws AllowlistError naming the first bad pattern
  */

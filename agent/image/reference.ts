@@ -1,9 +1,7 @@
 /**
  * Image names as kubelet reads them. It has two parsers that differ on purpose: pkg/util/parsers normalizes
- * (default
- * registry, `library/`, `latest`), the image pull manager's only cuts tag and digest. Both stand on the
- * grammar of
- * github.com/distribution/reference.
+ * (default registry, `library/`, `latest`), the image pull manager's only cuts tag and digest. Both stand on
+ * the grammar of github.com/distribution/reference.
  */
 
 import { ImageNameError } from '../errors.ts';

@@ -23,8 +23,7 @@ export type ApiClient = {
   ask(request: ApiRequest): Promise<unknown>;
   /**
    * A list or a watch: resolves once the API server has answered 200. The caller reads the body, and ends it
-   * by the
-   * signal.
+   * by the signal.
    *
    * @throws ApiError
    */
@@ -59,10 +58,8 @@ const MIN_RETRY_MS = 100;
 
 /**
  * HTTPS to the API server. It asks again after a 429 or 5xx with Retry-After, as long as the deadline allows
- * and unless
- * the server does not have the version; once after a 401, with a renewed identity; and once where an idle
- * connection
- * turned out to be closed, if it is a GET.
+ * and unless the server does not have the version; once after a 401, with a renewed identity; and once where
+ * an idle connection turned out to be closed, if it is a GET.
  */
 export function createApiClient({
   identity,

@@ -27,9 +27,8 @@ export type EventCorrelator = {
 
 /**
  * Keeps Events few, as client-go's correlator does: of one pod 25 at once and then one every 5 minutes; more
- * than 10
- * different messages of one kind within 10 minutes become one that says so. `now` in ms, of a clock that
- * never jumps.
+ * than 10 different messages of one kind within 10 minutes become one that says so. `now` in ms, of a clock
+ * that never jumps.
  */
 export function createEventCorrelator(now: () => number): EventCorrelator {
   const buckets = new LRUCache<string, { tokens: number; at: number }>({ max: MAX_ENTRIES });

@@ -60,8 +60,8 @@ const PASSING = new Set([
 
 /**
  * Kubernetes Events on pods, in core v1 as kubelet writes them, one request at a time: what was said before
- * raises the
- * count of that Event (PATCH), anything else is a new one (POST). Needs the verbs create and patch on events.
+ * raises the count of that Event (PATCH), anything else is a new one (POST). Needs the verbs create and patch
+ * on events.
  */
 export function createEvents(options: EventsOptions): Events {
   const {

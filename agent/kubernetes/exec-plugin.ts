@@ -62,9 +62,8 @@ type Run = {
 
 /**
  * Runs the exec plugin of a kubeconfig (KEP-541) and keeps what it says until that expires. Its time and
- * output are
- * bounded, and it ends with all that it started. What it prints may hold a credential, so none of it leaves
- * this file.
+ * output are bounded, and it ends with all that it started. What it prints may hold a credential, so none of
+ * it leaves this file.
  */
 export function createExecPlugin({ timeoutMs, pauseMs }: ExecPluginOptions): ExecPlugin {
   const closing = new AbortController();
@@ -108,8 +107,7 @@ export function createExecPlugin({ timeoutMs, pauseMs }: ExecPluginOptions): Exe
 
 /**
  * Ms from now. The plugin's date is compared with this node's clock once; should that be wrong, the API
- * server refuses
- * the credential in time, and `forget` asks for another.
+ * server refuses the credential in time, and `forget` asks for another.
  */
 function lifetimeOf({ expirationTimestamp }: ExecCredential): number {
   const until = expirationTimestamp ? Date.parse(expirationTimestamp) : Number.NaN;

@@ -49,10 +49,8 @@ type Established = Connection & { readonly fingerprint: string };
 
 /**
  * Who the agent is to the API server. Kubeconfig, CA, client certificate and token are read again every few
- * seconds;
- * where certificates changed, new requests go over new connections and those under way end on the old ones.
- * A file
- * that cannot be read for a moment (it is being replaced) leaves what was there in force.
+ * seconds; where certificates changed, new requests go over new connections and those under way end on the
+ * old ones. A file that cannot be read for a moment (it is being replaced) leaves what was there in force.
  */
 export function createIdentity(options: IdentityOptions = {}): Identity {
   const { recheckMs = 5_000, execTimeoutMs = 30_000 } = options;

@@ -41,8 +41,7 @@ export function createLineReader(maxBytes: number, handlers: PieceHandlers): Pie
 
 /**
  * The objects in `items` of a list, one after the other. `envelope` is the list without its items, once all
- * is pushed;
- * undefined while brackets are open or where it is implausibly long.
+ * is pushed; undefined while brackets are open or where it is implausibly long.
  */
 export function createItemsReader(
   maxBytes: number,

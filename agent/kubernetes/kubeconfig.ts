@@ -58,8 +58,8 @@ const execEntry = z.object({
 
 /**
  * The cluster and user of a kubeconfig's current context. Relative paths are taken from the kubeconfig's
- * folder, and
- * data goes before a file, as in client-go. What the agent cannot honour is refused rather than ignored.
+ * folder, and data goes before a file, as in client-go. What the agent cannot honour is refused rather than
+ * ignored.
  *
  * @throws ApiError identityUnusable; the message never quotes the file
  */
@@ -133,8 +133,7 @@ function userOf(entry: UserEntry, directory: string): User {
 
 /**
  * A command with a path is relative to the kubeconfig, and the plugin is told who asks
- * (KUBERNETES_EXEC_INFO), as by
- * client-go.
+ * (KUBERNETES_EXEC_INFO), as by client-go.
  */
 function execOf(exec: unknown, path: string): { readonly exec?: ExecConfig } {
   if (exec === undefined || exec === null) return {};

@@ -23,8 +23,7 @@ const FAILURES: ReadonlyMap<number, ApiError['reason']> = new Map([
 
 /**
  * The error that a metav1.Status (or whatever else was answered) stands for. `httpStatus` is undefined for
- * the object
- * of a watch's ERROR event, whose own `code` counts then.
+ * the object of a watch's ERROR event, whose own `code` counts then.
  */
 export function errorFromStatus(
   object: unknown,

@@ -9,8 +9,7 @@ export type KubernetesTimings = {
   readonly watchMs: number;
   /**
    * A watch that says nothing for so long is renewed: the server sends a bookmark about once a minute. After
-   * two such
-   * in a row the pods are listed again.
+   * two such in a row the pods are listed again.
    */
   readonly silenceMs: number;
   /**
@@ -24,16 +23,15 @@ export type KubernetesTimings = {
   readonly listSilenceMs: number;
   /**
    * Between tries. client-go's reflector waits up to 30 s; here it is less, so that pods are known again
-   * within 30 s of
-   * the API server's return, whatever was asked last.
+   * within 30 s of the API server's return, whatever was asked last.
    */
   readonly retry: RetryDelays;
   /** How long `start` waits for the first listing before it lets the agent begin without. */
   readonly startMs: number;
   /**
    * How long `getPod` waits for the watch to bring a pod before it asks for it. Well below what the runtime
-   * waits for a
-   * veto (2 s), so that a container without a pod, made with crictl say, gets its verdict in time.
+   * waits for a veto (2 s), so that a container without a pod, made with crictl say, gets its verdict in
+   * time.
    */
   readonly waitForPodMs: number;
   /** How long a deleted pod is still found. */
@@ -44,8 +42,7 @@ export type KubernetesTimings = {
   readonly missingSecretMs: number;
   /**
    * The Node authorizer learns of a new pod's secrets a moment after the pod is bound: ask again after so
-   * long, after
-   * twice and four times as long.
+   * long, after twice and four times as long.
    */
   readonly authorizerLagMs: number;
 };

@@ -35,8 +35,7 @@ export type Connection = {
 
 /**
  * Connects a plugin to the runtime once. Whatever the runtime sends, the worst that happens is the end of
- * this
- * connection, told to `onEnd` with the reason: once, and not after `close()`. It must not throw.
+ * this connection, told to `onEnd` with the reason: once, and not after `close()`. It must not throw.
  * @throws RangeError when the name or the index is none that a runtime takes (containerd/nri,
  * pkg/api/plugin.go)
  */

@@ -8,8 +8,7 @@ const HEADER_BYTES = 8;
 const MAX_FRAME_BYTES = 4 * 1024 * 1024 + 10;
 /**
  * The runtime's ttrpc reads each logical connection through a buffer of 4096 bytes, and its mux fails a read
- * with
- * ENOMEM when a frame does not fit (containerd/nri, pkg/net/multiplex, conn.Read). Frames of this size
+ * with ENOMEM when a frame does not fit (containerd/nri, pkg/net/multiplex, conn.Read). Frames of this size
  * always fit.
  */
 const WRITE_FRAME_BYTES = 4096;
@@ -36,8 +35,7 @@ export type Mux = {
 
 /**
  * Several logical connections on one socket, as NRI does it (containerd/nri, pkg/net/multiplex). After an
- * error
- * nothing more is taken in, since where the next frame begins is no longer known.
+ * error nothing more is taken in, since where the next frame begins is no longer known.
  */
 export function createMux(options: MuxOptions): Mux {
   const { write, connections, writeFrameBytes = WRITE_FRAME_BYTES } = options;

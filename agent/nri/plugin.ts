@@ -2,8 +2,7 @@ import type { CreateContainerRequest, NriConfiguration, PodOfContainer } from '.
 
 /**
  * What a plugin can be told and asked, one interface for each event (as containerd/nri, pkg/stub). Another
- * event is
- * another interface here, its messages in messages.ts and its method in session.ts.
+ * event is another interface here, its messages in messages.ts and its method in session.ts.
  */
 
 export interface ConfigureHandler {
@@ -26,12 +25,10 @@ export interface CreateContainerHandler {
    */
   isAsked?(pod: PodOfContainer): boolean;
   /**
-   * A container is about to be created; one that cannot be read is refused without this. Return or resolve
-   * to let it be created; throw or reject to refuse it: kubelet
-   * shows the error's message (cut at 1,024 characters, on one line) as CreateContainerError and tries
-   * again. A runtime
-   * that has no answer by `deadlineMs` (in ms of `performance.now()`) drops the plugin and creates the
-   * container.
+   * A container is about to be created; one that cannot be read is refused without this. Return or resolve to
+   * let it be created; throw or reject to refuse it: kubelet shows the error's message (cut at 1,024
+   * characters, on one line) as CreateContainerError and tries again. A runtime that has no answer by
+   * `deadlineMs` (in ms of `performance.now()`) drops the plugin and creates the container.
    */
   createContainer(request: CreateContainerRequest, deadlineMs: number): Promise<void> | undefined;
 }

@@ -54,15 +54,13 @@ export function boundedReader(bytes: Uint8Array, maxFields: number): protobuf.Re
 
 /**
  * Untrusted bytes as a message. `Fields` says what the .proto file says of it: scalars are always there,
- * messages
- * may be null.
+ * messages may be null.
  * @throws NriError `malformed`
  */
 export function decode<Fields>(type: protobuf.Type, bytes: Uint8Array | protobuf.Reader): Fields {
   try {
     // protobufjs builds the decoder from the .proto file, so a field can only be of the kind that stands
-    // there; a schema
-    // on top of it took longer than the decoding, and every container waits for this.
+    // there; a schema on top of it took longer than the decoding, and every container waits for this.
     return type.decode(bytes) as unknown as Fields;
   } catch (cause) {
     if (cause instanceof NriError) throw cause;

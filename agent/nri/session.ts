@@ -191,8 +191,7 @@ function allow(): Uint8Array {
 function refuse(error: unknown): never {
   const refusal = error instanceof Error && error.message !== '' ? error.message : 'refused';
   // Always Unknown: kubelet shows the code, and other codes mean other things to the runtime. Half of a
-  // character,
-  // which the cut may leave, would be no UTF-8.
+  // character, which the cut may leave, would be no UTF-8.
   const text = printable(refusal, MAX_REFUSAL).toWellFormed();
   throw new TtrpcStatus(code.unknown, text, { cause: error });
 }

@@ -12,15 +12,13 @@ const LOOK_AGAIN: RetryDelays = { initialMs: 250, maxMs: 1_000 };
 
 export type StayConnectedOptions = ConnectOptions & {
   /**
-   * Asked before every try, and again about every second for as long as the answer is no. An answer that
-   * does not come is
-   * waited for. `waitedMs`: since a try was first put off; from 0 again after each connection.
+   * Asked before every try, and again about every second for as long as the answer is no. An answer that does
+   * not come is waited for. `waitedMs`: since a try was first put off; from 0 again after each connection.
    */
   readonly mayRegister?: (waitedMs: number) => Promise<boolean>;
   /**
    * The connection ended or could not be made. The next try comes in `retryInMs` at the earliest; until then
-   * containers
-   * are created without the plugin. Must not throw.
+   * containers are created without the plugin. Must not throw.
    */
   readonly onDisconnected?: (error: NriError, retryInMs: number) => void;
   /** Milliseconds, doubling, each made 50 to 100 % of it by chance; default 200 to 5,000. */
@@ -29,8 +27,7 @@ export type StayConnectedOptions = ConnectOptions & {
 
 /**
  * Keeps a plugin connected to the runtime's NRI socket: when the runtime restarts, when it drops the plugin,
- * and when
- * the socket only appears later.
+ * and when the socket only appears later.
  */
 export function stayConnected(plugin: NriPlugin, options: StayConnectedOptions): Connection {
   const { mayRegister, onDisconnected, reconnect = defaultReconnect } = options;

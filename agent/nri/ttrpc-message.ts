@@ -43,9 +43,8 @@ export type MessageReader = {
 };
 
 /**
- * Puts messages together from bytes that arrive in any pieces. Holds at most one message, so 4 MiB, and
- * those only from
- * the first piece of its data to the last. Not to be used again after an error.
+ * Puts messages together from bytes that arrive in any pieces. Holds at most one message, so 4 MiB, and those
+ * only from the first piece of its data to the last. Not to be used again after an error.
  */
 export function createMessageReader(onMessage: (message: TtrpcMessage) => void): MessageReader {
   const header = new Uint8Array(HEADER_BYTES);

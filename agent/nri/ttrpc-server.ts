@@ -23,11 +23,9 @@ const OVERDUE_FOR_MS = 1_000;
 
 /**
  * Answers one call with the bytes of its response. The payload is valid until the handler returns or first
- * awaits.
- * `deadlineMs`: when the caller stops waiting, in ms of `performance.now()`; undefined when it set no
- * timeout. What the
- * handler throws becomes the caller's error: a TtrpcStatus as it is, anything else as Unknown with its
- * message.
+ * awaits. `deadlineMs`: when the caller stops waiting, in ms of `performance.now()`; undefined when it set no
+ * timeout. What the handler throws becomes the caller's error: a TtrpcStatus as it is, anything else as
+ * Unknown with its message.
  */
 export type UnaryHandler = (
   payload: Uint8Array,

@@ -6,9 +6,8 @@ const STATIC_UID = /^[0-9a-f]{32}$/;
 
 /**
  * The API server's pods, and the node's static pods beside them. A static pod is usually known to the API
- * server too, by
- * its mirror pod; not while the API server is away, nor where its namespace does not exist. Secrets are the
- * API server's.
+ * server too, by its mirror pod; not while the API server is away, nor where its namespace does not exist.
+ * Secrets are the API server's.
  */
 export function combinedPodSource(api: PodSource, staticPods: PodSource): PodSource {
   const both = [api, staticPods];

@@ -7,8 +7,7 @@ import { terminationOf } from './termination.ts';
 
 /**
  * Kubernetes API objects to the agent's own types. Only the fields that a verdict needs are looked at; what
- * the
- * API server would have defaulted (namespace, pull policy) is defaulted here the same way.
+ * the API server would have defaulted (namespace, pull policy) is defaulted here the same way.
  */
 
 /** Kubelet's own annotations (pkg/kubelet/types/pod_update.go). */
@@ -114,8 +113,7 @@ function mirroredSource(annotations: z.infer<typeof metadata>['annotations']): '
 
 /**
  * A v1 Secret. `resourceVersion` is made from the content, so that an edited file counts as changed whatever
- * its
- * metadata says.
+ * its metadata says.
  *
  * @param readAtMs see Secret
  * @throws ManifestError secretMalformed, also where a value is not base64

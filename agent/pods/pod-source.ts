@@ -1,9 +1,7 @@
 /**
  * Where pods and their secrets come from. Field names are the Kubernetes API's. Implementations:
- * kubernetes/source.ts
- * (the API server), directory/source.ts (a folder of manifests), directory/static-pods.ts (kubelet's static
- * pods), and
- * combined.ts (API server and static pods together).
+ * kubernetes/source.ts (the API server), directory/source.ts (a folder of manifests),
+ * directory/static-pods.ts (kubelet's static pods), and combined.ts (API server and static pods together).
  */
 
 export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
@@ -73,8 +71,7 @@ export type Secret = {
   readonly data: ReadonlyMap<string, Buffer>;
   /**
    * performance.now() when its source was asked for it: the content is no older than this. One that was
-   * cached is older
-   * than the question.
+   * cached is older than the question.
    */
   readonly readAtMs: number;
 };
@@ -103,14 +100,11 @@ export interface PodSource {
   problem(): string | undefined;
   /**
    * The pod of a container. Waits briefly for one that is not known yet, or has no such container yet
-   * (`kubectl debug`
-   * adds one to a pod that runs).
+   * (`kubectl debug` adds one to a pod that runs).
    *
    * Undefined means that the source is alive and does not know this pod: of the API server, that the node's
-   * pods are
-   * being watched, and that it was asked by name and has no pod with this uid (or that no pod could have
-   * such a name).
-   * It never means that nobody could be asked.
+   * pods are being watched, and that it was asked by name and has no pod with this uid (or that no pod could
+   * have such a name). It never means that nobody could be asked.
    *
    * @throws PodSourceError apiServerUnavailable: the pod is not known, and the pods of the node are not
    * being watched
@@ -124,9 +118,8 @@ export interface PodSource {
   findPod(namespace: string, name: string): Promise<Pod | undefined>;
   /**
    * A secret; undefined when it does not exist. `fresh` reads it again from where it comes from: nobody is
-   * denied on the
-   * word of a cached one. Without it, one may be a minute old, and a missing one counts as missing for some
-   * seconds.
+   * denied on the word of a cached one. Without it, one may be a minute old, and a missing one counts as
+   * missing for some seconds.
    *
    * @throws PodSourceError apiServerUnavailable, secretUnreadable: nobody can tell now
    */

@@ -9,8 +9,8 @@ type End = {
 
 /**
  * Undefined for a pod that was not told to end, and for one whose containers have all ended.
- * `deletionTimestamp`
- * (RFC 3339) is the moment of the deletion and the grace period together (ObjectMeta in the Kubernetes API).
+ * `deletionTimestamp` (RFC 3339) is the moment of the deletion and the grace period together (ObjectMeta in
+ * the Kubernetes API).
  */
 export function terminationOf(end: End): Termination | undefined {
   if (end.deletionTimestamp === undefined) return undefined;

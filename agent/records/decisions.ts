@@ -79,14 +79,11 @@ const MAX_TEXT = 1_024;
 
 /**
  * Opens the audit trail: `decisions.db`, a file of its own, so that it cannot take the records with it. WAL
- * with
- * synchronous NORMAL: an entry survives the death of the agent as soon as append returns; a power cut may
- * take
- * the last moments.
+ * with synchronous NORMAL: an entry survives the death of the agent as soon as append returns; a power cut
+ * may take the last moments.
  *
  * Never throws. A damaged file is set aside; where there can be none (or a newer Pullwarden's is there),
- * entries
- * are kept in memory, with the same bounds, and `onProblem` says so.
+ * entries are kept in memory, with the same bounds, and `onProblem` says so.
  */
 export function openDecisions(stateDir: string, options: DecisionsOptions = {}): Decisions {
   const onProblem = options.onProblem ?? (() => {});

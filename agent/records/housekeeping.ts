@@ -23,10 +23,8 @@ export type HousekeepingOptions = {
 export type Housekeeping = {
   /**
    * Once, before any container is judged: settles what a killed agent left open, and on the very first run
-   * takes the
-   * inventory. Rejects as listImages does, and with RecordStoreError where the inventory could not be
-   * written: without
-   * one, what nobody has a record of would count as preloaded.
+   * takes the inventory. Rejects as listImages does, and with RecordStoreError where the inventory could not
+   * be written: without one, what nobody has a record of would count as preloaded.
    */
   begin(): Promise<void>;
   /** Forgets images that left the node; to be called every few minutes. Rejects as listImages does. */

@@ -25,8 +25,7 @@ type Slot = {
 
 /**
  * PullRecords with an index in memory that answers every question; writes go through to the records that it
- * decorates,
- * and change the index when they are done. Whoever holds a record holds a snapshot.
+ * decorates, and change the index when they are done. Whoever holds a record holds a snapshot.
  */
 export class IndexedPullRecords implements PullRecords {
   readonly #stored: PullRecords;

@@ -8,10 +8,9 @@ type PreloadedName = readonly [imageId: string, repository: string];
 
 /**
  * What of the images on the node counts as preloaded: all but what is known to have been pulled. That is
- * known of
- * nothing on a new node; after kubelet's records were imported, it is kubelet's own rule: content with a
- * record, or
- * with a record file that could not be read, is tracked, and so is a name with an unsettled intent.
+ * known of nothing on a new node; after kubelet's records were imported, it is kubelet's own rule: content
+ * with a record, or with a record file that could not be read, is tracked, and so is a name with an unsettled
+ * intent.
  */
 export function preloadedNames(
   records: ReadPullRecords,

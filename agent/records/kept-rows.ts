@@ -21,8 +21,8 @@ const GRANTING: ReadonlySet<TableName> = new Set(['pull_entries', 'preloaded_ima
 
 /**
  * Keeps in memory what the disk does not take, so that a full disk costs nobody a container: `degraded` says
- * why, and the
- * next write tries to bring all of it to the disk. What is kept is gone with the process, and verified again.
+ * why, and the next write tries to bring all of it to the disk. What is kept is gone with the process, and
+ * verified again.
  */
 export class KeptRows implements Rows {
   readonly #truth: Rows;

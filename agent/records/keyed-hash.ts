@@ -16,8 +16,7 @@ const KEY_BYTES = 32;
 
 /**
  * Turns kubelet's credentialHash, a plain SHA-256 that a dictionary reverses, into an HMAC-SHA-256 in hex
- * that
- * only this node can compute. An empty hash (not known) stays empty.
+ * that only this node can compute. An empty hash (not known) stays empty.
  */
 export function keyedHashWith(key: Buffer): (credentialHash: string) => string {
   return (credentialHash) =>
@@ -47,8 +46,7 @@ export function readKey(path: string): Buffer | 'damaged' | undefined {
 
 /**
  * Makes a key file (32 random bytes, mode 0600). It appears whole or not at all, and never in the place of
- * one
- * that another process has just made. Throws what the file system says.
+ * one that another process has just made. Throws what the file system says.
  */
 export function createKey(path: string): void {
   const unnamed = join(dirname(path), `.hmac.key.${process.pid}.${randomBytes(6).toString('hex')}`);

@@ -10,9 +10,8 @@ import type { ImagePullCredentials, ImagePullSecret, ImagePullServiceAccount } f
  *
  * `verifiedAt` (ms since the epoch) is when a registry granted what is added; undefined where none was asked.
  *
- * Kubelet keeps the first list of an entry as it came; here it is ordered at once. A pull reports one
- * secret, so
- * no list is long enough to tell the difference.
+ * Kubelet keeps the first list of an entry as it came; here it is ordered at once. A pull reports one secret,
+ * so no list is long enough to tell the difference.
  */
 export function mergeCredentials(
   known: RecordEntry | undefined,

@@ -26,10 +26,8 @@ const MAX_IMAGE_TEXT = 4_096;
  * Kubelet's rules of what a pull changes, on whatever keeps the records. Hashes are stored as they are given.
  *
  * All that grants or withdraws a permission is flushed to the disk. An intent is not, once an inventory was
- * taken: what a
- * power cut may lose with it is a pull that was not settled, and content that is not in the inventory has to
- * be verified
- * with or without an intent.
+ * taken: what a power cut may lose with it is a pull that was not settled, and content that is not in the
+ * inventory has to be verified with or without an intent.
  */
 export class PullRecordStore implements RecordStore {
   readonly #records: PullRecords;
@@ -167,8 +165,7 @@ export class PullRecordStore implements RecordStore {
       const keys = new Set(Array.from(names, nameKey));
       for (const image of records.intents()) {
         // Kubelet keeps the intent of an image that is not there. Where there is an inventory, it is not in
-        // that, and its
-        // intent says nothing more: no pull that was killed is left for ever.
+        // that, and its intent says nothing more: no pull that was killed is left for ever.
         const isOver = this.hasInventory && !this.#inFlight.has(image) && !keys.has(nameKey(image));
         if (names.has(image) || isOver) changes.push({ change: 'intent', image, exists: false });
       }

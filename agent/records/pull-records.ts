@@ -57,8 +57,8 @@ export interface ReadPullRecords {
 
 /**
  * Access to the records, as kubelet's PullRecordsAccessor: no rule of who may use what stands here. Two
- * implementations:
- * one reads the rows of the database each time, the other decorates it and answers from memory.
+ * implementations: one reads the rows of the database each time, the other decorates it and answers from
+ * memory.
  */
 export interface PullRecords extends ReadPullRecords {
   /**

@@ -12,9 +12,8 @@ import type {
 /**
  * The record of pulls: kubelet's PullManager's bookkeeping behind one interface. Reads are answered from
  * memory and never touch the disk. A write is durable when it returns; what a full, failed or read-only disk
- * does not
- * take is kept in memory, and `degraded` says so. Otherwise a write throws `RecordStoreError`, and has
- * changed nothing.
+ * does not take is kept in memory, and `degraded` says so. Otherwise a write throws `RecordStoreError`, and
+ * has changed nothing.
  *
  * Image ids are compared with and without `sha256:`.
  */
@@ -52,8 +51,7 @@ export interface RecordStore {
   recordGranted(image: string, imageRef: string, credentials: ImagePullCredentials): void;
   /**
    * Merges credentials into the record of (imageRef, trimmed image) without an intent, as a check does on a
-   * match; nobody
-   * was asked, so nothing of it counts as verified now.
+   * match; nobody was asked, so nothing of it counts as verified now.
    */
   mergeCredentials(image: string, imageRef: string, credentials: ImagePullCredentials): void;
   /** The registry refused what a record vouched for: that secret (by coordinates) leaves the entry. */
@@ -67,14 +65,12 @@ export interface RecordStore {
 
   /**
    * After a restart: dangling intents whose image the runtime has become records without credentials; all
-   * intents end
-   * that no pull of this process is behind.
+   * intents end that no pull of this process is behind.
    */
   reconcilePullIntents(present: readonly PresentImage[]): void;
   /**
    * Records that an import took from a kubelet that knows images by repository and digest (before 1.36, on
-   * CRI-O) become
-   * those of the node's images, which are not preloaded under that name. Returns how many.
+   * CRI-O) become those of the node's images, which are not preloaded under that name. Returns how many.
    */
   matchImportedRecords(present: readonly PresentImage[]): number;
   /** First run only: what is on the node now is preloaded. A second call does nothing and returns false. */

@@ -30,8 +30,8 @@ export type Write = {
   readonly doing: string;
   /**
    * How far a commit goes before it returns. `power`: flushed to the disk, survives a power cut. `kill`:
-   * handed to the
-   * operating system, survives the death of this process; the next `power` commit flushes it too.
+   * handed to the operating system, survives the death of this process; the next `power` commit flushes it
+   * too.
    */
   readonly durability: 'power' | 'kill';
   /** To keep it in memory would be worse than to fail. */
@@ -42,17 +42,15 @@ export type Write = {
 export type Degraded = { readonly reason: RecordStoreError['reason']; readonly message: string };
 
 /**
- * The state database as rows: the one way into it. A row that something else changed does not pass its
- * check, and is as
- * good as absent: absence is never a permission.
+ * The state database as rows: the one way into it. A row that something else changed does not pass its check,
+ * and is as good as absent: absence is never a permission.
  */
 export interface Rows {
   /** Rows whose key begins with these columns; all of them without. No write before the last was taken. */
   all(table: TableName, prefix?: Row): Iterable<Row>;
   /**
    * One transaction: all of it or nothing. `plan` is called when nobody else can write any more, reads what
-   * it likes, and
-   * says what changes.
+   * it likes, and says what changes.
    *
    * @throws RecordStoreError
    */

@@ -2,8 +2,7 @@ import { gone, put, type RowChange, type Rows } from './rows.ts';
 
 /**
  * What a registry host has to do with a piece. `named`: an image of it has the piece. `brought`: and the
- * piece was new to
- * the node when it came. `shown`: the host has served the very bytes to us.
+ * piece was new to the node when it came. `shown`: the host has served the very bytes to us.
  */
 export type Holding = (typeof HOLDINGS)[number];
 
@@ -20,9 +19,8 @@ export type PieceSighting = {
 
 /**
  * Which pieces of images (a config by its digest, a layer by its diff_id) are on the node, under which
- * registry hosts they
- * were seen and since when, and which of these brought or showed the bytes. What counts is the caller's to
- * decide.
+ * registry hosts they were seen and since when, and which of these brought or showed the bytes. What counts
+ * is the caller's to decide.
  */
 export interface ShownPieces {
   /** One look into memory; undefined where the piece was never seen under this host. */

@@ -16,8 +16,7 @@ export type StandingEntry = {
 
 /**
  * Who was granted this content under this name before, or was there first: whom the benefit of the doubt
- * belongs to when
- * nobody can be asked. Answered from memory; on record with the image, and gone with it.
+ * belongs to when nobody can be asked. Answered from memory; on record with the image, and gone with it.
  */
 export interface Standing {
   /** One look into memory. */

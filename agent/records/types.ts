@@ -28,8 +28,7 @@ export type ImagePullCredentials = {
   readonly nodePodsAccessible?: boolean;
   /**
    * Ours, not kubelet's. True: the runtime pulled it with nobody's credentials, but the registry itself does
-   * not hand
-   * it out: a mirror that asks nobody, or credentials in the runtime's own configuration.
+   * not hand it out: a mirror that asks nobody, or credentials in the runtime's own configuration.
    */
   readonly grantedByRuntime?: boolean;
   readonly kubernetesSecrets?: readonly ImagePullSecret[];

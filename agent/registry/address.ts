@@ -3,9 +3,8 @@ import { BlockList, isIP, type LookupFunction } from 'node:net';
 
 /**
  * Addresses that nobody may have the agent ask: link-local (where clouds keep their credentials), the
- * metadata
- * services that clouds keep elsewhere, multicast, broadcast and unspecified. Node reads IPv4-mapped IPv6 as
- * IPv4.
+ * metadata services that clouds keep elsewhere, multicast, broadcast and unspecified. Node reads IPv4-mapped
+ * IPv6 as IPv4.
  */
 const FORBIDDEN = new BlockList();
 FORBIDDEN.addSubnet('0.0.0.0', 8, 'ipv4');
@@ -34,8 +33,8 @@ LOOPBACK.addAddress('::1', 'ipv6');
 
 /**
  * Where a connection may go. `registry`: to whatever the image's name says, the node's own registries
- * included.
- * `elsewhere`: to where a registry sends us, which must not be the node itself unless the registry is there.
+ * included. `elsewhere`: to where a registry sends us, which must not be the node itself unless the registry
+ * is there.
  */
 export type Reach = 'registry' | 'elsewhere';
 

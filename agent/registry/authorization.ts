@@ -104,8 +104,7 @@ const MAX_SCOPES = 8;
 
 /**
  * The scheme to answer a 401 with: Bearer before Basic, as containerd. Its scopes are asked for along with
- * the one
- * that the question needs. Undefined for an answer without a challenge.
+ * the one that the question needs. Undefined for an answer without a challenge.
  *
  * @throws Outage when there are challenges, and none that can be answered: nobody's right was looked at
  */

@@ -41,8 +41,7 @@ export async function readUpTo(answer: WireAnswer, maxBytes: number): Promise<Bu
 
 /**
  * What costs time is the number of values, not of bytes: half a megabyte of `[[[[` holds the thread up for a
- * tenth of
- * a second. A manifest with 500 layers has some 3,000 of these.
+ * tenth of a second. A manifest with 500 layers has some 3,000 of these.
  */
 const MAX_VALUES = 10_000;
 

@@ -20,10 +20,8 @@ const UNQUOTED = /[^\s,"]+/y;
 
 /**
  * All challenges of an answer, in order: several in one header, several headers, quoted strings with commas
- * and
- * escapes, `token68` (which is passed over). Lenient where it does no harm, for it is read by those who
- * cannot mend
- * the server; what cannot be read ends the list.
+ * and escapes, `token68` (which is passed over). Lenient where it does no harm, for it is read by those who
+ * cannot mend the server; what cannot be read ends the list.
  */
 export function parseChallenges(headers: string | readonly string[] | undefined): readonly Challenge[] {
   const challenges: Challenge[] = [];

@@ -1,17 +1,12 @@
 /**
  * The pull side of the OCI distribution protocol: asks a registry itself what it grants to a login, and
- * fetches
- * manifests and blobs by what their bytes are. It never asks a mirror, never trusts a header, and every
- * question ends
- * with one of a closed list of answers (answer.ts).
+ * fetches manifests and blobs by what their bytes are. It never asks a mirror, never trusts a header, and
+ * every question ends with one of a closed list of answers (answer.ts).
  *
- * @example
- * const folders = ['/etc/containerd/certs.d'];
- * const endpoints = createEndpoints({ runtime: 'containerd', folders, authoritativeMirrors: [] });
- * const client = createRegistryClient({ endpoints });
+ * @example const folders = ['/etc/containerd/certs.d']; const endpoints = createEndpoints({ runtime:
+ * 'containerd', folders, authoritativeMirrors: [] }); const client = createRegistryClient({ endpoints });
  * const answer = await client.manifest({ registry: 'docker.io', repository: 'library/busybox', reference:
- * 'latest' });
- * if (answer.answer === 'granted') console.log(answer.manifest.digest);
+ * 'latest' }); if (answer.answer === 'granted') console.log(answer.manifest.digest);
  */
 import type { LookupFunction } from 'node:net';
 import { LRUCache } from 'lru-cache';

@@ -19,9 +19,8 @@ export type ConnectSettings = {
 
 /**
  * Undici's connector: resolves, connects, and looks at the address that the connection really has before one
- * byte is
- * sent; then TLS. Through a proxy by CONNECT where one is to be taken, which resolves names itself: then only
- * addresses that stand in the URL can be refused.
+ * byte is sent; then TLS. Through a proxy by CONNECT where one is to be taken, which resolves names itself:
+ * then only addresses that stand in the URL can be refused.
  *
  * @throws Outage (through its callback)
  */

@@ -98,9 +98,8 @@ const ABOUT_LOGINS: ReadonlySet<number> = new Set([400, 401, 403, 404]);
 
 /**
  * How to ask again; undefined when this answer is the last word. A few registries send their challenge only
- * from the
- * root of the API (gcr.io), or hide what is private behind 404: they are asked there once, as Docker and
- * CRI-O do.
+ * from the root of the API (gcr.io), or hide what is private behind 404: they are asked there once, as Docker
+ * and CRI-O do.
  */
 async function nextScheme(
   parts: ExchangeParts,

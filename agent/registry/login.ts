@@ -2,8 +2,7 @@ import type { RegistryCredential } from '../credentials/types.ts';
 
 /**
  * What a pod logs in with. `key` stands for it in caches: a keyed hash, so that no password is kept, and two
- * that
- * are the same share tokens.
+ * that are the same share tokens.
  */
 export type RegistryLogin =
   | { readonly kind: 'password'; readonly username: string; readonly password: string; readonly key: string }
@@ -11,10 +10,8 @@ export type RegistryLogin =
 
 /**
  * The login of a docker config entry; undefined where it is none, as containerd and CRI-O take it: without
- * user or
- * password they ask anonymously. Docker writes identity tokens under the user `<token>`. (Kubelet drops the
- * config's
- * own `identitytoken` and `registrytoken`.)
+ * user or password they ask anonymously. Docker writes identity tokens under the user `<token>`. (Kubelet
+ * drops the config's own `identitytoken` and `registrytoken`.)
  */
 export function loginOf(
   { username, password }: Pick<RegistryCredential, 'username' | 'password'>,

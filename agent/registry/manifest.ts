@@ -25,8 +25,7 @@ export type Manifest =
 
 /**
  * Parsing holds up the thread, some milliseconds for this. Real manifests have a few kilobytes; registries
- * take up to
- * 4 MiB.
+ * take up to 4 MiB.
  */
 export const largestParsedBytes = 512 * 2 ** 10;
 

@@ -9,8 +9,7 @@ type Rule = (host: string, port: string, family: number) => boolean;
 /**
  * Which proxy Go's programs, and so the container runtimes, would take in this environment
  * (golang.org/x/net/http/httpproxy): HTTP_PROXY, HTTPS_PROXY, NO_PROXY or their lower-case forms, upper case
- * first;
- * never for loopback. A proxy that cannot be read counts as none, as there.
+ * first; never for loopback. A proxy that cannot be read counts as none, as there.
  */
 export function proxyFromEnvironment(
   environment: Readonly<Record<string, string | undefined>>,

@@ -24,10 +24,8 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
  * Sends a GET and follows where it leads. Login and configured headers go to the endpoint's own scheme, host
- * and
- * port alone, and never again once the way has led elsewhere; nothing leads from TLS to plain HTTP, and from
- * another
- * machine's registry nothing leads to this machine.
+ * and port alone, and never again once the way has led elsewhere; nothing leads from TLS to plain HTTP, and
+ * from another machine's registry nothing leads to this machine.
  *
  * @param onRequest told before each request
  * @throws Outage

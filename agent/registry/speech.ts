@@ -6,16 +6,12 @@ import type { WireAnswer } from './transport.ts';
 
 /**
  * What an answer means. A refusal must be told in the distribution protocol's own form: the body of errors
- * that the
- * OCI distribution specification describes ("Error Codes"), the header that Docker's registries send, or
- * with 401 a
- * challenge. A status alone is no word of a registry: portals, firewalls, ingress controllers and object
- * stores
- * answer 403 and 404 all day.
+ * that the OCI distribution specification describes ("Error Codes"), the header that Docker's registries
+ * send, or with 401 a challenge. A status alone is no word of a registry: portals, firewalls, ingress
+ * controllers and object stores answer 403 and 404 all day.
  *
- * @param withLogin whether the request carried one: ECR answers 400 to a login that it cannot read or that
- * is for
- * another region, and to a token of its own that has expired.
+ * @param withLogin whether the request carried one: ECR answers 400 to a login that it cannot read or that is
+ * for another region, and to a token of its own that has expired.
  * @param answer of the registry itself, not of whom it redirected to, and not 200
  * @throws Outage for everything that is not the registry's word
  */

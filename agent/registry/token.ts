@@ -22,8 +22,7 @@ export type Token = {
 
 /**
  * The request for a token: GET with Basic or without (distribution's token specification), POST for an
- * identity
- * token (its OAuth 2 specification).
+ * identity token (its OAuth 2 specification).
  */
 export function tokenRequest(
   { realm, service, scopes }: TokenScope,
@@ -62,10 +61,8 @@ const OAUTH_REFUSALS = new Set([
 
 /**
  * What the token server says: a token, or that this login gets none, which is how a wrong password looks
- * where there
- * is a token server. Docker Hub answers `{"details":…}`, GitLab and GHCR `{"errors":[…]}`, docker_auth plain
- * text
- * with a challenge; a page of HTML is somebody else's.
+ * where there is a token server. Docker Hub answers `{"details":…}`, GitLab and GHCR `{"errors":[…]}`,
+ * docker_auth plain text with a challenge; a page of HTML is somebody else's.
  *
  * @throws Outage
  */

@@ -8,8 +8,7 @@ import type { ImagePiecesAnswer } from './runtime.ts';
 const MAX_INFO = 512 * 1024;
 /**
  * JSON values in it, as `[`, `{` and `,` count them, within texts as well: it is they that cost time. A
- * config with 1,000
- * layers and as many steps has some 8,000.
+ * config with 1,000 layers and as many steps has some 8,000.
  */
 const MAX_VALUES = 10_000;
 /** Layers of one image; overlayfs mounts no more than 500, and runtimes stop at 128. */

@@ -109,15 +109,11 @@ export type PullRequest = {
  * How a pull failed, as far as the runtime's text tells.
  *
  * `refused`: somebody answered 401, 403 or the like. `notFound`: no such manifest or repository for these
- * credentials.
- * `unavailable`: no answer that counts, whoever was asked. `forbiddenByPolicy`: content that nobody may
- * have now, whatever the credentials (412, 451, a signature policy). `invalid`: the runtime does not accept
- * the name.
- * `nodeTrouble`: the node itself is in the way (a full disk, a forbidden socket, a layer that cannot be
- * unpacked).
- * `unknown`: a text that no row of the table knows: an outage of unknown kind, never a permission and never
- * a refusal.
- * `runtimeUnavailable`: the runtime did not answer.
+ * credentials. `unavailable`: no answer that counts, whoever was asked. `forbiddenByPolicy`: content that
+ * nobody may have now, whatever the credentials (412, 451, a signature policy). `invalid`: the runtime does
+ * not accept the name. `nodeTrouble`: the node itself is in the way (a full disk, a forbidden socket, a layer
+ * that cannot be unpacked). `unknown`: a text that no row of the table knows: an outage of unknown kind,
+ * never a permission and never a refusal. `runtimeUnavailable`: the runtime did not answer.
  */
 export type PullFailure =
   | 'refused'

@@ -10,9 +10,8 @@ export type ReadinessCheck = {
 export type Readiness = { readonly ready: boolean; readonly text: string };
 
 /**
- * The answer to /readyz: `ok`, or one line per part that is not ready. `verbose` lists all parts, in the
- * form of the
- * Kubernetes API server's health endpoints.
+ * The answer to /readyz: `ok`, or one line per part that is not ready. `verbose` lists all parts, in the form
+ * of the Kubernetes API server's health endpoints.
  */
 export function readiness(checks: readonly ReadinessCheck[], verbose: boolean): Readiness {
   const results = checks.map((check) => ({ name: check.name, problem: problemOf(check) }));

@@ -28,10 +28,8 @@ type Answer = { readonly status: number; readonly body: string; readonly content
 
 /**
  * Serves /metrics, /livez and its older name /healthz (200 as long as the event loop runs) and /readyz (200
- * or 503, `?verbose` for all parts)
- * to GET and HEAD. Sizes, times and connections are bounded: whoever reaches the port must not be able to
- * hold up
- * the agent. @throws ListenError.
+ * or 503, `?verbose` for all parts) to GET and HEAD. Sizes, times and connections are bounded: whoever
+ * reaches the port must not be able to hold up the agent. @throws ListenError.
  */
 export async function serveTelemetry(options: TelemetryServerOptions): Promise<TelemetryServer> {
   const timeout = options.clientTimeoutMs ?? CLIENT_TIMEOUT_MS;

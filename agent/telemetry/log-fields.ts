@@ -33,10 +33,8 @@ const AUTHORIZATION = /\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi;
 
 /**
  * The fields of a log line as they may be written: strings on one line and cut, lists and depth bounded,
- * credentials
- * taken out. No caller passes credentials; this is the second line of defence, for the caller that does by
- * mistake.
- * `stacks`: whether errors show theirs.
+ * credentials taken out. No caller passes credentials; this is the second line of defence, for the caller
+ * that does by mistake. `stacks`: whether errors show theirs.
  */
 export function loggable(fields: Record<string, unknown>, stacks: boolean): Record<string, unknown> {
   return entries(fields, stacks, 0);

@@ -31,9 +31,8 @@ export type VerdictLine = {
 const STANDARD_ERROR = 2;
 
 /**
- * A log to standard error: JSON lines, or lines for people on a terminal. Writes are synchronous, so that
- * the last
- * line before a crash is there; a reader that went away does not end the agent.
+ * A log to standard error: JSON lines, or lines for people on a terminal. Writes are synchronous, so that the
+ * last line before a crash is there; a reader that went away does not end the agent.
  */
 export async function createLog({ level, format, destination }: LogOptions): Promise<Log> {
   const pretty = format === 'pretty' || (format === 'auto' && isatty(STANDARD_ERROR));

@@ -8,8 +8,7 @@ import type { PullOutcome } from '../runtime/runtime.ts';
 
 /**
  * Every value of the labels whose closed list is a type elsewhere: written as records, so that the compiler
- * asks
- * for a value that is added there.
+ * asks for a value that is added there.
  */
 const checkResults: Record<CheckResult, true> = {
   credentialPolicyAllowed: true,

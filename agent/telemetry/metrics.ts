@@ -104,8 +104,7 @@ const STOP_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 3
 /**
  * The agent's metrics, in a registry of their own. Names and labels follow kubelet's where it has the same
  * (KEP-2535: image_mustpull_checks_total, ensure_image_requests_total). Every series of a closed list is
- * there
- * from the start with 0, since an alert on the increase of a series misses the first event of one that
+ * there from the start with 0, since an alert on the increase of a series misses the first event of one that
  * appears with it.
  */
 export function createMetrics(build: Build): Metrics {

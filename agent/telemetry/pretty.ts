@@ -22,8 +22,7 @@ const VERDICT_COLORS: ReadonlyMap<unknown, number> = new Map([
 
 /**
  * Log lines for people, in the machine's own time. In this process and not in pino's worker thread: a thread
- * would lose
- * the last lines of a crash. `colors` is for file descriptor `fd`; NO_COLOR switches them off.
+ * would lose the last lines of a crash. `colors` is for file descriptor `fd`; NO_COLOR switches them off.
  */
 export async function prettyStream(
   out: DestinationStream,

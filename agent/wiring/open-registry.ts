@@ -3,8 +3,7 @@ import type { Endpoints } from '../registry/endpoint/endpoints.ts';
 
 /**
  * A client for registries themselves, loaded when the first question is asked: an HTTP client takes some 6
- * MiB, and a
- * node whose records answer everything never needs it.
+ * MiB, and a node whose records answer everything never needs it.
  */
 export function openRegistry(endpoints: Endpoints): RegistryClient {
   let loading: Promise<RegistryClient> | undefined;

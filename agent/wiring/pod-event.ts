@@ -12,8 +12,8 @@ const FIELDS: Record<ContainerKind, string> = {
 
 /**
  * The Event that a verdict calls for; undefined for one that allows, and for a container of no pod that is
- * known. Its
- * text is for the tenant: the verdict's own message, which may name others' repositories, stays out of it.
+ * known. Its text is for the tenant: the verdict's own message, which may name others' repositories, stays
+ * out of it.
  */
 export function podEventOf(
   { container, spec, kind, verdict }: Judgement,

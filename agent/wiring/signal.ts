@@ -1,7 +1,6 @@
 /**
  * Something that parts are told of which are made later than who tells it, so that everything can be wired
- * from top to
- * bottom. Listeners must not throw.
+ * from top to bottom. Listeners must not throw.
  */
 export type Signal<Value> = {
   readonly emit: (value: Value) => void;

@@ -47,13 +47,11 @@ export type Agent = {
 };
 
 /**
- * Puts a running agent together from its parts, from top to bottom: each uses only what stands above it.
- * What a part
- * has to say to one below goes through a signal.
+ * Puts a running agent together from its parts, from top to bottom: each uses only what stands above it. What
+ * a part has to say to one below goes through a signal.
  *
  * @throws ConfigError, EndpointError, PodSourceError, ListenError, RecordStoreError for what can never work;
- * a runtime
- * that is away, a full disk or a damaged database do not end the agent but show on /readyz
+ * a runtime that is away, a full disk or a damaged database do not end the agent but show on /readyz
  */
 export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const stopping = new AbortController();

@@ -247,8 +247,7 @@ export type DryRunParts = Omit<VerificationParts, 'standing' | 'shown' | 'mayHav
 
 /**
  * A verifier that only looks: nothing is pulled, nothing is written, and nothing is fetched to be shown.
- * Whether
- * anybody is asked is up to the registry that it is handed.
+ * Whether anybody is asked is up to the registry that it is handed.
  */
 export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifier {
   const nothing = () => undefined;

@@ -35,17 +35,14 @@ type Question = { readonly about: AccessQuestion; readonly pod: PodPullCredentia
 
 /**
  * How long a check takes, from image text, imageRef and the pod's secrets (keyed, as the agent keeps them
- * between
- * verdicts) to the result; how long it takes to settle a pull, durable; and how long to open the store.
+ * between verdicts) to the result; how long it takes to settle a pull, durable; and how long to open the
+ * store.
  *
  * Each call is timed for itself, so p99 is that of single calls: the clock counts nanoseconds, and what it
- * costs to
- * look at it (about 30 ns) is taken off. Questions go to images in random order, and their strings are not
- * those of
- * the store, so that every comparison is made in full and no cache is warmer than on a node. They are asked
- * once before
- * it counts: what is made at the first question about an image is there, as it is in an agent that has run
- * for a while.
+ * costs to look at it (about 30 ns) is taken off. Questions go to images in random order, and their strings
+ * are not those of the store, so that every comparison is made in full and no cache is warmer than on a node.
+ * They are asked once before it counts: what is made at the first question about an image is there, as it is
+ * in an agent that has run for a while.
  */
 export function benchCheck(onRow: (row: CheckRow) => void): readonly CheckRow[] {
   const rows: CheckRow[] = [];

@@ -14,10 +14,8 @@ export type VetoStopwatch = {
 
 /**
  * Listens at `socketPath` and passes everything on. It takes for granted that one thing is asked at a time,
- * as the
- * runtime does (containerd/nri, adaptation: one lock around all calls). What it adds itself, two ways
- * through a socket
- * and this process's event loop, is in the figure: the plugin's own time is shorter.
+ * as the runtime does (containerd/nri, adaptation: one lock around all calls). What it adds itself, two ways
+ * through a socket and this process's event loop, is in the figure: the plugin's own time is shorter.
  */
 export async function startVetoStopwatch(runtimeSocket: string, socketPath: string): Promise<VetoStopwatch> {
   const sockets = new Set<Socket>();

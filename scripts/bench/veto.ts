@@ -39,21 +39,16 @@ const PAUSE_MS = 15;
  * How much longer CreateContainer takes because the runtime asks the plugin first, of containers whose
  * verdict is known.
  *
- * Two nodes stand side by side, each with a containerd with NRI and an agent in `enforce` mode; one agent
- * has its plugin
- * registered (`--enforcement veto`), the other has none (`stop`), so that the plugin alone is the
- * difference. One
- * container is created here, then one there, in the order ABBA, so that both sides see the same moments of
- * the machine.
- * At half-time the agents change places, because no two daemons are alike. (With one daemon the plugin would
- * have to
- * come and go between the two halves of each pair: what is compared would be moments.) Each container is the
- * first of
- * its name in a pod that was bound and whose sandbox was made before, as kubelet does it.
+ * Two nodes stand side by side, each with a containerd with NRI and an agent in `enforce` mode; one agent has
+ * its plugin registered (`--enforcement veto`), the other has none (`stop`), so that the plugin alone is the
+ * difference. One container is created here, then one there, in the order ABBA, so that both sides see the
+ * same moments of the machine. At half-time the agents change places, because no two daemons are alike. (With
+ * one daemon the plugin would have to come and go between the two halves of each pair: what is compared would
+ * be moments.) Each container is the first of its name in a pod that was bound and whose sandbox was made
+ * before, as kubelet does it.
  *
  * The plugin's own time comes from a third part, through a socket that takes the time, which would be in the
- * way of the
- * others.
+ * way of the others.
  */
 export async function benchVeto(progress: (line: string) => void): Promise<VetoFigures> {
   const build = fileURLToPath(new URL('../build.ts', import.meta.url));

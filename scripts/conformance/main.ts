@@ -5,8 +5,7 @@ import { readVectorFiles, type VectorFile } from './vector-files.ts';
 
 /**
  * `npm run conformance -- DIR`: runs the recorded vectors of kubelet on the project's code. Exit code 0: all
- * passed,
- * 1: some failed, 2: there is nothing that could be run.
+ * passed, 1: some failed, 2: there is nothing that could be run.
  */
 const defaultDirectory = join(import.meta.dirname, '../../test/conformance');
 const directories = process.argv.slice(2);

@@ -58,8 +58,7 @@ type PlainCredentials = z.infer<typeof credentials>;
 
 /**
  * pull-manager.json: sequences of pulls, checks, prunes and restarts, run on a store as the agent opens it,
- * on disk
- * in a folder of its own. Kubelet takes no inventory, so none is taken. @throws ZodError.
+ * on disk in a folder of its own. Kubelet takes no inventory, so none is taken. @throws ZodError.
  */
 export function pullManagerVectors(content: unknown): readonly Vector[] {
   return z

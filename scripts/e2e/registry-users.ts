@@ -4,8 +4,7 @@ import { randomPassword, writeHtpasswd } from '../lab/htpasswd.ts';
 
 /**
  * Invents a password for each user of a registry and writes them into a folder that is there: `htpasswd` for
- * the
- * registry, `users.json` with all passwords, and one file a user that holds nothing but the password, for
+ * the registry, `users.json` with all passwords, and one file a user that holds nothing but the password, for
  * `docker login --password-stdin`. All for the owner only.
  */
 export async function writeRegistryUsers(folder: string, names: readonly string[]): Promise<void> {

@@ -17,10 +17,8 @@ const FLIPS = 8;
 
 /**
  * Damages copies of a state directory at random, opens each as the agent does, and looks for a permission
- * that nobody
- * gave. Each copy is hit in one way: some bits or bytes of the database, of its log or of the key; a piece
- * cut off, set to
- * zero, or put in the place of another. The same seed damages the same.
+ * that nobody gave. Each copy is hit in one way: some bits or bytes of the database, of its log or of the
+ * key; a piece cut off, set to zero, or put in the place of another. The same seed damages the same.
  */
 export function damageCopies(copies: number, seed: number): DamageOutcome {
   // In memory where there is such a place: 10,000 copies with their flushes take long on a disk.

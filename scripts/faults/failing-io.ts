@@ -23,8 +23,8 @@ const PULLS = 6;
 
 /**
  * Lets a process write records on a disk whose n-th write, flush or open fails, once or from then on, whole
- * or torn, and
- * opens what it left: all that it said was on the disk is, and nothing is granted that it did not begin.
+ * or torn, and opens what it left: all that it said was on the disk is, and nothing is granted that it did
+ * not begin.
  */
 export function failIo(runs: number, seed: number): FailingIoOutcome {
   const folder = mkdtempSync(join(tmpdir(), 'pullwarden-failing-io-'));

@@ -23,8 +23,7 @@ const LONGEST_LIFE_MS = 60;
 
 /**
  * Kills a process that writes records, again and again on the same state directory, each time at a random
- * moment, and
- * opens what it left: no pull that was settled may be lost, none that was not may be granted.
+ * moment, and opens what it left: no pull that was settled may be lost, none that was not may be granted.
  */
 export async function killWriters(kills: number, seed: number): Promise<KillOutcome> {
   const folder = mkdtempSync(join(tmpdir(), 'pullwarden-kill-'));

@@ -35,8 +35,7 @@ const present: readonly PresentImage[] = Array.from({ length: IMAGES + 1 }, (_, 
 
 /**
  * A state directory as a node has it: four images preloaded, the others granted each to one secret, every
- * third of these
- * revoked again, one intent open.
+ * third of these revoked again, one intent open.
  */
 export function makeSampleState(stateDir: string): void {
   const { store, standing, shownPieces, savedState } = openRecordStore({ stateDir });
@@ -68,9 +67,8 @@ export function makeSampleState(stateDir: string): void {
 }
 
 /**
- * What this store allows that nobody was ever granted in the sample, in words; empty where all is well.
- * Takes the
- * inventory first, as an agent would that starts on it.
+ * What this store allows that nobody was ever granted in the sample, in words; empty where all is well. Takes
+ * the inventory first, as an agent would that starts on it.
  */
 export function permissionsNobodyGave({
   store,

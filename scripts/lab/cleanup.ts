@@ -50,9 +50,8 @@ async function shimSockets(folder: string, record: NodeRecord): Promise<string[]
 }
 
 /**
- * Clears a node away: its processes, mounts, cgroups, shim sockets and folder. Does no harm to others and
- * may be
- * repeated. The record is asked for because the folder's own may be damaged.
+ * Clears a node away: its processes, mounts, cgroups, shim sockets and folder. Does no harm to others and may
+ * be repeated. The record is asked for because the folder's own may be damaged.
  */
 export async function tearDown(folder: string, record: NodeRecord): Promise<void> {
   const sockets = await shimSockets(folder, record);

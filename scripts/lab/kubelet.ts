@@ -167,8 +167,8 @@ export function connectKubelet(endpoint: string, place: PodPlace): Kubelet {
     async removePod(sandboxId) {
       await call('StopPodSandbox', { pod_sandbox_id: sandboxId }, emptyAnswer);
       // As kubelet's garbage collection does, and it has to be so: containerd takes a lock of its NRI twice
-      // when it
-      // removes a sandbox that still has containers, and never goes on when a plugin registers in between.
+      // when it removes a sandbox that still has containers, and never goes on when a plugin registers in
+      // between.
       const containers = await kubelet.listContainers();
       for (const { id } of containers.filter((container) => container.sandboxId === sandboxId)) {
         await kubelet.removeContainer(id);

@@ -61,9 +61,8 @@ async function pushBlob(target: PushTarget, repository: string, blob: Blob): Pro
 /**
  * Builds and pushes an image.
  * @param salt makes the content differ; equal salts give equal digests in every repository and registry.
- * `layerSalt`
- * is the layer's alone. With another `stopSignal` than SIGTERM its containers do not end before their grace
- * does.
+ * `layerSalt` is the layer's alone. With another `stopSignal` than SIGTERM its containers do not end before
+ * their grace does.
  * @throws {LabError} when the registry answers otherwise than the protocol says.
  */
 export async function pushImage(

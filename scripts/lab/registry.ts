@@ -17,8 +17,7 @@ export interface Registry extends PushTarget {
   users: Record<string, string>;
   /**
    * The requests in the registry's own access log, without the lab's, since a mark (default: since the
-   * start).
-   * Waits until the registry has logged whatever it has answered.
+   * start). Waits until the registry has logged whatever it has answered.
    */
   requests(since?: LogMark): Promise<RegistryRequest[]>;
   /** Now, for {@link requests}. */

@@ -56,10 +56,9 @@ const manifest = Buffer.from(
 
 /**
  * Every cell of the outage matrix: enforce mode with defaults. The verdict is found by the agent's own
- * verifier and
- * records. Registry and token server are real HTTP servers with the fault; containerd, the API server and
- * the provider
- * plugin are doubles that fail in the way in which the agent's clients report that fault.
+ * verifier and records. Registry and token server are real HTTP servers with the fault; containerd, the API
+ * server and the provider plugin are doubles that fail in the way in which the agent's clients report that
+ * fault.
  */
 export async function outageMatrix(): Promise<readonly Cell[]> {
   const folder = await mkdtemp(join(tmpdir(), 'pullwarden-outages-'));

@@ -50,9 +50,8 @@ export type AgentProcess = {
 const main = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 
 /**
- * Starts the real agent as a process of its own; flags as on the command line. `program` are Node's
- * arguments up to the
- * agent's entry point, which is that of the sources unless another is named.
+ * Starts the real agent as a process of its own; flags as on the command line. `program` are Node's arguments
+ * up to the agent's entry point, which is that of the sources unless another is named.
  */
 export function startAgent(
   flags: readonly string[],

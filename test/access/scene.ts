@@ -25,11 +25,9 @@ import {
 } from '../../agent/wiring/verification.ts';
 
 /**
- * The verifier as the agent wires it, with the real record store on disk and the real pod source. Runtime
- * and registry
- * are doubles, because here they must answer what no real one can be made to answer on demand. With real
- * ones:
- * test/node/.
+ * The verifier as the agent wires it, with the real record store on disk and the real pod source. Runtime and
+ * registry are doubles, because here they must answer what no real one can be made to answer on demand. With
+ * real ones: test/node/.
  */
 
 export const repository = 'reg.example.com/team-a/app';

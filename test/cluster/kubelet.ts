@@ -70,8 +70,8 @@ const LOOK_MS = 100;
 
 /**
  * A stand-in for kubelet's sync loop on a real runtime: pulls by policy with the pod's secrets, creates and
- * starts, and
- * does so again for what ended or failed. Kubelet's own gate (KubeletEnsureSecretPulledImages) is off.
+ * starts, and does so again for what ended or failed. Kubelet's own gate (KubeletEnsureSecretPulledImages) is
+ * off.
  */
 export function startClusterKubelet({ runtime, authsFor }: ClusterKubeletOptions): ClusterKubelet {
   const pods = new Set<KeptPod>();

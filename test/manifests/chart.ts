@@ -23,13 +23,10 @@ export async function valuesWith(changed: Values): Promise<Values> {
 }
 
 /**
- * The objects of the chart as `helm template` would print them. Helm cannot be had here; what renders is
- * Go's own
- * text/template in kubectl (Debian's package, never installed), which is Helm's engine without the functions
- * that it
- * adds, and the chart uses none of those. kubectl prints the extensions of a kubeconfig with any template,
- * so the values
- * are one.
+ * The objects of the chart as `helm template` would print them. Helm cannot be had here; what renders is Go's
+ * own text/template in kubectl (Debian's package, never installed), which is Helm's engine without the
+ * functions that it adds, and the chart uses none of those. kubectl prints the extensions of a kubeconfig
+ * with any template, so the values are one.
  */
 export async function renderChart(changed: Values = {}): Promise<KubernetesObject[]> {
   const folder = await mkdtemp(join(tmpdir(), 'pullwarden-chart-'));

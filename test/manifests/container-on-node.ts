@@ -40,10 +40,8 @@ const DEFAULT_CAPABILITIES =
 
 /**
  * Runs containers of a manifest on a real containerd with the image's file system, security context and
- * volumes that the
- * manifest gives them, by containerd's own `ctr`. The network is the machine's, as everything in the lab;
- * there is no
- * kubelet, so probes, tokens and the environment are the caller's.
+ * volumes that the manifest gives them, by containerd's own `ctr`. The network is the machine's, as
+ * everything in the lab; there is no kubelet, so probes, tokens and the environment are the caller's.
  */
 export async function containerOnNode(
   node: { readonly root: string; readonly endpoint: string },

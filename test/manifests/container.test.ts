@@ -23,10 +23,8 @@ const PKI = '/var/lib/kubelet/pki';
 
 /**
  * The pod of manifests/overlays/enforce with the image's own file system on a real containerd, with a
- * kubeconfig and
- * certificates laid out as kubelet's, and the test API server. What is not as on a cluster: the network is
- * the machine's,
- * and nobody probes.
+ * kubeconfig and certificates laid out as kubelet's, and the test API server. What is not as on a cluster:
+ * the network is the machine's, and nobody probes.
  */
 describe('the pods of manifests/overlays/enforce and manifests/removal on a node', {
   timeout: 120_000,
@@ -162,8 +160,7 @@ describe('the pods of manifests/overlays/enforce and manifests/removal on a node
     const main = image.entrypoint.at(-1) ?? '';
     const decisions = await agent.exec('/usr/local/bin/node', main, 'decisions');
     // The base does not mount containerd's hosts.toml, so that the agent finds no plain-HTTP registry; what
-    // the runtime says
-    // names nobody. Without standing that is enough to keep the container from running.
+    // the runtime says names nobody. Without standing that is enough to keep the container from running.
     expect(decisions).toMatch(/team-b.*registry(Refused|Unavailable)/);
   });
 

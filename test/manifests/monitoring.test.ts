@@ -13,8 +13,7 @@ import { readQuery, type Selector } from './promql.ts';
 
 /**
  * What Prometheus and the Prometheus operator put on every series of a PodMonitor; `node` is this one's own,
- * `cluster` is
- * there where several clusters come together.
+ * `cluster` is there where several clusters come together.
  */
 const TARGET_LABELS = ['job', 'cluster', 'node', 'pod', 'namespace', 'container', 'endpoint', 'instance'];
 /** Prometheus' own series about a target. */

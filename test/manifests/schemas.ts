@@ -44,10 +44,8 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
 
 /**
  * What a Kubernetes API server with strict field validation would say against these objects. Formats,
- * enumerations and
- * required fields are the API's own JSON schemas'; those let unknown fields pass, so the types made from the
- * same
- * schemas are asked for them, by the compiler's check for excess properties.
+ * enumerations and required fields are the API's own JSON schemas'; those let unknown fields pass, so the
+ * types made from the same schemas are asked for them, by the compiler's check for excess properties.
  */
 export function schemaProblems(objects: readonly KubernetesObject[]): string[] {
   const unknown = objects.filter((object) => SCHEMAS[keyOf(object)] === undefined);

@@ -15,8 +15,8 @@ const NOWHERE = '127.0.0.1:1';
 
 /**
  * Real mirrors, by hosts.toml, and fronts that answer what real registries and what stands before them do. D
- * has a good
- * secret and a container that ran before the agent came; B has none, C a wrong password, and theirs are new.
+ * has a good secret and a container that ran before the agent came; B has none, C a wrong password, and
+ * theirs are new.
  */
 for (const { containerd, available, reason } of offers) {
   const title = `who speaks for the registry, on containerd ${containerd}${available ? '' : ` (cannot be had here: ${reason})`}`;

@@ -14,8 +14,7 @@ export type StartedTasks = {
 
 /**
  * Listens to containerd's own event stream, which every subscriber gets whole, also on 1.7 (whose CRI events
- * go to only
- * one of several). Resolves once it is listened to.
+ * go to only one of several). Resolves once it is listened to.
  */
 export async function listenToStarts(node: LabNode, series: ContainerdSeries): Promise<StartedTasks> {
   const { containerdFolder } = await nodePrograms(series);

@@ -39,8 +39,7 @@ export type RegistryByName = {
 
 /**
  * Takes the runtime's events, as the agent of an earlier time would have. containerd keeps those that nobody
- * has taken for
- * whoever subscribes next, and the agent would hear that D's container was created just now.
+ * has taken for whoever subscribes next, and the agent would hear that D's container was created just now.
  */
 function listenToEvents(endpoint: string) {
   const client = createCriClient({ socketPath: parseEndpoint(endpoint) });

@@ -196,9 +196,8 @@ for (const { containerd, available, reason } of offers) {
     });
 
     // Each message is bounded to 4 MiB; what bounds how many there are is the runtime's own timeout for all
-    // of them, and
-    // that it makes none with less than a few containers (so those of more than 1 MiB each are more than it
-    // can tell).
+    // of them, and that it makes none with less than a few containers (so those of more than 1 MiB each are
+    // more than it can tell).
     it.runIf(containerd === '2')(
       'takes in a plugin beside 70 MiB of environment',
       { timeout: 300_000 },

@@ -10,8 +10,7 @@ const repository = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
  * The image's file system, laid out by the script that the Dockerfile runs and entered with chroot: there is
- * no Docker
- * engine where this is tested. What Docker itself does with the Dockerfile is only linted.
+ * no Docker engine where this is tested. What Docker itself does with the Dockerfile is only linted.
  */
 describe('the image', { timeout: 120_000 }, () => {
   let folder: string;

@@ -1,9 +1,7 @@
 /**
- * How much is fetched only to be thrown away: at most so many bytes an hour for one namespace, and two
- * images at a time
- * on the node, of different registries and for different namespaces. Whoever dawdles makes nobody wait: what
- * takes
- * longer than half a minute gives its place to the next and goes on beside.
+ * How much is fetched only to be thrown away: at most so many bytes an hour for one namespace, and two images
+ * at a time on the node, of different registries and for different namespaces. Whoever dawdles makes nobody
+ * wait: what takes longer than half a minute gives its place to the next and goes on beside.
  */
 export type Allowance = {
   /** Bytes that may still be fetched for this namespace. */

@@ -19,8 +19,7 @@ import { askToShow, type Shown } from './showing.ts';
 export type Bytes = {
   /**
    * Undefined where every piece of the image is open to everybody or was shown by the registry that granted
-   * it; the
-   * verdict that takes the place of the right's where not. Never throws.
+   * it; the verdict that takes the place of the right's where not. Never throws.
    */
   ensureShown(request: AccessRequest, right: Right): Promise<NotShown | undefined>;
   /** Did this registry bring all of the content to the node? */
@@ -31,8 +30,7 @@ export type NotShown = Denied | Unverifiable;
 
 /**
  * `shown`: what was new to the node when a registry's image arrived counts as shown by it. `always`: it does
- * not, so
- * that every registry shows all that is not open. `off`: nobody is asked for bytes.
+ * not, so that every registry shows all that is not open. `off`: nobody is asked for bytes.
  */
 export type BytesMode = 'shown' | 'always' | 'off';
 

@@ -47,8 +47,8 @@ export type ImageLedger = {
   doubts(): number;
   /**
    * Looks once more, then forgets images that are neither among these nor listed. An image that a container
-   * uses must be
-   * among them though it lost its names: its layers are on the disk, and whoever names them fetches nothing.
+   * uses must be among them though it lost its names: its layers are on the disk, and whoever names them
+   * fetches nothing.
    *
    * @throws RuntimeError
    */

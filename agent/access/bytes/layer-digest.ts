@@ -32,8 +32,7 @@ const HEAD_BYTES = 4;
 
 /**
  * Unpacks a layer and hashes it while it streams; nothing is kept. How it is packed is seen from its first
- * bytes, as
- * containerd and CRI-O do, whatever its media type says.
+ * bytes, as containerd and CRI-O do, whatever its media type says.
  *
  * @param maxBytes that it may unpack to
  */

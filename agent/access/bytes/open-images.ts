@@ -12,8 +12,7 @@ export type IsOpen = (image: Pick<NodeImage, 'imageRef' | 'names'>) => boolean;
 
 /**
  * Open is what policy or inventory allow for everybody, and what every pod was granted by a registry that is
- * believed to
- * have it: because it has shown it, or because the operator trusts it.
+ * believed to have it: because it has shown it, or because the operator trusts it.
  */
 export function createOpenImages(
   store: RecordsToLook,

@@ -13,8 +13,8 @@ export type NodeImage = {
 
 /**
  * The images of the node and their pieces. A piece is the digest of an image config, or the diff_id of a
- * layer. A node
- * has tens of thousands, so that they are kept as bytes, and who has a piece is looked for where it is asked.
+ * layer. A node has tens of thousands, so that they are kept as bytes, and who has a piece is looked for
+ * where it is asked.
  */
 export type PieceIndex = {
   image(imageRef: string): NodeImage | undefined;

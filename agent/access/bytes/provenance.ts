@@ -2,25 +2,20 @@ import { type NodeImage, piecesOf } from './pieces.ts';
 
 /**
  * Which registry brought which piece to the node. A runtime fetches no more than it lacks: what was new to
- * the node
- * when an image of one registry arrived was fetched from it; what was there already was not, and shows
- * nothing.
+ * the node when an image of one registry arrived was fetched from it; what was there already was not, and
+ * shows nothing.
  *
- * Being first proves something only when nobody else brings the same piece soon after: a pull takes time,
- * and a second
- * pull of the same layer waits for the first and fetches nothing. So what was new counts for its registry at
- * once, and
- * for good only once it has been there for longer than a pull takes.
+ * Being first proves something only when nobody else brings the same piece soon after: a pull takes time, and
+ * a second pull of the same layer waits for the first and fetches nothing. So what was new counts for its
+ * registry at once, and for good only once it has been there for longer than a pull takes.
  */
 export type Provenance = {
   /**
-   * Images that were not there when last looked, or are listed under more registries than then. Of those
-   * that come in
-   * one call nobody knows which was first.
+   * Images that were not there when last looked, or are listed under more registries than then. Of those that
+   * come in one call nobody knows which was first.
    *
    * @param isComplete false where something else came as well and does not tell its pieces: it may have
-   * brought any of
-   * these, so that nobody is believed to have
+   * brought any of these, so that nobody is believed to have
    * @returns pieces that do not count as brought any longer, because another registry brought them as well
    */
   arrived(images: readonly NodeImage[], isComplete: boolean): readonly string[];

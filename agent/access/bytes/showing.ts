@@ -23,10 +23,8 @@ export type ShowingQuestion = {
 
 /**
  * `lacks`: the registry answered, and does not have a piece, or has another. `refused`: it does not give one
- * to this
- * credential. `tooLarge`: more bytes than may be fetched. `unavailable`: it did not answer. `pieces` are
- * those that it
- * did show, whatever came after; `bytes` what was fetched.
+ * to this credential. `tooLarge`: more bytes than may be fetched. `unavailable`: it did not answer. `pieces`
+ * are those that it did show, whatever came after; `bytes` what was fetched.
  */
 export type Shown = { readonly pieces: readonly string[]; readonly bytes: number } & (Complete | Incomplete);
 
@@ -52,10 +50,9 @@ const MAY_UNPACK_TO = 2 ** 30;
 
 /**
  * Has a registry show what it claims to hold: the manifest by the digest that the runtime lists, the config
- * by the
- * manifest's digest, each layer by the manifest's digest at its place, unpacked to the diff_id. Streamed,
- * hashed, thrown
- * away. Fewest bytes first: who lacks the config or the smallest layer fails at once.
+ * by the manifest's digest, each layer by the manifest's digest at its place, unpacked to the diff_id.
+ * Streamed, hashed, thrown away. Fewest bytes first: who lacks the config or the smallest layer fails at
+ * once.
  */
 export async function askToShow(registry: RegistryClient, question: ShowingQuestion): Promise<Shown> {
   const visit = createVisit(registry, question);

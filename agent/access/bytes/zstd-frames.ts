@@ -4,10 +4,8 @@ import { createZstdDecompress, type ZstdDecompress } from 'node:zlib';
 
 /**
  * Unpacks zstd of any number of frames. Node stops after the first one, without a word; a layer as
- * zstd:chunked has one
- * for every file, and skippable ones with its table of contents. So frames are told apart here, by their
- * headers
- * (RFC 8878, section 3.1), and each is unpacked by itself.
+ * zstd:chunked has one for every file, and skippable ones with its table of contents. So frames are told
+ * apart here, by their headers (RFC 8878, section 3.1), and each is unpacked by itself.
  */
 export function createZstdFrames(): Transform {
   return new ZstdFrames();

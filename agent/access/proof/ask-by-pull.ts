@@ -6,9 +6,8 @@ import type { UnverifiableReason } from '../verdict.ts';
 import type { Question } from './question.ts';
 
 /**
- * What the runtime said of a pull. Its text was written by whichever host spoke last, so that a refusal is
- * no more than
- * a suspicion unless the registry itself was the speaker.
+ * What the runtime said of a pull. Its text was written by whichever host spoke last, so that a refusal is no
+ * more than a suspicion unless the registry itself was the speaker.
  */
 export type PullWord =
   | { readonly said: 'granted' }
@@ -20,8 +19,7 @@ export type PullingRuntime = Pick<Runtime, 'pullImage' | 'sandbox'>;
 /**
  * Has the runtime pull the content in use again, by digest, with the pod's own credential, as kubelet would
  * (kuberuntime PullImage). Never a tag: that could bring in another image, or move the tag for everybody.
- * Only what is
- * present is asked about, so that nothing comes to the node by this.
+ * Only what is present is asked about, so that nothing comes to the node by this.
  */
 export async function askByPull(
   runtime: PullingRuntime,

@@ -43,10 +43,9 @@ export type Asking = {
 
 /**
  * Asks the registry itself, and the runtime where that leaves something open: the registry cannot be reached
- * from here,
- * or nobody's credentials were offered and the runtime may have a way of its own. The registry's own word is
- * final. A
- * wrong password costs it two requests this way; through a pull, containerd makes 12 or 24 of it.
+ * from here, or nobody's credentials were offered and the runtime may have a way of its own. The registry's
+ * own word is final. A wrong password costs it two requests this way; through a pull, containerd makes 12 or
+ * 24 of it.
  */
 export function createAsking(options: AskOptions): Asking {
   const { runtime, registry, now } = options;

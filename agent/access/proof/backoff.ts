@@ -21,8 +21,7 @@ export type Backoff<Outcome> = {
   held(key: string, now: number): Held<Outcome> | undefined;
   /**
    * Remembers an outcome that was not a success; each in a row doubles the delay, from 10 s to `maxMs`
-   * (default 5 min).
-   * What is to be held shorter is a row of its own.
+   * (default 5 min). What is to be held shorter is a row of its own.
    */
   failed(key: string, outcome: Outcome, now: number, maxMs?: number): Held<Outcome>;
   succeeded(key: string): void;

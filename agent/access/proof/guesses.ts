@@ -14,8 +14,7 @@ type Refusals = { readonly keys: Set<string>; readonly until: number };
 
 /**
  * Nobody guesses passwords through the agent: after some different refused credentials of one namespace at
- * one
- * registry, each new one waits, longer each time.
+ * one registry, each new one waits, longer each time.
  */
 export type Guesses = {
   /** Milliseconds until this credential may be tried; 0 for one that may be tried now. */

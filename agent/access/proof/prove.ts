@@ -16,10 +16,8 @@ export type Proof = { readonly verdict: Verdict; readonly credential?: PodCreden
 
 /**
  * Proves a pod's right to one name of the content with all that it may pull with, or with just one
- * credential. A
- * refusal, and what is the pod's own doing, counts only when its secrets are still what they were: they are
- * read again,
- * from where they come from, first.
+ * credential. A refusal, and what is the pod's own doing, counts only when its secrets are still what they
+ * were: they are read again, from where they come from, first.
  */
 export type Prove = (request: AccessRequest, name: Name, only?: PodCredential) => Promise<Proof>;
 

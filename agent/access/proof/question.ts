@@ -22,9 +22,8 @@ export type Question = {
 export type Granted = {
   readonly answer: 'granted';
   /**
-   * `credential`: it was good, or the registry asks nobody. `runtime`: nobody's credentials were offered,
-   * and the
-   * registry itself does not grant that: a mirror that asks nobody, or credentials of the runtime's own.
+   * `credential`: it was good, or the registry asks nobody. `runtime`: nobody's credentials were offered, and
+   * the registry itself does not grant that: a mirror that asks nobody, or credentials of the runtime's own.
    */
   readonly to: 'credential' | 'runtime';
   readonly message: string;

@@ -6,9 +6,8 @@ import type { Ask } from './question.ts';
 
 /**
  * Writes down who was granted what, under the source of the credential, as kubelet does after a pull
- * (image_manager.go, EnsureImageExists). A record that cannot be written costs another question next time;
- * it must not
- * cost the verdict.
+ * (image_manager.go, EnsureImageExists). A record that cannot be written costs another question next time; it
+ * must not cost the verdict.
  */
 export function recorded(
   ask: Ask,

@@ -1,11 +1,8 @@
 /**
- * Who is served next, of all that is asked of others: pulls, registries, provider plugins. A registry
- * answers a bounded
- * number of questions at once; of those that wait for it, the namespace goes first that has had least of it.
- * What a
- * namespace has had is the time that its questions took, and a surcharge for each that was not granted: one
- * whose
- * questions are refused or slow falls behind, and holds up nobody but itself.
+ * Who is served next, of all that is asked of others: pulls, registries, provider plugins. A registry answers
+ * a bounded number of questions at once; of those that wait for it, the namespace goes first that has had
+ * least of it. What a namespace has had is the time that its questions took, and a surcharge for each that
+ * was not granted: one whose questions are refused or slow falls behind, and holds up nobody but itself.
  */
 
 export type SharesSettings = {

@@ -11,9 +11,8 @@ const MAX_UNAVAILABLE_MS = 30_000;
 const MAX_REGISTRIES = 1_000;
 
 /**
- * A question that was not granted is not asked again before its backoff ends. That a registry was
- * unavailable no longer
- * counts once it has answered anybody.
+ * A question that was not granted is not asked again before its backoff ends. That a registry was unavailable
+ * no longer counts once it has answered anybody.
  *
  * @param now milliseconds, monotonic
  */

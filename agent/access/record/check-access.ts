@@ -15,10 +15,8 @@ type StoreToAsk = Pick<RecordStore, 'pulledRecord' | 'pullIntentExists' | 'isPre
 
 /**
  * Puts one question to the records: may a pod use this image without proving it? Synchronous, no I/O. Ask
- * without
- * `podCredentials` first, and again with them where the answer is `needsPodCredentials`; a `learn` in the
- * answer
- * is the caller's to write (RecordStore.mergeCredentials).
+ * without `podCredentials` first, and again with them where the answer is `needsPodCredentials`; a `learn` in
+ * the answer is the caller's to write (RecordStore.mergeCredentials).
  */
 export function checkAccess(
   store: StoreToAsk,

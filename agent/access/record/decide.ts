@@ -39,8 +39,7 @@ export type AccessFacts = {
 
 /**
  * `result` is kubelet's word for the outcome (metric kubelet_imagemanager_image_mustpull_checks_total), or
- * that
- * the question has to be put again with the pod's credentials.
+ * that the question has to be put again with the pod's credentials.
  */
 export type Decision =
   | {
@@ -52,10 +51,8 @@ export type Decision =
       readonly result: 'credentialRecordFound';
       /**
        * `coordinates`: the same secret as was good for a pull, with a content that no record vouches for: it
-       * was
-       * changed since (or its hash is not known). Kubelet lets that pass and learns it; a stricter agent
-       * verifies
-       * it first and does not write `learn`.
+       * was changed since (or its hash is not known). Kubelet lets that pass and learns it; a stricter agent
+       * verifies it first and does not write `learn`.
        */
       readonly matchedBy: 'nodePodsAccessible' | 'hash' | 'coordinates' | 'serviceAccount';
       /** What kubelet writes down on such a match; for RecordStore.mergeCredentials. */
@@ -94,9 +91,8 @@ export function decide(facts: AccessFacts): Decision {
 
 /**
  * Kubelet goes through the pod's secrets, and for each through the entry's, and stops at the first pair of
- * which
- * hash or coordinates match (coordinates only below the limit). Which pair of one pod secret that is makes no
- * difference: either way it is that pod secret which is learned, unless it is in the entry as it is.
+ * which hash or coordinates match (coordinates only below the limit). Which pair of one pod secret that is
+ * makes no difference: either way it is that pod secret which is learned, unless it is in the entry as it is.
  */
 function matchSecrets(
   known: readonly ImagePullSecret[],

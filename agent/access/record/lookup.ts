@@ -32,8 +32,7 @@ export type LookupOptions = {
 
 /**
  * Looks up one name of the content for one request. What the pod may pull with is read only if it matters,
- * and plugins
- * run only where its secrets do not answer.
+ * and plugins run only where its secrets do not answer.
  */
 export type Lookup = (request: AccessRequest, image: string, repository: string) => Promise<Found>;
 

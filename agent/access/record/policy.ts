@@ -17,8 +17,7 @@ export type VerificationPolicy =
 
 /**
  * A policy as it is configured. `allowlist` is KubeletConfiguration's preloadedImagesVerificationAllowlist;
- * only
- * NeverVerifyAllowlistedImages reads it. @throws AllowlistError for a bad pattern.
+ * only NeverVerifyAllowlistedImages reads it. @throws AllowlistError for a bad pattern.
  */
 export function makePolicy(
   name: VerificationPolicyName,
@@ -29,8 +28,7 @@ export function makePolicy(
 
 /**
  * Must a pod prove that it may use this image? `tracked`: somebody pulled the content to this node, it was
- * not
- * preloaded (kubelet's imagePulledByKubelet). Kubelet: pullmanager, image_pull_policies.go.
+ * not preloaded (kubelet's imagePulledByKubelet). Kubelet: pullmanager, image_pull_policies.go.
  */
 export function requiresVerification(policy: VerificationPolicy, image: string, tracked: boolean): boolean {
   switch (policy.name) {

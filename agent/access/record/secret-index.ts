@@ -18,9 +18,8 @@ const FEW = 8;
 export type Found = { readonly sameSecret: number; readonly sameHash: number };
 
 /**
- * Finds a pod's secret in an entry. One that is there just as it is has both positions, whatever else has
- * the same
- * hash: then nothing is to be learned from the other.
+ * Finds a pod's secret in an entry. One that is there just as it is has both positions, whatever else has the
+ * same hash: then nothing is to be learned from the other.
  */
 export function findSecret(secrets: readonly ImagePullSecret[], sought: ImagePullSecret): Found {
   const index = secrets.length > FEW ? secretIndexOf(secrets) : undefined;

@@ -15,8 +15,8 @@ type Owner = Extract<Grantee, { readonly uid: string }>;
 
 /**
  * What the content was granted to, as it is now: a secret is read again, a service account speaks through a
- * pod of the
- * node that has it, and for what is every pod's the node's own credentials and none at all are tried.
+ * pod of the node that has it, and for what is every pod's the node's own credentials and none at all are
+ * tried.
  */
 export async function credentialsAtHand(
   { grantee, imageRef, repository }: { grantee: Grantee; imageRef: string; repository: string },

@@ -25,10 +25,8 @@ const AGAIN_MS = 600_000;
 
 /**
  * Is this grant so old that its registry is to be asked again? When it was granted is known by the wall
- * clock, which may
- * have jumped: a grant from the future is old, and what this agent heard itself goes by a clock that does
- * not jump. Being
- * asked too early costs a question, and nobody a right.
+ * clock, which may have jumped: a grant from the future is old, and what this agent heard itself goes by a
+ * clock that does not jump. Being asked too early costs a question, and nobody a right.
  *
  * @param nowMs ms since the epoch, as Grant.verifiedAt
  */

@@ -22,8 +22,7 @@ export type GoneOwnersOptions = {
 
 /**
  * Looks once for every secret and service account on record, and forgets what was granted to those that are
- * gone: by
- * themselves, with their namespace, or for another one of the same name.
+ * gone: by themselves, with their namespace, or for another one of the same name.
  */
 export async function forgetGoneOwners(options: GoneOwnersOptions): Promise<void> {
   const { store, pace } = options;

@@ -26,8 +26,7 @@ const MOST_PAUSE_MS = 60_000;
 
 /**
  * `--record-ttl`: asks again about grants that grow old, one by one, the oldest first. The old word counts
- * until there is
- * an answer; a refusal takes the grant away, an outage does not.
+ * until there is an answer; a refusal takes the grant away, an outage does not.
  */
 export function startRenewal(options: RenewalOptions): Renewal {
   const { ttlMs, store, pace, monotonicNow } = options;

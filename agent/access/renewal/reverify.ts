@@ -21,8 +21,7 @@ export type ReverifyParts = {
 
 /**
  * Asks again whether a container that runs may have its image, whatever is on record. A refusal takes the
- * grants of the
- * pod's credentials off the record, an outage does not. Never throws.
+ * grants of the pod's credentials off the record, an outage does not. Never throws.
  */
 export type Reverify = (request: AccessRequest) => Promise<Verdict>;
 

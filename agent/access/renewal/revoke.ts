@@ -8,9 +8,8 @@ export type RevokingStore = Pick<RecordStore, 'pulledRecord' | 'revoke'>;
 export type Place = { readonly imageRef: string; readonly trimmedImage: string };
 
 /**
- * A registry refuses what it once granted to this credential: its source leaves the record, and with it
- * every secret that
- * the record knows to hold the very same credential.
+ * A registry refuses what it once granted to this credential: its source leaves the record, and with it every
+ * secret that the record knows to hold the very same credential.
  *
  * @throws RecordStoreError
  */

@@ -57,8 +57,7 @@ export async function listAgents({ kubectl, namespace, timeoutMs }: Cluster): Pr
 
 /**
  * Runs `pullwarden ARGS` in the agents' pods, several at once, and reads what it prints. One that does not
- * answer, or
- * not in a way that `read` understands, is an answer with a problem; it holds up nobody.
+ * answer, or not in a way that `read` understands, is an answer with a problem; it holds up nobody.
  */
 export async function askAgents<Value>(
   cluster: Cluster,

@@ -7,9 +7,8 @@ import { kubectlProblem } from './kubectl.ts';
 const podOnNode = z.object({ spec: z.object({ nodeName: z.string().optional() }) });
 
 /**
- * `kubectl pullwarden check`: asks the agent of the pod's node what would happen to the pod. Prints what
- * that agent
- * prints, and returns its exit code: 3 denied, 4 unknown.
+ * `kubectl pullwarden check`: asks the agent of the pod's node what would happen to the pod. Prints what that
+ * agent prints, and returns its exit code: 3 denied, 4 unknown.
  *
  * @throws CommandError
  */

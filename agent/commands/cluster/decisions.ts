@@ -9,8 +9,7 @@ type Row = Entry & { readonly node: string };
 
 /**
  * `kubectl pullwarden decisions`: the audit trails of all nodes as one, the newest first. `args` are passed
- * on to each
- * agent as they are. Returns 4 when not all agents answered.
+ * on to each agent as they are. Returns 4 when not all agents answered.
  *
  * @throws CommandError
  */

@@ -27,8 +27,7 @@ const columns: readonly Column<Row>[] = [
 
 /**
  * `kubectl pullwarden doctor`: what doctor warns of on any node, the same warning once. Returns 1 when any
- * node has a
- * failure, else 4 when not all agents answered.
+ * node has a failure, else 4 when not all agents answered.
  *
  * @throws CommandError
  */

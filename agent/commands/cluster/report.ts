@@ -21,9 +21,8 @@ export type ReportFlags = {
 };
 
 /**
- * `kubectl pullwarden report`: what is denied, or would be, in the whole cluster, and how to mend it.
- * Returns 4 when
- * not all agents answered.
+ * `kubectl pullwarden report`: what is denied, or would be, in the whole cluster, and how to mend it. Returns
+ * 4 when not all agents answered.
  *
  * @throws CommandError
  */

@@ -9,8 +9,7 @@ const CONTAINERD_SECTION = '[plugins."io.containerd.nri.v1.nri"]';
 
 /**
  * A veto before a container exists needs the runtime's NRI; without it containers are stopped after they
- * began.
- * `runtime` is what CRI says it is; undefined when it did not answer.
+ * began. `runtime` is what CRI says it is; undefined when it did not answer.
  */
 export async function checkNri(
   { enforcement, nriSocket }: Pick<Config, 'enforcement' | 'nriSocket'>,

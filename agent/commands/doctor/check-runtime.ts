@@ -7,8 +7,7 @@ import { type Finding, failure, messageOf, ok, warning } from './finding.ts';
 const CALL_TIMEOUT_MS = 5_000;
 /**
  * A runtime without events says so at once. Not longer than needed: containerd 1.7 and CRI-O deal each event
- * to only
- * one of several subscribers, so what is heard here, an agent that runs does not hear.
+ * to only one of several subscribers, so what is heard here, an agent that runs does not hear.
  */
 const EVENTS_WAIT_MS = 500;
 

@@ -20,8 +20,7 @@ const columns: readonly Column<Finding>[] = [
 
 /**
  * `doctor`: is this node ready for the agent? Changes nothing. Returns the exit code: 1 when anything would
- * keep the
- * agent from its work, 0 otherwise, warnings included.
+ * keep the agent from its work, 0 otherwise, warnings included.
  */
 export async function runDoctor(
   config: Pick<

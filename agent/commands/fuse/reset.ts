@@ -6,10 +6,8 @@ import type { Print } from '../output.ts';
 
 /**
  * `fuse reset`: forgets what the fuse has counted, so that it is closed, whether the agent runs or not. One
- * that runs
- * notices within a second while its fuse is open, and before it counts the next container otherwise; what
- * the fuse let run
- * is then judged again. `now` in ms since the epoch.
+ * that runs notices within a second while its fuse is open, and before it counts the next container
+ * otherwise; what the fuse let run is then judged again. `now` in ms since the epoch.
  *
  * @throws RecordStoreError
  */

@@ -31,8 +31,7 @@ const columns: readonly Column<NamespaceRow & Pick<FuseStatus, 'state' | 'savedA
 
 /**
  * `fuse status`: whether the fuse is open and what it counts, as the agent saved it last (within a second of
- * a change).
- * `now` in ms since the epoch.
+ * a change). `now` in ms since the epoch.
  *
  * @throws RecordStoreError
  */

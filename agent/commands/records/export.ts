@@ -20,12 +20,10 @@ type PlainHashOf = (secret: ImagePullSecret) => Promise<string>;
 
 /**
  * `records export --kubelet-dir DIR`: writes every record and intent where kubelet looks for it, in place of
- * what is
- * there under the same name; other files stay. Our hashes are keyed, so kubelet's go out only where the
- * secret, read
- * from the source that podsDirectory or kubeconfig names, is still what it was. An empty hash kubelet
- * matches by the secret's coordinates
- * alone, in entries of fewer than a hundred secrets; in fuller ones it pulls again.
+ * what is there under the same name; other files stay. Our hashes are keyed, so kubelet's go out only where
+ * the secret, read from the source that podsDirectory or kubeconfig names, is still what it was. An empty
+ * hash kubelet matches by the secret's coordinates alone, in entries of fewer than a hundred secrets; in
+ * fuller ones it pulls again.
  *
  * Returns 1 when a file could not be written. @throws RecordStoreError, PodSourceError, CommandError.
  */

@@ -27,10 +27,8 @@ const columns: readonly Column<Grant>[] = [
 
 /**
  * `records forget --image | --namespace | --secret | --older-than`: forgets every grant to which all that is
- * given
- * applies, and the standing of the namespace and image; prints what it forgot. With `--dry-run` it only
- * prints what it
- * would forget, which is what would be asked again. `now` in ms since the epoch.
+ * given applies, and the standing of the namespace and image; prints what it forgot. With `--dry-run` it only
+ * prints what it would forget, which is what would be asked again. `now` in ms since the epoch.
  *
  * @throws RecordStoreError, CommandError
  */

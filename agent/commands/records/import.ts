@@ -17,9 +17,8 @@ const BATCH_BYTES = 64 * 1024 * 1024;
 type Import = ReturnType<typeof openRecordStoreForImport>;
 
 /**
- * `records import --kubelet-dir DIR`: merges kubelet's image pull records into ours, and keeps what is
- * there. Returns 1
- * when a file had to be left out. @throws RecordStoreError, CommandError.
+ * `records import --kubelet-dir DIR`: merges kubelet's image pull records into ours, and keeps what is there.
+ * Returns 1 when a file had to be left out. @throws RecordStoreError, CommandError.
  */
 export function importRecords(
   config: Pick<Config, 'stateDir'>,

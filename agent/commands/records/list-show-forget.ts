@@ -47,8 +47,7 @@ export function showRecord(config: StateDir, imageRef: string, { output, print }
 
 /**
  * `records forget IMAGEREF [--image TRIMMED]`: whoever uses it next is verified again. A running agent picks
- * it up with
- * its next verdict. @throws RecordStoreError, CommandError.
+ * it up with its next verdict. @throws RecordStoreError, CommandError.
  */
 export function forgetRecord(
   config: StateDir,

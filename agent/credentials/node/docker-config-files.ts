@@ -8,8 +8,7 @@ export type DockerConfigOptions = {
   readonly kubeletRootDir: string;
   /**
    * Kubelet's other places, or any: its working directory and home are not known here. A file called
-   * `.dockercfg` is in
-   * the old form, and any other in that of config.json.
+   * `.dockercfg` is in the old form, and any other in that of config.json.
    */
   readonly files: readonly string[];
 };
@@ -26,8 +25,7 @@ type Place = { readonly file: string; readonly shape: 'config.json' | '.dockercf
 
 /**
  * Where kubelet looks, in its order (pkg/credentialprovider/config.go, ReadDockerConfigFile): all of the new
- * form, then
- * all of the old, each first in the root directory.
+ * form, then all of the old, each first in the root directory.
  */
 export function placesOf({ kubeletRootDir, files }: DockerConfigOptions): readonly Place[] {
   const isOld = (file: string): boolean => basename(file) === '.dockercfg';
@@ -51,8 +49,7 @@ type Read =
 
 /**
  * The node's docker config files. The first that parses is the one, even if it holds nothing. Kubelet reads
- * them every
- * five minutes; here they are looked at each time, and read again when they have changed.
+ * them every five minutes; here they are looked at each time, and read again when they have changed.
  */
 export function createNodeDockerConfig(options: DockerConfigOptions): { read(): Promise<NodeDockerConfig> } {
   const places = placesOf(options);

@@ -157,8 +157,7 @@ type Asked = {
 
 /**
  * All at once, where kubelet asks one after the other: the slowest decides how long the pod waits. Their
- * order, which
- * decides between credentials under the same key, stays that of the configuration.
+ * order, which decides between credentials under the same key, stays that of the configuration.
  */
 export async function askProviders(
   providers: readonly ProviderLookup[],

@@ -11,11 +11,9 @@ export type AccountInPlay = {
 };
 
 /**
- * The pod's service account, its token for this provider, and of its annotations those that the provider
- * asks for
- * (getServiceAccountData and getServiceAccountToken). An annotation that is required and missing is how a
- * service account
- * stays out of it: no error, and no token is made.
+ * The pod's service account, its token for this provider, and of its annotations those that the provider asks
+ * for (getServiceAccountData and getServiceAccountToken). An annotation that is required and missing is how a
+ * service account stays out of it: no error, and no token is made.
  *
  * @throws ProviderError
  */

@@ -22,9 +22,8 @@ const MAX_FILES = 256;
 
 /**
  * Reads kubelet's `--image-credential-provider-config`, a file or a folder of them
- * (pkg/credentialprovider/plugin/config.go,
- * readCredentialProviderConfig): all files are decoded before names are compared, and names before the rest
- * is checked.
+ * (pkg/credentialprovider/plugin/config.go, readCredentialProviderConfig): all files are decoded before names
+ * are compared, and names before the rest is checked.
  *
  * @throws ProviderConfigError
  */

@@ -19,10 +19,8 @@ type Kept = {
 
 /**
  * Service account tokens, kept in memory until 80 % of their life: one for each pod, account and audience.
- * Where a new
- * one cannot be had, the old one goes on until its end, as in kubelet's token manager; but not where the API
- * server says
- * no. Of both clocks the one that says so first ends it.
+ * Where a new one cannot be had, the old one goes on until its end, as in kubelet's token manager; but not
+ * where the API server says no. Of both clocks the one that says so first ends it.
  */
 export function keepTokens(tokens: ServiceAccountTokens, { steady, wall }: Clocks): ServiceAccountTokens {
   const kept = new LRUCache<string, Kept>({ max: MAX_KEPT });

@@ -5,8 +5,7 @@ import { errorCodeOf } from './small-file.ts';
 
 /**
  * The path of a provider's executable, if kubelet would register it (RegisterCredentialProviderPlugins, over
- * Go's
- * exec.LookPath): a file that may be executed. Nothing is run.
+ * Go's exec.LookPath): a file that may be executed. Nothing is run.
  *
  * @throws ProviderError binaryMissing, binaryNotExecutable
  */
@@ -26,8 +25,7 @@ export async function findPluginBinary(binDir: string, name: string): Promise<st
 
 /**
  * That the kernel itself can start it: an ELF program, or a script that names its interpreter. Node starts
- * anything else
- * with a shell, which kubelet does not.
+ * anything else with a shell, which kubelet does not.
  *
  * @throws ProviderError binaryMissing, binaryNotExecutable
  */

@@ -24,10 +24,8 @@ type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 
 /**
  * Runs a plugin once and gives what it printed. It is a process group of its own, and the group is killed
- * when the call
- * ends, in whichever way: what a plugin has started ends with it. As kubelet does, it waits for the end of
- * the output
- * and not only of the process, and does not mind whether the input is read.
+ * when the call ends, in whichever way: what a plugin has started ends with it. As kubelet does, it waits for
+ * the end of the output and not only of the process, and does not mind whether the input is read.
  *
  * @throws ProviderError; no message holds anything of the output
  */

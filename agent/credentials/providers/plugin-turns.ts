@@ -21,10 +21,8 @@ type Failure = { readonly error: ProviderError; readonly until: number; readonly
 
 /**
  * A plugin that waits for its turn, and after a failure is not run again for a while, from 2 s to 1 min:
- * meanwhile the
- * same failure is the answer. That is by registry and namespace, so that a name which makes a plugin fail
- * does so for
- * those who use it only. `now` in ms of a clock that only goes forward.
+ * meanwhile the same failure is the answer. That is by registry and namespace, so that a name which makes a
+ * plugin fail does so for those who use it only. `now` in ms of a clock that only goes forward.
  */
 export function inTurn(plugin: Plugin, turns: Turns, now: () => number): Plugin {
   const failures = new LRUCache<string, Failure>({ max: MAX_KEPT });

@@ -35,8 +35,8 @@ export type ProviderPorts = {
 
 /**
  * One provider of the configuration (pkg/credentialprovider/plugin/plugin.go, pluginProvider.provide).
- * Account and token
- * come before the kept answers, every time: who is not that service account any more gets none.
+ * Account and token come before the kept answers, every time: who is not that service account any more gets
+ * none.
  */
 export function createProvider(
   { name, matchImages, defaultCacheDuration, tokenAttributes }: Omit<Provider, 'apiVersion' | 'args' | 'env'>,

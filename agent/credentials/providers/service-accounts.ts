@@ -1,7 +1,7 @@
 /**
  * What a provider with tokenAttributes needs of the API server. Implemented over the API client; both calls
- * are made live
- * at every look-up, as kubelet's are (pkg/credentialprovider/plugin/plugin.go, serviceAccountProvider).
+ * are made live at every look-up, as kubelet's are (pkg/credentialprovider/plugin/plugin.go,
+ * serviceAccountProvider).
  */
 export interface ServiceAccountTokens {
   /** Undefined where there is none of this name. @throws ServiceAccountError */

@@ -33,14 +33,11 @@ export type GuardOptions = {
   readonly existing: ExistingContainersOptions;
   /**
    * How long (ms) a new container may run while it is being verified: its pod chooses how many credentials
-   * are tried,
-   * and how long the registry takes. Then it is reported and enforced as `verificationInProgress`, and the
-   * verification
-   * goes on. When that stopped the container, the outcome is not reported: the container that kubelet starts
-   * instead
-   * finds it, as a record or as a refusal's backoff. When the container may run on (exempt, fuse open), the
-   * outcome is
-   * reported and enforced as another verdict on the same container. Undefined: for ever.
+   * are tried, and how long the registry takes. Then it is reported and enforced as `verificationInProgress`,
+   * and the verification goes on. When that stopped the container, the outcome is not reported: the container
+   * that kubelet starts instead finds it, as a record or as a refusal's backoff. When the container may run
+   * on (exempt, fuse open), the outcome is reported and enforced as another verdict on the same container.
+   * Undefined: for ever.
    */
   readonly patienceMs: number | undefined;
 };

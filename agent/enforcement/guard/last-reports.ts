@@ -19,8 +19,8 @@ export type LastReports = {
 
 /**
  * Reports what is new about each container that exists. A verdict that comes again with the same reason and
- * the same
- * outcome is not reported: a tenant who makes it come again must not fill the log and the audit trail.
+ * the same outcome is not reported: a tenant who makes it come again must not fill the log and the audit
+ * trail.
  */
 export function createLastReports(report: Report): LastReports {
   const last = new Map<string, LastReport | undefined>();

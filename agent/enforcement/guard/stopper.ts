@@ -11,9 +11,8 @@ const RETRY_MS = [200, 500, 1_000, 2_000, 5_000];
 
 export type Stopper = {
   /**
-   * Keeps this container from running: stops it now, and again whenever it is seen running. Resolves with
-   * how the first
-   * try ended; after `failed` it goes on trying until the container is stopped or gone.
+   * Keeps this container from running: stops it now, and again whenever it is seen running. Resolves with how
+   * the first try ended; after `failed` it goes on trying until the container is stopped or gone.
    */
   mustNotRun(id: string): Promise<StopOutcome>;
   /** The watch saw it start, or still running. */

@@ -19,8 +19,7 @@ import { createVetoReports } from './veto-reports.ts';
 
 /**
  * The time that the runtime waits for the veto. It asks one thing at a time and creates no other container
- * meanwhile,
- * so the time belongs to the node, and each namespace has a share of it.
+ * meanwhile, so the time belongs to the node, and each namespace has a share of it.
  */
 export type TimeBudget = {
   /** How long this namespace's next question may take, in ms; at most `untilDeadlineMs`. */

@@ -14,8 +14,7 @@ export type Inquiries = {
   wasLate(request: ContainerOfPod): void;
   /**
    * Is it still being found since the runtime was answered without it? Waiting for it again would cost the
-   * runtime time
-   * for what it has waited for once.
+   * runtime time for what it has waited for once.
    */
   isLate(request: ContainerOfPod): boolean;
   /** A pod has become known: what was found without it counts no longer. */

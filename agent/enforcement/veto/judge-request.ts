@@ -20,8 +20,7 @@ export type JudgeRequestOptions = {
 
 /**
  * When a container is refused whose image is named by its id, in ms. Looking into an image that is present
- * takes longer
- * than finding none, and must not tell who guesses ids which of them it was.
+ * takes longer than finding none, and must not tell who guesses ids which of them it was.
  */
 const REFUSED_BY_ID_AFTER_MS = 50;
 
@@ -59,9 +58,8 @@ export function createJudgeRequest(options: JudgeRequestOptions): JudgeRequest {
 
   /**
    * Whoever has a right to the image is allowed as soon as that is known. Everybody else hears the same at
-   * the same
-   * moment, whether there is such an image or not; what comes of a verification that takes longer counts
-   * next time.
+   * the same moment, whether there is such an image or not; what comes of a verification that takes longer
+   * counts next time.
    */
   async function judgeById({ pod, spec }: Owner, content: string | Verdict): Promise<Finding> {
     const judging = judgeContent({ pod, spec }, content);

@@ -4,20 +4,15 @@ import type { TerminatingPod } from '../../pods/pod-source.ts';
  * Whether the plugin may register with the runtime now.
  *
  * containerd and CRI-O hold a lock of NRI's while they carry out a lifecycle call (create, start, stop,
- * remove), and
- * StopContainer is one that lasts as long as the pod's grace (containerd/nri, pkg/adaptation,
- * BlockPluginSync). To
- * synchronize a plugin that registers they wait for all of these to end, and everything that begins
- * meanwhile waits
- * for the plugin (containerd issue 14083): no container of the node starts or stops, for an hour maybe, and
- * going away
- * again does not help. So the agent waits instead, and containers are stopped after they were created
- * meanwhile.
+ * remove), and StopContainer is one that lasts as long as the pod's grace (containerd/nri, pkg/adaptation,
+ * BlockPluginSync). To synchronize a plugin that registers they wait for all of these to end, and everything
+ * that begins meanwhile waits for the plugin (containerd issue 14083): no container of the node starts or
+ * stops, for an hour maybe, and going away again does not help. So the agent waits instead, and containers
+ * are stopped after they were created meanwhile.
  *
  * Pods that are known to be terminated are all that can be seen of it: not what kubelet stops for other
- * reasons (a
- * liveness probe, an eviction, a static pod that is taken away), and not that a restarted kubelet stops a
- * pod again.
+ * reasons (a liveness probe, an eviction, a static pod that is taken away), and not that a restarted kubelet
+ * stops a pod again.
  */
 
 /** A freeze this short (ms) is nothing: it is how long a slow sandbox takes. */
@@ -53,11 +48,9 @@ export type RegistrationHold = {
 
 /**
  * Undefined when the plugin may register. Pods with more than {@link USUAL_MS} left are waited for without
- * limit: a
- * tenant with a long grace can hold off the veto by this, but not the guard behind it; registering would let
- * him hold
- * up the node. A pod whose grace is over does not count: kubelet has killed it, or nobody knows when it will
- * end.
+ * limit: a tenant with a long grace can hold off the veto by this, but not the guard behind it; registering
+ * would let him hold up the node. A pod whose grace is over does not count: kubelet has killed it, or nobody
+ * knows when it will end.
  */
 export function registrationHold(question: RegistrationQuestion): RegistrationHold | undefined {
   const { terminating, nowMs, stoppedAgainSinceMs = Number.NEGATIVE_INFINITY, waitedMs } = question;

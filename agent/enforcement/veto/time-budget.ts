@@ -1,18 +1,16 @@
 import { LRUCache } from 'lru-cache';
 
 /**
- * The time that the runtime waits for the veto. It asks one thing at a time and creates no other container
- * of the node
- * meanwhile, so every wait is paid for by whoever comes next. What is left of an allowance grows with time,
- * by 1 % of it:
- * as long as no more than 1 % of the time is spent waiting, 99 of 100 creations meet no wait of somebody
- * else's.
+ * The time that the runtime waits for the veto. It asks one thing at a time and creates no other container of
+ * the node meanwhile, so every wait is paid for by whoever comes next. What is left of an allowance grows
+ * with time, by 1 % of it: as long as no more than 1 % of the time is spent waiting, 99 of 100 creations meet
+ * no wait of somebody else's.
  */
 export type TimeBudget = {
   /**
    * How long the answer to a question about a container of this namespace may take, in ms: at most until its
-   * deadline, and
-   * at least as long as looking up what is on record takes, or nobody would get an answer any more.
+   * deadline, and at least as long as looking up what is on record takes, or nobody would get an answer any
+   * more.
    */
   patienceMs(namespace: string, untilDeadlineMs: number): number;
   /**
@@ -38,9 +36,8 @@ const LOOKUP_MS = 50;
 /** Of every wait, this much is not counted: a namespace is not to pay for verdicts that are on record. */
 const FREE_MS = 10;
 /**
- * A namespace that has not waited lately may wait this long even if others have used up what the node has,
- * so that they
- * do not use up what it has.
+ * A namespace that has not waited lately may wait this long even if others have used up what the node has, so
+ * that they do not use up what it has.
  */
 const FIRST_MS = 200;
 const MAX_NAMESPACES = 1_000;

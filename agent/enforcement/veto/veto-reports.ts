@@ -24,8 +24,7 @@ const REFUSED_AGAIN_MS = 300_000;
 
 /**
  * Reports what the veto did. Kubelet tries a container that was refused again every ten seconds or so: the
- * same refusal
- * is reported once in five minutes.
+ * same refusal is reported once in five minutes.
  */
 export function createVetoReports({ report, onRefusedAgain }: VetoReportsOptions): VetoReports {
   /** Reasons of refusals, by container of a pod. */

@@ -9,17 +9,15 @@ import { createPreparedContainers } from './prepared.ts';
 
 /**
  * The NRI connection in a thread of its own. The main thread commits to a disk that may be slow and parses
- * what
- * tenants wrote; were it busy for longer than the runtime's patience, the plugin would be dropped and refused
- * containers would start. This thread does nothing but answer, if need be by itself.
+ * what tenants wrote; were it busy for longer than the runtime's patience, the plugin would be dropped and
+ * refused containers would start. This thread does nothing but answer, if need be by itself.
  */
 
 /** Left of the runtime's patience for the way back to it. */
 const MARGIN_MS = 200;
 /**
- * A container that was judged ahead needs nothing of the main thread but a look whether its image still
- * means what was
- * judged. Where the main thread is busy for longer than this, in ms, it is allowed without.
+ * A container that was judged ahead needs nothing of the main thread but a look whether its image still means
+ * what was judged. Where the main thread is busy for longer than this, in ms, it is allowed without.
  */
 const PREPARED_PATIENCE_MS = 300;
 

@@ -47,8 +47,7 @@ const namedObject = z.object({
 
 /**
  * Reads one file of manifests: YAML or JSON (which is YAML), several documents, `kind: List` unfolded, kinds
- * other
- * than Pod, Secret and ServiceAccount left out. A malformed object costs only itself.
+ * other than Pod, Secret and ServiceAccount left out. A malformed object costs only itself.
  *
  * @param readAtMs of the secrets, see Secret
  */

@@ -52,9 +52,8 @@ export function openDirectoryPodSource(options: DirectoryPodSourceOptions): PodS
 }
 
 /**
- * A folder of manifests, whatever is in it. A file that becomes unreadable or malformed keeps serving what
- * it last held,
- * and is reported; a file that is removed is forgotten.
+ * A folder of manifests, whatever is in it. A file that becomes unreadable or malformed keeps serving what it
+ * last held, and is reported; a file that is removed is forgotten.
  */
 export function openManifestFolder(options: ManifestFolderOptions): PodSource {
   const { directory, nodeName, onProblem, isManifest, read, isSameUid, rescanIntervalMs = 5_000 } = options;

@@ -23,18 +23,15 @@ const podKind = z.object({ kind: z.literal('Pod') });
 const WAIT_FOR_POD_MS = 400;
 
 /**
- * The uid that kubelet computes for a static pod whose manifest has none: 32 hex digits (FNV-128a, MD5 in
- * old kubelets)
- * over its own structs, so that it can be told from an API pod's uid but not computed here.
+ * The uid that kubelet computes for a static pod whose manifest has none: 32 hex digits (FNV-128a, MD5 in old
+ * kubelets) over its own structs, so that it can be told from an API pod's uid but not computed here.
  */
 const COMPUTED_UID = /^[0-9a-f]{32}$/;
 
 /**
- * Kubelet's static pods, from the folder that kubelet reads (pkg/kubelet/config/file.go and common.go):
- * every file that
- * is not hidden, whatever its extension, one pod a file, named `NAME-NODE`. They have no service account and
- * no secrets
- * of their own here; secrets that they name are the API server's.
+ * Kubelet's static pods, from the folder that kubelet reads (pkg/kubelet/config/file.go and common.go): every
+ * file that is not hidden, whatever its extension, one pod a file, named `NAME-NODE`. They have no service
+ * account and no secrets of their own here; secrets that they name are the API server's.
  */
 export function openStaticPodSource(options: StaticPodSourceOptions): PodSource {
   const { nodeName, ...folder } = options;

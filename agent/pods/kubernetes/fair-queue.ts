@@ -5,8 +5,7 @@ export type FairQueue = {
 
 /**
  * At most `concurrency` tasks at once, the namespaces that wait served in turn: one with thousands of tasks
- * delays
- * another's next one by no more than one task of each namespace.
+ * delays another's next one by no more than one task of each namespace.
  */
 export function createFairQueue(concurrency: number): FairQueue {
   // In the order in which they are served: a namespace that was served goes to the end.

@@ -79,10 +79,8 @@ export async function listPods(
 
 /**
  * A list that names a version is answered from the API server's memory, in one go. A limit beside it would
- * send older
- * servers to etcd, through the pods of all nodes; and unless the match is named it would mean Exact
- * (Kubernetes API
- * concepts, "the resourceVersion parameter"): a list of long ago, or 410.
+ * send older servers to etcd, through the pods of all nodes; and unless the match is named it would mean
+ * Exact (Kubernetes API concepts, "the resourceVersion parameter"): a list of long ago, or 410.
  */
 function versionQuery(version: ListVersion): Readonly<Record<string, string>> {
   switch (version.kind) {

@@ -35,10 +35,8 @@ type Settled = { readonly outcome: ReflectorOutcome; readonly failure?: ApiError
 
 /**
  * Lists the node's pods, then watches them until it is stopped. What is asked when is decided in
- * reflector-state.ts;
- * here it is asked, and the pauses are kept. The first list is answered from the API server's memory,
- * because a read
- * from etcd for one node's pods goes through those of all nodes.
+ * reflector-state.ts; here it is asked, and the pauses are kept. The first list is answered from the API
+ * server's memory, because a read from etcd for one node's pods goes through those of all nodes.
  */
 export function watchPods(options: PodWatchOptions): PodWatch {
   const { client, reader, nodeName, timings } = options;

@@ -2,8 +2,8 @@ import type { ApiError } from '../../errors.ts';
 
 /**
  * Which version a list asks for. `anyVersion`: whatever the API server has in memory. `notOlderThan`: at
- * least what was
- * seen already. `mostRecent`: a consistent read, for when versions that were seen mean nothing any more.
+ * least what was seen already. `mostRecent`: a consistent read, for when versions that were seen mean nothing
+ * any more.
  */
 export type ListVersion =
   | { readonly kind: 'anyVersion' }
@@ -49,14 +49,10 @@ const MOST_RECENT = { kind: 'list', version: { kind: 'mostRecent' } } as const;
 
 /**
  * What follows from an outcome. As client-go's reflector does, a watch that ended in order goes on from the
- * last version
- * that was seen. After any other end the pods are listed, no older than what was seen: the server may have
- * come back
- * from a backup, and would say nothing to a version of its future. A version that the API server does not
- * know (410, as
- * an answer or within the watch, or one of its future) is not named again, or the same old list could come
- * back, and the
- * same 410 after it.
+ * last version that was seen. After any other end the pods are listed, no older than what was seen: the
+ * server may have come back from a backup, and would say nothing to a version of its future. A version that
+ * the API server does not know (410, as an answer or within the watch, or one of its future) is not named
+ * again, or the same old list could come back, and the same 410 after it.
  *
  * @param now ms of the monotonic clock
  * @param relistMs a second 410 within so long counts as trouble, so that it cannot become a busy loop

@@ -8,9 +8,8 @@ import { askPastLag, isUnrelated, refusedUser } from './past-lag.ts';
 
 export type SecretReader = {
   /**
-   * Undefined where there is none. While the API server is away, what was last read of a secret that a pod
-   * of the node
-   * names still counts, as it does for kubelet, unless it is asked for afresh.
+   * Undefined where there is none. While the API server is away, what was last read of a secret that a pod of
+   * the node names still counts, as it does for kubelet, unless it is asked for afresh.
    *
    * @throws PodSourceError apiServerUnavailable, secretUnreadable
    */
@@ -49,8 +48,7 @@ type Reading = {
 
 /**
  * Secrets, one by one and only when asked for. Equal questions share an answer; who asks for a fresh one
- * shares it only
- * with those that asked before it was sent.
+ * shares it only with those that asked before it was sent.
  */
 export function createSecretReader(options: SecretReaderOptions): SecretReader {
   const { client, queue, maxAgeMs, authorizerLagMs, alive, onChanged } = options;

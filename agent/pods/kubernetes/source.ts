@@ -38,10 +38,9 @@ const MAX_READS = 8;
 
 /**
  * Pods, secrets and service accounts from the API server: the node's pods are listed and watched, the others
- * read one by
- * one when asked for, each namespace in its turn. `start` does not fail while the API server is away: it
- * waits a while
- * for the first list, then lets the agent begin; until then every pod is asked for by name.
+ * read one by one when asked for, each namespace in its turn. `start` does not fail while the API server is
+ * away: it waits a while for the first list, then lets the agent begin; until then every pod is asked for by
+ * name.
  */
 export function openKubernetesPodSource(options: KubernetesPodSourceOptions): KubernetesPodSource {
   const { client, nodeName, onProblem, onSynced } = options;

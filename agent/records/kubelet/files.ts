@@ -61,8 +61,7 @@ const TEMPORARY = '.tmp';
 
 /**
  * The image_manager folder of a kubelet: DIR may be kubelet's root directory (--root-dir, /var/lib/kubelet)
- * or that
- * folder itself. Undefined where neither is there.
+ * or that folder itself. Undefined where neither is there.
  */
 export function findImageManager(directory: string): string | undefined {
   const below = join(directory, 'image_manager');
@@ -73,8 +72,7 @@ export function findImageManager(directory: string): string | undefined {
 
 /**
  * Reads every record and intent, one file at a time and in the order of their names. What is broken is named
- * and
- * passed over, as are symbolic links and whatever else is no file; kubelet's own temporary files are no
+ * and passed over, as are symbolic links and whatever else is no file; kubelet's own temporary files are no
  * records.
  */
 export function* readKubeletFiles(imageManager: string): Generator<KubeletFile> {

@@ -52,8 +52,7 @@ export function kubeletFileName(imageOrRef: string): string {
 
 /**
  * Reads an ImagePulledRecord (k8s.io/kubelet/config, v1alpha1 or v1beta1). Its hashes are kubelet's plain
- * ones, which
- * must not be stored. An entry that names nobody is left out: it allows as much as none.
+ * ones, which must not be stored. An entry that names nobody is left out: it allows as much as none.
  *
  * @throws KubeletFormatError
  */

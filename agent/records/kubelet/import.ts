@@ -25,12 +25,10 @@ type ImportPlan = { readonly outcome: ImportOutcome; readonly changes: readonly 
  * What kubelet's records change in ours.
  *
  * An import only ever adds to what is verified. Content with a record was pulled, so under that name it is
- * not
- * preloaded, whatever the inventory says (under any name, where the record names nobody or its file cannot
- * be read:
- * kubelet, too, verifies then). An intent is taken over as one that a killed agent left: at its next start
- * the image,
- * where the runtime has it, gets a record without credentials, as kubelet does at its own start.
+ * not preloaded, whatever the inventory says (under any name, where the record names nobody or its file
+ * cannot be read: kubelet, too, verifies then). An intent is taken over as one that a killed agent left: at
+ * its next start the image, where the runtime has it, gets a record without credentials, as kubelet does at
+ * its own start.
  */
 export function planImport(records: ReadPullRecords, batch: ImportBatch, now: number): ImportPlan {
   const changes: RecordChange[] = [];

@@ -10,10 +10,8 @@ export type MatchPlan = { readonly matched: number; readonly changes: readonly R
 
 /**
  * Kubelet takes for the imageRef what the runtime returns from PullImage. CRI-O returned `repository@digest`
- * there until
- * kubelet 1.36 asked ImageStatus instead (kuberuntime_image.go), while a container names the image's id.
- * Such a record is
- * about the image of the node that has this digest, and becomes that image's.
+ * there until kubelet 1.36 asked ImageStatus instead (kuberuntime_image.go), while a container names the
+ * image's id. Such a record is about the image of the node that has this digest, and becomes that image's.
  */
 export function planMatches(
   records: ReadPullRecords,

@@ -19,10 +19,8 @@ type CredentialRow = {
 
 /**
  * The rows of a database of schema version 1, which had no checks, as rows of version 2: they are believed
- * this once. What
- * does not say what it should is left out. An inventory that is not there counts as lost: such a database is
- * opened for
- * the first time at most once without one.
+ * this once. What does not say what it should is left out. An inventory that is not there counts as lost:
+ * such a database is opened for the first time at most once without one.
  *
  * @throws RecordStoreError `databaseCorrupt` where the key is not the one of these records
  */

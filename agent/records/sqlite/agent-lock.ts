@@ -25,9 +25,8 @@ const RETRY_MS = 400;
 
 /**
  * Makes sure that one agent works with a state directory. The lock is SQLite's on an empty file, an fcntl
- * lock of the
- * operating system's: it ends with the process, however that ends, and holds across containers that share
- * the directory.
+ * lock of the operating system's: it ends with the process, however that ends, and holds across containers
+ * that share the directory.
  *
  * @throws RecordStoreError where the directory takes no lock (read-only, full)
  */

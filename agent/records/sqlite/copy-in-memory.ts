@@ -11,10 +11,8 @@ const FRAME_HEADER_BYTES = 24;
 
 /**
  * A database whose folder cannot be written, with what its log holds, as a database in memory; the files are
- * not touched.
- * SQLite needs to write beside a database to read its log, so it does so beside a copy in a folder in
- * memory, which is gone
- * afterwards.
+ * not touched. SQLite needs to write beside a database to read its log, so it does so beside a copy in a
+ * folder in memory, which is gone afterwards.
  *
  * Undefined where there is no database, or none that is whole beyond doubt.
  */
@@ -66,9 +64,8 @@ function framesRead(db: Database): number {
 
 /**
  * What follows the last frame that SQLite reads is what a write left that was given up, or what an older log
- * left. Only a
- * commit among it, of this log, may be one that a damaged frame hides: to leave it out could bring back what
- * was revoked.
+ * left. Only a commit among it, of this log, may be one that a damaged frame hides: to leave it out could
+ * bring back what was revoked.
  */
 function hidesCommit(log: string, framesRead: number): boolean {
   const header = bytesAt(log, 0, LOG_HEADER_BYTES);

@@ -17,10 +17,8 @@ import { schemaVersion } from './migrations.ts';
 
 /**
  * How long a write waits for another process's, in ms. Short, because SQLite waits in the thread that asks:
- * the agent's
- * own, where everything else stands still meanwhile. Others write rarely and for some ms (`records forget`,
- * an
- * import), and what is not written is verified again.
+ * the agent's own, where everything else stands still meanwhile. Others write rarely and for some ms
+ * (`records forget`, an import), and what is not written is verified again.
  */
 const BUSY_TIMEOUT_MS = 500;
 /** Damaged files are kept to be looked at, but a crash loop must not fill the disk with them. */
@@ -36,9 +34,8 @@ export function prepareStateDirectory(stateDir: string): void {
 
 /**
  * Opens a database file for reading and writing in WAL mode and makes sure that it is sound (quick_check).
- * The file, and with it its -wal and -shm, is for its owner only. @throws RecordStoreError:
- * `databaseCorrupt` for
- * one that is damaged or no database at all, otherwise why it cannot be used.
+ * The file, and with it its -wal and -shm, is for its owner only. @throws RecordStoreError: `databaseCorrupt`
+ * for one that is damaged or no database at all, otherwise why it cannot be used.
  */
 export function openDatabaseFile(path: string, synchronous: 'FULL' | 'NORMAL'): Database {
   let db: Database | undefined;
@@ -62,10 +59,9 @@ export function openDatabaseFile(path: string, synchronous: 'FULL' | 'NORMAL'): 
 }
 
 /**
- * Opens a database file that another process may be writing, to read only. Where SQLite cannot make the
- * files that it
- * needs beside it (a read-only or full disk), what is returned is a copy in memory: it shows nothing that
- * comes later.
+ * Opens a database file that another process may be writing, to read only. Where SQLite cannot make the files
+ * that it needs beside it (a read-only or full disk), what is returned is a copy in memory: it shows nothing
+ * that comes later.
  *
  * @throws RecordStoreError
  */
@@ -96,8 +92,7 @@ export function openDatabaseInMemory(): Database {
 
 /**
  * Moves a damaged file away under a dated name, with its -wal and -shm: a log left behind would be played
- * into
- * the new database. Returns the new path. Throws what the file system says.
+ * into the new database. Returns the new path. Throws what the file system says.
  */
 export function setAside(path: string, now: Date = new Date()): string {
   const dated = `${path}.damaged-${now.toISOString().replaceAll(':', '-')}`;
@@ -112,8 +107,7 @@ export function setAside(path: string, now: Date = new Date()): string {
 
 /**
  * What went wrong in SQLite's or the file system's words -> RecordStoreError. `path`, of the database or its
- * folder,
- * tells whether an I/O error that names no cause is one of space.
+ * folder, tells whether an I/O error that names no cause is one of space.
  */
 export function databaseError(error: unknown, doing: string, path?: string): RecordStoreError {
   if (error instanceof RecordStoreError) return error;

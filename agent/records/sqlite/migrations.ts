@@ -14,8 +14,7 @@ export function schemaVersion(db: Database): number {
  * + 1.
  *
  * @throws RecordStoreError `databaseNewer` for one that a newer Pullwarden wrote: what its rows mean is not
- * known here, so
- * nothing of it is read or changed
+ * known here, so nothing of it is read or changed
  */
 export function migrate(db: Database, migrations: readonly Migration[]): void {
   refuseNewer(db, migrations.length);

@@ -65,18 +65,13 @@ const KEY = 'hmac.key';
  * Opens the records of a node, making what is missing: `records.db` and `hmac.key` in `stateDir`.
  *
  * What is damaged is set aside and rebuilt: the database, and the key that its rows are checked with. A
- * rebuilt store
- * counts its inventory as taken and empty, because what is on the node by now was not all there at first:
- * nothing is
- * preloaded, everything is verified. A directory that cannot be written gives a store in memory, and its
- * `degraded` says
- * why: with what the directory holds where that can be read, so that a node without a registry goes on;
- * otherwise as
- * strict as a rebuilt one.
+ * rebuilt store counts its inventory as taken and empty, because what is on the node by now was not all there
+ * at first: nothing is preloaded, everything is verified. A directory that cannot be written gives a store in
+ * memory, and its `degraded` says why: with what the directory holds where that can be read, so that a node
+ * without a registry goes on; otherwise as strict as a rebuilt one.
  *
- * @throws RecordStoreError only for a database that a newer Pullwarden wrote and for one that another
- * process keeps
- * locked (`databaseBusy`): both are in order, and guessing in their place would lose what they hold
+ * @throws RecordStoreError only for a database that a newer Pullwarden wrote and for one that another process
+ * keeps locked (`databaseBusy`): both are in order, and guessing in their place would lose what they hold
  */
 export function openRecordStore(options: {
   readonly stateDir: string;
@@ -113,8 +108,7 @@ export function openRecordStoreReadOnly(
 
 /**
  * For the command line, whether the agent runs or not: records that are there already, to change them. Makes
- * nothing,
- * repairs nothing: that is the agent's. @throws RecordStoreError
+ * nothing, repairs nothing: that is the agent's. @throws RecordStoreError
  */
 export function openRecordStoreForEditing(stateDir: string): ReturnType<typeof openForCommand> {
   const path = join(stateDir, DATABASE);
@@ -123,9 +117,8 @@ export function openRecordStoreForEditing(stateDir: string): ReturnType<typeof o
 }
 
 /**
- * For an import, whether the agent runs or was never started: a store to change, and how its hashes are
- * made. Makes a
- * new one where there is none; what is damaged is left to the agent. @throws RecordStoreError
+ * For an import, whether the agent runs or was never started: a store to change, and how its hashes are made.
+ * Makes a new one where there is none; what is damaged is left to the agent. @throws RecordStoreError
  */
 export function openRecordStoreForImport(stateDir: string): ReturnType<typeof openForCommand> {
   const path = join(stateDir, DATABASE);
@@ -244,8 +237,7 @@ function openParts(rows: Rows, checked: SqliteRows, notify: Notify, now: () => n
 
 /**
  * Is there a database that is this node's? Looks at it read only, since a newer Pullwarden's must stay as it
- * is, to the
- * byte.
+ * is, to the byte.
  *
  * @throws RecordStoreError `databaseNewer`, `databaseCorrupt`
  */

@@ -11,8 +11,8 @@ export const SCHEMA_VERSION = 2;
 
 /**
  * What the database of records looks like, step by step. Add to the end and never change one that was
- * released; the table
- * `meta` keeps its columns for ever, so that every version can tell a newer database from a damaged one.
+ * released; the table `meta` keeps its columns for ever, so that every version can tell a newer database from
+ * a damaged one.
  */
 function migrationsWith(key: Buffer): readonly Migration[] {
   return [VERSION_1, (db) => toVersion2(db, key)];
@@ -134,8 +134,7 @@ export function prepareSchema(db: Database, key: Buffer): void {
 
 /**
  * Is the version that the header tells the one that the rows tell? A newer Pullwarden's database is left
- * alone; one whose
- * header was damaged must not pass for one.
+ * alone; one whose header was damaged must not pass for one.
  *
  * @throws RecordStoreError `databaseNewer`, `databaseCorrupt`
  */

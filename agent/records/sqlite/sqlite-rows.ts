@@ -25,8 +25,7 @@ type TableStatements = {
 
 /**
  * The truth on disk: rows in a SQLite database of the schema in migrations.ts, each with a check over its
- * table and all
- * its columns under the node's key. A row that does not pass is left out and counted.
+ * table and all its columns under the node's key. A row that does not pass is left out and counted.
  */
 export class SqliteRows implements Rows {
   readonly degraded: Degraded | undefined;

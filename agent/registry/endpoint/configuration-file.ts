@@ -58,8 +58,7 @@ export async function readTlsSettings(
 
 /**
  * A folder of certificates as Docker lays it out: NAME.crt is an authority, NAME.cert with NAME.key a
- * client's.
- * Both containerd (where there is no hosts.toml) and CRI-O read it.
+ * client's. Both containerd (where there is no hosts.toml) and CRI-O read it.
  *
  * @throws ConfigurationError
  */

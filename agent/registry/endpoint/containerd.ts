@@ -18,8 +18,7 @@ export type ContainerdConfiguration = {
 
 /**
  * Where containerd would ask the registry itself: authoritative mirrors first, then the `[host]` tables that
- * are the
- * registry itself, then `server`. No other mirror.
+ * are the registry itself, then `server`. No other mirror.
  *
  * @param registry as in the image's name: `docker.io`, `registry.example:5000`.
  * @throws ConfigurationError
@@ -54,9 +53,8 @@ export async function containerdEndpoints(
 }
 
 /**
- * Whether hosts.toml gives containerd a way to this registry that the registry's own word says nothing
- * about: a mirror,
- * or a header that logs in.
+ * Whether hosts.toml gives containerd a way to this registry that the registry's own word says nothing about:
+ * a mirror, or a header that logs in.
  *
  * @throws ConfigurationError
  */

@@ -23,16 +23,14 @@ export type Endpoints = {
   hosts(registry: string): Promise<readonly string[]>;
   /**
    * May the runtime have a way there of its own, by a mirror or by credentials in its configuration? True
-   * wherever that
-   * cannot be told; always on CRI-O, whose credentials are by namespace. Never throws.
+   * wherever that cannot be told; always on CRI-O, whose credentials are by namespace. Never throws.
    */
   mayHaveOwnWay(registry: string): Promise<boolean>;
 };
 
 /**
  * Reads the files again when what was read is older than this. They are few and small, so that comparing
- * their times
- * would save little, and miss a change within the same clock tick.
+ * their times would save little, and miss a change within the same clock tick.
  */
 const FRESH_MS = 1_000;
 const MAX_KEPT = 200;

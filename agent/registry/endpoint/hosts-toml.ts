@@ -26,9 +26,8 @@ export type HostsFile = {
 const CAPABILITIES = new Set(['pull', 'resolve', 'push', 'referrers']);
 
 /**
- * Reads a hosts.toml as containerd does (core/remotes/docker/config/hosts.go, docs/hosts.md). Paths in it
- * are as they
- * stand there, relative ones from the file's folder.
+ * Reads a hosts.toml as containerd does (core/remotes/docker/config/hosts.go, docs/hosts.md). Paths in it are
+ * as they stand there, relative ones from the file's folder.
  *
  * @throws ConfigurationError
  */
@@ -90,8 +89,7 @@ const LOGIN = /^(authorization|proxy-authorization|cookie)$/i;
 
 /**
  * Without those that log in: what the runtime may have by its own credentials is no right of the pod's, and
- * the
- * question is about the pod's.
+ * the question is about the pod's.
  */
 function readHeaders(table: Table, file: string): ConfiguredHost['headers'] {
   const { texts } = reader(table, file);

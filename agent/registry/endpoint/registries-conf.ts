@@ -13,8 +13,7 @@ export type RegistryEntry = Location & {
 
 /**
  * Reads a registries.conf, version 2, as CRI-O does (containers/image pkg/sysregistriesv2). Of entries with
- * the same
- * prefix the first counts.
+ * the same prefix the first counts.
  *
  * @throws ConfigurationError
  */

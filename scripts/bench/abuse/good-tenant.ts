@@ -27,8 +27,7 @@ const PAUSE_MS = 20;
 
 /**
  * Puts the tenant's images on the node: enough for so many pods. What comes of it begins to work with an
- * agent that knows
- * nothing yet.
+ * agent that knows nothing yet.
  */
 export async function prepareGoodTenant(node: SharedNode, pods: number): Promise<() => Promise<GoodTenant>> {
   const { htpasswd } = node.lab.registries;

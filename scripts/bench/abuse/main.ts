@@ -18,8 +18,7 @@ const PODS = 10;
 
 /**
  * What one tenant can do to another through the agent: each row with a good tenant alone and beside an
- * abuser, on one
- * node, with the agent built and started as in its image.
+ * abuser, on one node, with the agent built and started as in its image.
  */
 export async function benchAbuse(progress: (line: string) => void): Promise<AbuseFigures> {
   const build = fileURLToPath(new URL('../../build.ts', import.meta.url));

@@ -14,10 +14,8 @@ import { recordedPlugin, recordedServer } from './recorded-provider.ts';
 
 /**
  * Kubelet's EnsureImageExists (pkg/kubelet/images/image_manager.go) as far as it decides and records, with
- * the agent's own
- * decision, keyrings and records. The pull itself is the recorded list of logins that the registry takes:
- * kubelet tries
- * one credential after the other, and anonymously only where there is none.
+ * the agent's own decision, keyrings and records. The pull itself is the recorded list of logins that the
+ * registry takes: kubelet tries one credential after the other, and anonymously only where there is none.
  */
 export async function ensureImageExists(
   store: RecordStore,

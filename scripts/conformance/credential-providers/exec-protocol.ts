@@ -58,8 +58,7 @@ type ExecProtocolVector = z.infer<typeof vector>;
 
 /**
  * exec-protocol.json: a real process for each vector. Kubelet bounds neither time (below a minute) nor
- * output; here the
- * bound is set beyond what the vectors print, and has tests of its own. @throws ZodError.
+ * output; here the bound is set beyond what the vectors print, and has tests of its own. @throws ZodError.
  */
 export function execProtocolVectors(content: unknown): readonly Vector[] {
   return z

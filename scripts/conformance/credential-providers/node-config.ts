@@ -26,8 +26,7 @@ type NodeConfigVector = z.infer<typeof vector>;
 
 /**
  * node-config.json: which docker config file of the node counts, and what it offers. What only kubelet knows
- * (its working
- * directory and home) is handed over as `--docker-config`, in kubelet's order. @throws ZodError.
+ * (its working directory and home) is handed over as `--docker-config`, in kubelet's order. @throws ZodError.
  */
 export function nodeConfigVectors(content: unknown): readonly Vector[] {
   return z

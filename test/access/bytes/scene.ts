@@ -22,9 +22,8 @@ export type Listed = {
 };
 
 /**
- * The ledger over the real records, with a runtime whose lists are written down here: what no real one can
- * be made to
- * list on demand. With real ones: test/node/bytes.test.ts.
+ * The ledger over the real records, with a runtime whose lists are written down here: what no real one can be
+ * made to list on demand. With real ones: test/node/bytes.test.ts.
  */
 export function openLedger({
   believesNew = true,

@@ -7,8 +7,7 @@ import type { KubeObject } from './objects.ts';
 
 /**
  * The double beside what a kube-apiserver 1.36.2 answered to the same questions. Requests there came over
- * HTTP/2 and
- * from curl, for which the server indents; neither is compared.
+ * HTTP/2 and from curl, for which the server indents; neither is compared.
  */
 const captures = new URL('../../captures/apiserver/', import.meta.url);
 const recorded = (name: string): string => readFileSync(new URL(name, captures), 'utf8');

@@ -40,10 +40,8 @@ export type ApiServerOptions = {
 
 /**
  * A kube-apiserver as far as a node agent can tell, over HTTPS on a loopback port, in this process: pods,
- * secrets,
- * ServiceAccounts and Events in memory, lists and watches, authentication, authorization. Its answers follow
- * those
- * recorded from a real 1.36.2 (test/captures/apiserver, compared in api-server.test.ts).
+ * secrets, ServiceAccounts and Events in memory, lists and watches, authentication, authorization. Its
+ * answers follow those recorded from a real 1.36.2 (test/captures/apiserver, compared in api-server.test.ts).
  */
 export type ApiServer = {
   /** `https://127.0.0.1:PORT`; stays the same over `stop` and `start`. */
@@ -115,9 +113,8 @@ export type ApiServer = {
    */
   stop(): Promise<void>;
   /**
-   * Listens again on the same port. `lost`: the watch window begins anew, as after a real restart; `kept`:
-   * as if only
-   * the connections had been lost.
+   * Listens again on the same port. `lost`: the watch window begins anew, as after a real restart; `kept`: as
+   * if only the connections had been lost.
    */
   start(history?: 'kept' | 'lost'): Promise<void>;
   /** Ends it and removes its files. */

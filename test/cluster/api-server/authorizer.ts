@@ -40,8 +40,7 @@ const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
 
 /**
  * The Node authorizer (plugin/pkg/auth/authorizer/node, as of 1.34: field selectors count) for
- * `system:node:NAME`,
- * and role bindings for everyone else.
+ * `system:node:NAME`, and role bindings for everyone else.
  *
  * @param lagMs after how long a new pod counts for the Node authorizer
  */

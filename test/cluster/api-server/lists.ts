@@ -15,11 +15,9 @@ export function answerGet(store: ObjectStore, question: ApiQuestion, answer: Ans
 }
 
 /**
- * A list. With resourceVersion 0 it comes from the watch cache, whole, whatever the limit; else from etcd,
- * in pages of
- * `limit`, all as of the first one's version. A version without resourceVersionMatch means Exact beside a
- * limit, and
- * NotOlderThan without one (measured on 1.36.2).
+ * A list. With resourceVersion 0 it comes from the watch cache, whole, whatever the limit; else from etcd, in
+ * pages of `limit`, all as of the first one's version. A version without resourceVersionMatch means Exact
+ * beside a limit, and NotOlderThan without one (measured on 1.36.2).
  */
 export function answerList(store: ObjectStore, question: ApiQuestion, answer: Answer): void {
   const { resource, namespace, query, fieldSelector } = question;

@@ -21,10 +21,8 @@ const BEHAVIOUR = {
 
 /**
  * A kubectl of a few lines of shell, because no cluster of 200 nodes can be had: `get pods` lists an agent
- * for each node,
- * `exec` says what that node's agent says, `get pod NAME` finds the tenants' pods. It refuses every other
- * call, so that
- * what is asked of the real one is what this one knows.
+ * for each node, `exec` says what that node's agent says, `get pod NAME` finds the tenants' pods. It refuses
+ * every other call, so that what is asked of the real one is what this one knows.
  */
 export async function fakeCluster(
   agents: ReadonlyMap<string, AgentAnswer>,

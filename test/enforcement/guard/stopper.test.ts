@@ -7,8 +7,7 @@ import type { ContainerState } from '../../../agent/runtime/runtime.ts';
 
 /**
  * A runtime of one container whose state the test moves. It behaves as containerd's StopContainer does: a
- * container
- * that is only created is left alone without an error. The real one is in test/node/.
+ * container that is only created is left alone without an error. The real one is in test/node/.
  */
 function runtimeOf(initial: ContainerState | undefined) {
   const runtime = {
