@@ -168,6 +168,14 @@ describe('a secret that is malformed', () => {
       HttpHeaders: fc.oneof(fc.constant({}), fc.dictionary(text, value)),
     });
     const cut = fc.oneof(fc.constant(Number.POSITIVE_INFINITY), fc.nat({ max: 60 }));
+    const whole = Number.POSITIVE_INFINITY;
+    const withAuth = (auth: string) => ({ auths: { [MARK]: { auth } }, HttpHeaders: {} });
+    const ONE_OF_EACH_REASON: [{ auths: unknown; HttpHeaders: unknown }, number, boolean][] = [
+      [{ auths: {}, HttpHeaders: {} }, 5, false],
+      [{ auths: MARK, HttpHeaders: {} }, whole, false],
+      [withAuth(`!${MARK}`), whole, false],
+      [withAuth(base64(MARK)), whole, false],
+    ];
     const reasons = new Set<string>();
     fc.assert(
       fc.property(config, cut, fc.boolean(), (written, length, old) => {
@@ -182,7 +190,7 @@ describe('a secret that is malformed', () => {
           expect(shown).not.toContain(base64(MARK).slice(0, 8));
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: 2_000, examples: ONE_OF_EACH_REASON },
     );
     expect(reasons).toEqual(new Set(['notJson', 'wrongType', 'authNotBase64', 'authWithoutColon']));
   });
