@@ -36,7 +36,7 @@ type Run = (
   warnings: readonly string[],
 ) => Promise<number>;
 
-/** Kubelet's --root-dir, unless it is told otherwise. */
+/** Kubelet's --root-dir, unless it is set otherwise. */
 const KUBELET_DIR = '/var/lib/kubelet';
 
 let debug = false;

@@ -29,13 +29,10 @@ export const DENIED_REASONS = [
   'unmanagedPod',
 ] as const;
 
-/**
- * Why it could not be told: what the pod itself brings along, its image's name or its secrets, cannot be
- * used.
- */
+/** Why there is no answer: what the pod itself brings along, its image's name or its secrets, is unusable. */
 export const OF_THE_POD_REASONS = ['secretMalformed', 'tooManyCredentials', 'imageNameInvalid'] as const;
 
-/** Why it could not be told; every one of these is tried again while the container runs. */
+/** Why there is no answer yet; every one of these is tried again while the container runs. */
 export const UNVERIFIABLE_REASONS = [
   'registryUnavailable',
   // The registry keeps this image from everybody, by its own policy (412) or by law (451).
@@ -112,7 +109,7 @@ export function unverifiable(reason: UnverifiableReason, message: string): Unver
   return { verdict: 'unverifiable', reason, message };
 }
 
-/** Could nothing be told because of what the pod itself brings along? */
+/** Is there no answer because of what the pod itself brings along? */
 export function isOfThePod({ reason }: Verdict): boolean {
   const reasons: readonly Reason[] = OF_THE_POD_REASONS;
   return reasons.includes(reason);

@@ -37,7 +37,7 @@ export type PluginCredential = { readonly username: string; readonly password: s
 
 /**
  * The bytes that kubelet writes, to the last newline. The older versions know no service account: then a
- * plugin is not told of it.
+ * plugin does not see it.
  */
 export function encodeRequest(apiVersion: ExecVersion, request: PluginRequest): Buffer {
   const { image, serviceAccountToken: token, serviceAccountAnnotations: annotations } = request;

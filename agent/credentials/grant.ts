@@ -30,7 +30,7 @@ export function grantOf(credential: SourcedCredential | undefined): Grant {
 
 /**
  * What the pod shows for itself. The node's credentials are nobody's, and of several service accounts (there
- * is one in a pod, but a plugin could be told of it twice) the first counts.
+ * is one in a pod, but a plugin could be given it twice) the first counts.
  */
 export function podCredentialsOf(credentials: readonly SourcedCredential[]): {
   readonly secrets: readonly (Coordinates & { readonly credentialHash: string })[];

@@ -132,7 +132,7 @@ function userOf(entry: UserEntry, directory: string): User {
 }
 
 /**
- * A command with a path is relative to the kubeconfig, and the plugin is told who asks
+ * A command with a path is relative to the kubeconfig, and the plugin learns who asks
  * (KUBERNETES_EXEC_INFO), as by client-go.
  */
 function execOf(exec: unknown, path: string): { readonly exec?: ExecConfig } {

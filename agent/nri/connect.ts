@@ -7,7 +7,7 @@ import { createSession } from './session.ts';
 /** Answers are tens of bytes: this much unread means that nobody reads. */
 const MAX_WRITE_BACKLOG_BYTES = 1024 * 1024;
 const READY_TIMEOUT_MS = 30_000;
-/** A question is some KiB long, and a Unix socket holds 208 KiB unless told otherwise. */
+/** A question is some KiB long, and a Unix socket holds 208 KiB by default. */
 const READ_BYTES = 256 * 1024;
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
 const INDEX = /^[0-9]{2}$/;
@@ -35,7 +35,7 @@ export type Connection = {
 
 /**
  * Connects a plugin to the runtime once. Whatever the runtime sends, the worst that happens is the end of
- * this connection, told to `onEnd` with the reason: once, and not after `close()`. It must not throw.
+ * this connection, passed to `onEnd` with the reason: once, and not after `close()`. It must not throw.
  * @throws RangeError when the name or the index is none that a runtime takes (containerd/nri,
  * pkg/api/plugin.go)
  */

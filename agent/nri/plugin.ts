@@ -1,8 +1,8 @@
 import type { CreateContainerRequest, NriConfiguration, PodOfContainer } from './messages.ts';
 
 /**
- * What a plugin can be told and asked, one interface for each event (as containerd/nri, pkg/stub). Another
- * event is another interface here, its messages in messages.ts and its method in session.ts.
+ * What a runtime sends to a plugin and asks it, one interface for each event (as containerd/nri, pkg/stub).
+ * Another event is another interface here, its messages in messages.ts and its method in session.ts.
  */
 
 export interface ConfigureHandler {
@@ -12,7 +12,7 @@ export interface ConfigureHandler {
 
 export interface SynchronizeHandler {
   /**
-   * The runtime has told what exists, of which nothing is kept. From now on it asks before it creates a
+   * The runtime has listed what exists, of which nothing is kept. From now on it asks before it creates a
    * container. Must not throw.
    */
   synchronize(): void;

@@ -8,7 +8,7 @@ const LAST_STREAM_ID = 2 ** 32 - 1;
 
 export type TtrpcClient = {
   /**
-   * One unary call; the answer's payload is a copy. The timeout (ms) is told to the server and kept here.
+   * One unary call; the answer's payload is a copy. The timeout (ms) goes to the server and is kept here too.
    * @throws TtrpcStatus when the server answers with an error
    * @throws NriError `deadline`, `malformed`, or why the connection ended
    */

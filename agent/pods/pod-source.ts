@@ -42,7 +42,7 @@ export type Pod = {
   /** Names of secrets in the pod's namespace, in the pod's order. */
   readonly imagePullSecrets: readonly string[];
   readonly containers: readonly PodContainer[];
-  /** Present once the pod was told to end, until its containers have. No verdict depends on it. */
+  /** Present once the pod is being deleted, until its containers have ended. No verdict depends on it. */
   readonly termination?: Termination;
 };
 

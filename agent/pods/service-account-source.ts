@@ -1,6 +1,6 @@
 import { ServiceAccountError } from '../errors.ts';
 
-/** What a credential provider may be told of a service account (KEP-4412). */
+/** What a credential provider may learn of a service account (KEP-4412). */
 export type ServiceAccountIdentity = {
   readonly namespace: string;
   readonly name: string;

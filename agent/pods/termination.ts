@@ -8,7 +8,7 @@ type End = {
 };
 
 /**
- * Undefined for a pod that was not told to end, and for one whose containers have all ended.
+ * Undefined for a pod that nobody deleted, and for one whose containers have all ended.
  * `deletionTimestamp` (RFC 3339) is the moment of the deletion and the grace period together (ObjectMeta in
  * the Kubernetes API).
  */

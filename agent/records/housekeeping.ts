@@ -22,7 +22,7 @@ export type HousekeepingOptions = {
 
 export type Housekeeping = {
   /**
-   * Once, before any container is judged: settles what a killed agent left open, and on the very first run
+   * Once, before any container is judged: ends what a killed agent left open, and on the very first run
    * takes the inventory. Rejects as listImages does, and with RecordStoreError where the inventory could not
    * be written: without one, what nobody has a record of would count as preloaded.
    */

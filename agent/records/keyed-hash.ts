@@ -23,7 +23,7 @@ export function keyedHashWith(key: Buffer): (credentialHash: string) => string {
     credentialHash === '' ? '' : createHmac('sha256', key).update(credentialHash).digest('hex');
 }
 
-/** Told one key from another in databases of schema version 1, without giving it away. */
+/** Distinguished keys in databases of schema version 1, without giving one away. */
 export function keyCheckValue(key: Buffer): string {
   return createHmac('sha256', key)
     .update('pullwarden: which key made the hashes in this database')

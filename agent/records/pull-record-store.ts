@@ -26,7 +26,7 @@ const MAX_IMAGE_TEXT = 4_096;
  * Kubelet's rules of what a pull changes, on whatever keeps the records. Hashes are stored as they are given.
  *
  * All that grants or withdraws a permission is flushed to the disk. An intent is not, once an inventory was
- * taken: what a power cut may lose with it is a pull that was not settled, and content that is not in the
+ * taken: what a power cut may lose with it is a pull that had not ended, and content that is not in the
  * inventory has to be verified with or without an intent.
  */
 export class PullRecordStore implements RecordStore {

@@ -20,7 +20,7 @@ import type {
 export interface RecordStore {
   /** The record of this imageRef, or undefined where there is none or where it cannot be read. */
   pulledRecord(imageRef: string): ImagePulledRecord | undefined;
-  /** Has a pull of this image (the container's image text) started without being settled? */
+  /** Has a pull of this image (the container's image text) started and not ended? */
   pullIntentExists(image: string): boolean;
   /** Was this content on the node, under this normalized repository, when the inventory was taken? */
   isPreloaded(imageRef: string, repository: string): boolean;

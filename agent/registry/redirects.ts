@@ -27,7 +27,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
  * and port alone, and never again once the way has led elsewhere; nothing leads from TLS to plain HTTP, and
  * from another machine's registry nothing leads to this machine.
  *
- * @param onRequest told before each request
+ * @param onRequest called before each request
  * @throws Outage
  */
 export async function follow(
@@ -69,7 +69,7 @@ export async function follow(
 
 export const politeHeaders = { 'accept-encoding': 'identity', 'user-agent': 'pullwarden' } as const;
 
-/** The runtime trusts the same authorities there; who we are is told to the registry alone. */
+/** The runtime trusts the same authorities there; our client certificate goes to the registry alone. */
 export function strangerTls(tls: TlsSettings): TlsSettings {
   return { ...tls, client: [] };
 }

@@ -5,7 +5,7 @@ import { Outage } from './outage.ts';
 import type { WireAnswer } from './transport.ts';
 
 /**
- * What an answer means. A refusal must be told in the distribution protocol's own form: the body of errors
+ * What an answer means. A refusal must be worded in the distribution protocol's own form: the body of errors
  * that the OCI distribution specification describes ("Error Codes"), the header that Docker's registries
  * send, or with 401 a challenge. A status alone is no word of a registry: portals, firewalls, ingress
  * controllers and object stores answer 403 and 404 all day.

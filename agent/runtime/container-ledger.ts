@@ -5,7 +5,7 @@ export type StateChange = 'started' | 'stopped' | 'deleted';
 
 /** How the agent came to know of a container. */
 export type FirstSight = {
-  /** It was in the first list of this run, and no event told of its creation. */
+  /** It was in the first list of this run, and no event announced its creation. */
   readonly inFirstList: boolean;
   /** It was there before this run, and an earlier run had seen it: `inFirstList`, and `wasSeen` says so. */
   readonly preexisting: boolean;

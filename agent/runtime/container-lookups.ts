@@ -57,7 +57,7 @@ export function createContainerLookups(options: ContainerLookupsOptions): Contai
     if (state.phase === 'stopped') return;
     if (answered) {
       delay.reset();
-      due.forEach(settle);
+      due.forEach(conclude);
     }
     plan(answered ? undefined : delay.next());
   }
@@ -71,7 +71,7 @@ export function createContainerLookups(options: ContainerLookupsOptions): Contai
     state = { phase: 'waiting', timer };
   }
 
-  function settle(id: string): void {
+  function conclude(id: string): void {
     const lookup = lookups.get(id);
     if (lookup === undefined) return;
     const retryMs = options.retries[lookup.tries];

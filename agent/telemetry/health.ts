@@ -34,6 +34,6 @@ function problemOf(check: ReadinessCheck): string | undefined {
     const problem = check.problem();
     return problem === undefined ? undefined : printable(problem);
   } catch (error) {
-    return `cannot be told: ${printable(error instanceof Error ? error.message : String(error))}`;
+    return `unknown: ${printable(error instanceof Error ? error.message : String(error))}`;
   }
 }

@@ -59,7 +59,7 @@ export const PULL_POLICY_LABELS: Record<PullPolicy, string> = {
   Never: 'never',
 };
 
-/** `unknown`: the request ended before it could be told. */
+/** `unknown`: the request ended before anybody knew. */
 export const YES_NO_UNKNOWN = ['true', 'false', 'unknown'] as const;
 
 export function yesNoUnknown(value: boolean | undefined): (typeof YES_NO_UNKNOWN)[number] {

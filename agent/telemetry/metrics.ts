@@ -61,7 +61,7 @@ export type Build = { readonly version: string; readonly revision: string; reado
 /** Takes what happened; names no tenant, so that nobody but Pullwarden decides how many series there are. */
 export type Metrics = {
   mustPullCheck(result: CheckResult): void;
-  /** Undefined: it ended before that could be told. */
+  /** Undefined: the request ended before anybody knew. */
   imageEnsured(
     pullPolicy: PullPolicy,
     presentLocally: boolean | undefined,
@@ -306,7 +306,7 @@ export function createMetrics(build: Build): Metrics {
 function observeGauges(registry: Registry, observed: Observed): void {
   const gauges: readonly (readonly [string, string, () => number | boolean])[] = [
     ['pulled_records', 'Image ids with a record of pulls.', observed.pulledRecords],
-    ['pull_intents', 'Pulls that have started and are not settled.', observed.pullIntents],
+    ['pull_intents', 'Pulls that have started and not ended.', observed.pullIntents],
     ['runtime_connected', '1 when the container runtime answers.', observed.runtimeConnected],
     [
       'runtime_events_supported',

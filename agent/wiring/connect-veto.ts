@@ -24,7 +24,7 @@ export type NriParts = {
   readonly veto: Veto;
   readonly log: Log;
   readonly onInProgress: () => void;
-  /** The connection ended, and for this reason; not told of for tries in vain to make one. */
+  /** The connection ended, and for this reason; not called for a failed attempt to connect. */
   readonly onDisconnected: (reason: NriError['reason']) => void;
   /**
    * What existed before, and what was created while the plugin was away, is the guard's: lets it look at

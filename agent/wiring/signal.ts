@@ -1,5 +1,5 @@
 /**
- * Something that parts are told of which are made later than who tells it, so that everything can be wired
+ * Something announced to parts that are made later than who announces it, so that everything can be wired
  * from top to bottom. Listeners must not throw.
  */
 export type Signal<Value> = {

@@ -107,7 +107,7 @@ describe('/readyz', () => {
     };
     const { url } = await serve({ checks: [broken] });
     const response = await fetch(url('/readyz'));
-    expect([response.status, await response.text()]).toEqual([503, 'store: cannot be told: closed\n']);
+    expect([response.status, await response.text()]).toEqual([503, 'store: unknown: closed\n']);
   });
 });
 

@@ -78,7 +78,7 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
   const provenance = createProvenance({
     isKnown: store.isKnown,
     know: (registry, pieces) => store.add(registry, pieces, 'named'),
-    settle: (registry, pieces) => store.add(registry, pieces, 'brought'),
+    confirm: (registry, pieces) => store.add(registry, pieces, 'brought'),
     now: parts.now,
   });
   /** Image -> the registries that have shown it from end to end. */

@@ -21,7 +21,7 @@ export type Provenance = {
   arrived(images: readonly NodeImage[], isComplete: boolean): readonly string[];
   /** Does this piece count as brought by this registry for now, though not yet for good? */
   isBroughtLately(registry: string, piece: string): boolean;
-  /** What has been there long enough is handed to `settle`. Call it now and then. */
+  /** What has been there long enough is handed to `confirm`. Call it now and then. */
   sweep(): void;
 };
 
@@ -34,7 +34,7 @@ export type ProvenanceParts = {
   /** This registry names these pieces; whether it brought them is not said. */
   readonly know: (registry: string, pieces: readonly string[]) => void;
   /** This registry brought these pieces, and nobody else did. */
-  readonly settle: (registry: string, pieces: readonly string[]) => void;
+  readonly confirm: (registry: string, pieces: readonly string[]) => void;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
 };
@@ -46,7 +46,7 @@ const NOBODY = '';
 
 type Newcomer = { readonly registry: string; readonly at: number };
 
-export function createProvenance({ isKnown, know, settle, now }: ProvenanceParts): Provenance {
+export function createProvenance({ isKnown, know, confirm, now }: ProvenanceParts): Provenance {
   /** Pieces that came lately, each from one registry as far as is known. */
   const lately = new Map<string, Newcomer>();
 
@@ -83,7 +83,7 @@ export function createProvenance({ isKnown, know, settle, now }: ProvenanceParts
         lately.delete(piece);
         push(due, registry, piece);
       }
-      for (const [registry, pieces] of due) settle(registry, pieces);
+      for (const [registry, pieces] of due) confirm(registry, pieces);
     },
   };
 }

@@ -24,7 +24,7 @@ const WAIT_FOR_POD_MS = 400;
 
 /**
  * The uid that kubelet computes for a static pod whose manifest has none: 32 hex digits (FNV-128a, MD5 in old
- * kubelets) over its own structs, so that it can be told from an API pod's uid but not computed here.
+ * kubelets) over its own structs, so that it differs from an API pod's uid but cannot be computed here.
  */
 const COMPUTED_UID = /^[0-9a-f]{32}$/;
 

@@ -51,7 +51,7 @@ export function tryAgentLock(stateDir: string): LockAttempt {
 }
 
 /**
- * Waits until no other agent has the state directory. `onWaiting` is told once for whom.
+ * Waits until no other agent has the state directory. `onWaiting` is called once, with the holder.
  *
  * @throws RecordStoreError as tryAgentLock; AbortError when `signal` aborts
  */

@@ -231,8 +231,8 @@ function openParts(rows: Rows, checked: SqliteRows, notify: Notify, now: () => n
     checked.removeUnsound();
   }
   const reread = isPending || inventory.length === 0;
-  const settled = reread ? new IndexedPullRecords(new StoredPullRecords(rows), rows) : records;
-  return { ...parts, store: new PullRecordStore(settled, now) };
+  const current = reread ? new IndexedPullRecords(new StoredPullRecords(rows), rows) : records;
+  return { ...parts, store: new PullRecordStore(current, now) };
 }
 
 /**

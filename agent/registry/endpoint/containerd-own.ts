@@ -5,7 +5,7 @@ import { isTable, readToml, type Table } from './toml.ts';
 /**
  * Whether containerd may pull with credentials, or from mirrors, that its config.toml names
  * (docs/cri/registry.md). The file is looked for beside the folders of its `config_path`, where containerd,
- * k3s and RKE2 have it. True wherever that cannot be told: no such file, one that names other folders and so
+ * k3s and RKE2 have it. True wherever that is unknown: no such file, one that names other folders and so
  * is another containerd's, or one that imports more.
  *
  * @throws ConfigurationError

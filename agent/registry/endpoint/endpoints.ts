@@ -23,7 +23,7 @@ export type Endpoints = {
   hosts(registry: string): Promise<readonly string[]>;
   /**
    * May the runtime have a way there of its own, by a mirror or by credentials in its configuration? True
-   * wherever that cannot be told; always on CRI-O, whose credentials are by namespace. Never throws.
+   * wherever that is unknown; always on CRI-O, whose credentials are by namespace. Never throws.
    */
   mayHaveOwnWay(registry: string): Promise<boolean>;
 };
