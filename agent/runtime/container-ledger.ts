@@ -14,6 +14,8 @@ export type FirstSight = {
 export type LedgerCallbacks = {
   readonly onContainer: (container: RuntimeContainer, sight: FirstSight) => void;
   readonly onState: (id: string, change: StateChange) => void;
+  /** Once: the first complete list is taken in, and what appears from now on is new. */
+  readonly onSynced?: () => void;
 };
 
 /** A list that is under way: what it can know ends when it was asked. */
@@ -127,6 +129,7 @@ export function createContainerLedger(
         else raise(container.id, entry, rank[container.state]);
       }
       if (complete) {
+        if (!synced) callbacks.onSynced?.();
         synced = true;
         const present = new Set(containers.map(({ id }) => id));
         for (const [id, { at }] of known) if (at < listing.askedAt && !present.has(id)) gone(id);

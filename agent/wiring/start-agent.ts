@@ -228,9 +228,6 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       pollIntervalMs: config.pollInterval,
       onContainer(container, seen) {
         imageLooks.soon(SHARE_LOOK_MS);
-        // containerd keeps events that nobody took: what was created just before is heard of while the rest
-        // is listed.
-        if (!seen.preexisting && watch?.health().synced) containers.firstListEnded();
         containers.seen(container, seen);
         guard.containerSeen(container, seen);
       },
@@ -240,6 +237,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
         stopper.forget(id);
         guard.containerGone(id);
       },
+      onSynced: containers.firstListEnded,
       onGone: metrics.containerGone,
       onMalformedEvent: metrics.malformedEvent,
       onListFailed: listing.failed,
@@ -259,7 +257,6 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     try {
       const forgotten = await housekeeping.prune();
       if (forgotten > 0) log.info({ forgotten }, 'forgot images that left the node');
-      containers.firstListEnded();
       containers.keepOnly(new Set((await client.listContainers()).map(({ id }) => id)));
     } catch (error) {
       if (!(error instanceof RuntimeError)) throw error;

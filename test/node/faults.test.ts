@@ -218,16 +218,29 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     expect(toldOfFirst).toHaveLength(1);
   });
 
-  it('does not stop what ran before the agent, and stops it when the registry then refuses', async () => {
+  it('does not stop what ran when the agent first came to the node, until the registry refuses', async () => {
     const { b } = scene.tenants;
     await scene.agent().stop();
+    // The runtime keeps an event that nobody takes, and what it announces counts as new.
+    const auditor = await scene.startAgent('--mode', 'audit');
     const ofB = await scene.run(ask(b));
+    await auditor.verdictOf(ofB.id);
+    await auditor.stop();
     held.hold();
-    await scene.startAgent('--mode', 'enforce', '--pull-timeout', '1s');
-    expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({
-      verdict: 'unverifiable',
-      reason: expect.stringMatching(/^(registryUnavailable|verificationInProgress)$/),
-    });
+    const firstRun = ['--state-dir', join(scene.node.root, 'first-run')];
+    await scene.startAgent(
+      '--mode',
+      'enforce',
+      '--pull-timeout',
+      '1s',
+      '--existing-images',
+      'verify',
+      ...firstRun,
+    );
+    await vi.waitFor(
+      async () => expect((await scene.agent().get('/metrics')).body).toMatch(/outcome="ranBefore"\} [1-9]/),
+      { timeout: 30_000 },
+    );
     expect(await scene.isRunning(ofB.id)).toBe(true);
     held.release();
     await scene.ended(ofB.id, 30_000);
@@ -241,6 +254,17 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
           .at(-1),
       ).toMatchObject({ verdict: 'denied', reason: 'registryRefused' }),
     );
+  });
+
+  it('stops what was started while the agent was away, for nobody ever granted it', async () => {
+    const { b } = scene.tenants;
+    await scene.agent().stop();
+    const ofB = await scene.run(ask(b));
+    held.hold();
+    await scene.startAgent('--mode', 'enforce', '--pull-timeout', '1s');
+    await scene.ended(ofB.id, 30_000);
+    expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({ verdict: 'unverifiable' });
+    held.release();
   });
 
   it('lets a new container run where that is asked for, until the registry answers', async () => {
