@@ -11,6 +11,8 @@ export default defineConfig({
     include: process.env.LONG_TESTS === undefined ? ['test/**/*.test.ts'] : LONG,
     exclude: process.env.LONG_TESTS === undefined ? LONG : [],
     pool: 'forks',
+    // Tests on a node mostly wait for it: two at a time on two cores.
+    maxWorkers: 2,
     testTimeout: 20_000,
   },
 });

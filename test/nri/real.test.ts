@@ -198,35 +198,32 @@ for (const { containerd, available, reason } of offers) {
     // Each message is bounded to 4 MiB; what bounds how many there are is the runtime's own timeout for all
     // of them, and that it makes none with less than a few containers (so those of more than 1 MiB each are
     // more than it can tell).
-    it.runIf(containerd === '2')(
-      'takes in a plugin beside 70 MiB of environment',
-      { timeout: 300_000 },
-      async () => {
-        const config = join(node.root, 'config.toml');
-        const section = '[plugins."io.containerd.nri.v1.nri"]';
-        const text = await readFile(config, 'utf8');
-        await node.killRuntime();
-        await writeFile(config, text.replace(section, `${section}\n  plugin_request_timeout = "60s"`));
-        await node.startRuntime();
-        const env = Object.fromEntries(
-          Array.from({ length: 10 }, (_, nth) => [`V${nth}`, 'x'.repeat(100_000)]),
-        );
-        const present = await node.kubelet.imageStatus(image);
-        for (let count = 0; count < 7; count += 1) {
-          const containers = Array.from({ length: 10 }, (_, nth) => {
-            return { name: `c${nth}`, image, imagePullPolicy: 'IfNotPresent' as const, env };
-          });
-          const pod = { namespace: 'team-big', name: `big-${count}`, uid: `uid-big-${count}`, containers };
-          const sandbox = await node.kubelet.runSandbox(pod);
-          for (const container of containers) {
-            await node.kubelet.createContainer(sandbox, pod, container, present?.id ?? '');
-          }
+    if (containerd !== '2') return;
+    it('takes in a plugin beside 70 MiB of environment', { timeout: 300_000 }, async () => {
+      const config = join(node.root, 'config.toml');
+      const section = '[plugins."io.containerd.nri.v1.nri"]';
+      const text = await readFile(config, 'utf8');
+      await node.killRuntime();
+      await writeFile(config, text.replace(section, `${section}\n  plugin_request_timeout = "60s"`));
+      await node.startRuntime();
+      const env = Object.fromEntries(
+        Array.from({ length: 10 }, (_, nth) => [`V${nth}`, 'x'.repeat(100_000)]),
+      );
+      const present = await node.kubelet.imageStatus(image);
+      for (let count = 0; count < 7; count += 1) {
+        const containers = Array.from({ length: 10 }, (_, nth) => {
+          return { name: `c${nth}`, image, imagePullPolicy: 'IfNotPresent' as const, env };
+        });
+        const pod = { namespace: 'team-big', name: `big-${count}`, uid: `uid-big-${count}`, containers };
+        const sandbox = await node.kubelet.runSandbox(pod);
+        for (const container of containers) {
+          await node.kubelet.createContainer(sandbox, pod, container, present?.id ?? '');
         }
-        const { away } = await plugin(refuseTeamB, {}, 60_000);
-        expect(away).toEqual([]);
-        await expect(run('team-b')).rejects.toMatchObject({ reason: 'CreateContainerError' });
-        await expect(run('team-big', env)).resolves.toBeDefined();
-      },
-    );
+      }
+      const { away } = await plugin(refuseTeamB, {}, 60_000);
+      expect(away).toEqual([]);
+      await expect(run('team-b')).rejects.toMatchObject({ reason: 'CreateContainerError' });
+      await expect(run('team-big', env)).resolves.toBeDefined();
+    });
   });
 }
