@@ -1,6 +1,6 @@
 import { cpus } from 'node:os';
 import { type Column, formatTable } from '../../agent/commands/output.ts';
-import { benchAbuse } from './abuse/main.ts';
+import { abuserNames, benchAbuse } from './abuse/main.ts';
 import type { Phase, Row } from './abuse/row.ts';
 import { benchBytes } from './bytes.ts';
 import { benchCheck, type CheckRow } from './check.ts';
@@ -11,7 +11,7 @@ import type { Ratio } from './veto-ratio.ts';
 
 /**
  * `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not
- * for a test.
+ * for a test. `abuse` takes the names of rows: `npm run bench -- abuse 'wrong passwords'`.
  */
 const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = {
   bytes,
@@ -21,12 +21,16 @@ const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>>
   veto,
 };
 
-const [name = '', ...flags] = process.argv.slice(2);
+const [name = '', ...rest] = process.argv.slice(2);
+const flags = rest.filter((arg) => arg.startsWith('--'));
+const rows = rest.filter((arg) => !arg.startsWith('--'));
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
-if (!bench || flags.some((flag) => flag !== '--json')) {
+const known = name === 'abuse' ? abuserNames : [];
+if (!bench || flags.some((flag) => flag !== '--json') || rows.some((row) => !known.includes(row))) {
   const isHelp = [name, ...flags].includes('--help');
   (isHelp ? process.stdout : process.stderr).write(
-    `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]\n`,
+    `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]\n` +
+      `rows of abuse: ${abuserNames.join(', ')}\n`,
   );
   process.exitCode = isHelp ? 0 : 2;
 } else {
@@ -91,9 +95,10 @@ async function node(json: boolean): Promise<void> {
 }
 
 async function abuse(json: boolean): Promise<void> {
-  const { rows, load } = await benchAbuse(progress);
+  const figures = await benchAbuse(rows.length > 0 ? rows : abuserNames, progress);
+  const { load } = figures;
   if (json) {
-    process.stdout.write(`${JSON.stringify({ machine: machine(), load, rows })}\n`);
+    process.stdout.write(`${JSON.stringify({ machine: machine(), ...figures })}\n`);
     return;
   }
   const both = (header: string, read: (phase: Phase) => number): Column<Row> => ({
@@ -106,6 +111,10 @@ async function abuse(json: boolean): Promise<void> {
     both('P99', ({ recordedP99 }) => recordedP99),
     both('FRESH P50 MS', ({ freshP50 }) => freshP50),
     both('P99', ({ freshP99 }) => freshP99),
+    {
+      header: 'WITHOUT AGENT P50 / P99',
+      value: ({ floor }) => (floor ? `${round(floor.createP50)} / ${round(floor.createP99)}` : ''),
+    },
     both('PULL MS', ({ pullMs }) => pullMs),
     both('HEALTHZ WORST MS', ({ healthzWorst }) => healthzWorst),
     both('LOOP WORST MS', ({ loopWorst }) => loopWorst),
@@ -116,7 +125,7 @@ async function abuse(json: boolean): Promise<void> {
     { header: 'STARTED', value: ({ created }) => String(created) },
   ];
   const text = load.map((value) => value.toFixed(1)).join(' / ');
-  process.stdout.write(`${machine()}, load before / after ${text}\n${formatTable(columns, rows)}`);
+  process.stdout.write(`${machine()}, load before / after ${text}\n${formatTable(columns, figures.rows)}`);
 }
 
 async function veto(json: boolean): Promise<void> {

@@ -14,13 +14,21 @@ export type AbuseFigures = {
 };
 
 /** Of the good tenant, in each phase. */
-const PODS = 10;
+const PODS = 15;
+
+export const abuserNames: readonly string[] = abusers.map(({ name }) => name);
 
 /**
  * What one tenant can do to another through the agent: each row with a good tenant alone and beside an
- * abuser, on one node, with the agent built and started as in its image.
+ * abuser, on one node, with the agent built and started as in its image; then the good tenant without the
+ * agent, beside the same abuser.
+ *
+ * @param names of the rows to measure; a name that comes twice is measured twice
  */
-export async function benchAbuse(progress: (line: string) => void): Promise<AbuseFigures> {
+export async function benchAbuse(
+  names: readonly string[],
+  progress: (line: string) => void,
+): Promise<AbuseFigures> {
   const build = fileURLToPath(new URL('../../build.ts', import.meta.url));
   const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
   if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
@@ -29,9 +37,8 @@ export async function benchAbuse(progress: (line: string) => void): Promise<Abus
   try {
     const tenant = await prepareGoodTenant(node, 2 * PODS);
     const rows: Row[] = [];
-    for (const abuser of abusers) {
-      const row = await measureRow(abuser, { node, tenant, pods: PODS, scale: 'whole' });
-      rows.push(row);
+    for (const abuser of names.flatMap((name) => abusers.filter((one) => one.name === name))) {
+      rows.push(await measureRow(abuser, { node, tenant, pods: PODS, scale: 'whole', floor: true }));
       progress(`${abuser.name}: ${abuser.does}`);
     }
     return { rows, load: [before, loadavg()[0] ?? Number.NaN] };

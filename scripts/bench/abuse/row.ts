@@ -23,10 +23,18 @@ export type Phase = {
   readonly apiPerMinute: number;
 };
 
+/** What is left of the good tenant's times where no agent works at all; ms. */
+export type Floor = { readonly createP50: number; readonly createP99: number };
+
 export type Row = {
   readonly abuser: string;
   readonly alone: Phase;
   readonly beside: Phase;
+  /**
+   * Beside the same abuser, without the agent: a plugin of its own refuses the abuser's containers at once
+   * and is asked about nobody else's. What this takes, the runtime takes by itself.
+   */
+  readonly floor?: Floor;
   /** Requests that the abuser's own registries had, a minute. */
   readonly ownPerMinute: number;
   /** How often the runtime dropped the veto, or the veto the runtime. */
@@ -42,6 +50,8 @@ export type RowParts = {
   /** Pods of the good tenant in each phase. */
   readonly pods: number;
   readonly scale: Scale;
+  /** Measure without the agent as well? */
+  readonly floor: boolean;
 };
 
 /**
@@ -58,12 +68,15 @@ export async function measureRow(abuser: Abuser, parts: RowParts): Promise<Row> 
     const before = { at: performance.now(), own: abuse.ownRequests() };
     const beside = await measurePhase(node, `${abuser.name} beside`, () => good.work(pods));
     const minutes = (performance.now() - before.at) / 60_000;
+    const ownPerMinute = (abuse.ownRequests() - before.own) / minutes;
     const { body } = await node.agent().get('/metrics');
+    const floor = parts.floor ? await measureFloor(node, () => good.work(pods)) : undefined;
     return {
       abuser: abuser.name,
       alone,
       beside,
-      ownPerMinute: (abuse.ownRequests() - before.own) / minutes,
+      ...(floor && { floor }),
+      ownPerMinute,
       disconnects: sumOf(body, 'pullwarden_nri_disconnects_total'),
       connectedAtEnd: sumOf(body, 'pullwarden_nri_connected') === 1,
       created: abuse.created(),
@@ -99,6 +112,17 @@ async function measurePhase(node: SharedNode, name: string, work: () => Promise<
     registryPerMinute: (await htpasswd.requests(mark)).length / minutes,
     apiPerMinute: (node.api.requests().length - requestsBefore) / minutes,
   };
+}
+
+async function measureFloor(node: SharedNode, work: () => Promise<GoodTimes>): Promise<Floor> {
+  const plugin = await node.refuseWithoutAgent();
+  try {
+    const { recorded, fresh } = await work();
+    const all = Float64Array.from([...recorded, ...fresh]);
+    return { createP50: quantile(all, 0.5), createP99: quantile(all, 0.99) };
+  } finally {
+    await plugin.stop();
+  }
 }
 
 async function timePull({ lab }: SharedNode, name: string): Promise<number> {

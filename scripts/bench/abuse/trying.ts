@@ -9,8 +9,12 @@ export type Trying = {
   stop(): Promise<void>;
 };
 
-/** Kubelet's own back-off begins with 10 s. */
+/**
+ * Twice as often as kubelet, which asks again after 10 s and up to half of that more, so that pods do not go in
+ * step (pkg/kubelet/pod_workers.go, workerBackOffPeriodJitterFactor).
+ */
 const AGAIN_MS = 5_000;
+const JITTER = 0.5;
 
 export function keepTrying(pods: readonly BoundPod[], containers: number): Trying {
   const stopping = new AbortController();
@@ -33,7 +37,7 @@ export function keepTrying(pods: readonly BoundPod[], containers: number): Tryin
         created += 1;
         open.delete(n);
       }
-      await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+      await sleep(AGAIN_MS * (1 + JITTER * Math.random()), undefined, { signal }).catch(() => undefined);
     }
   }
 
