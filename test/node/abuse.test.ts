@@ -32,7 +32,7 @@ describe.skipIf(!isHere)('what one tenant writes, and what another gets', { time
   }, 60_000);
 
   const beside = (abuser: Abuser): Promise<Row> =>
-    measureRow(abuser, { node, tenant, pods: PODS, scale: 'short', floor: false });
+    measureRow(abuser, { node, tenant, pods: PODS, scale: 'short', floor: false, progress: () => undefined });
 
   it.each(abusers.filter(({ name }) => asked.includes(name)))(
     '$name: the other tenant runs its containers, the veto stays, and nothing starts without a right',

@@ -73,6 +73,8 @@ type Answer = 'allow' | 'inProgress' | { readonly refuse: Finding };
 
 /** Left of the asker's patience for the way back. */
 const MARGIN_MS = 100;
+/** For something newer than what was found too late for the last question; ms. */
+const NEWER_FINDING_MS = 250;
 /** For the content of a container whose verdict is late. */
 const LATE_CONTENT_MS = 20;
 
@@ -89,18 +91,35 @@ export function createVeto(options: VetoOptions): Veto {
     if (whyNotEnforced(settings, { namespace, podUid })) return 'allow';
     const started = performance.now();
     const untilDeadlineMs = Math.max(0, deadlineMs - MARGIN_MS - started);
+    const before = inquiries.foundLate(question);
     const patienceMs = inquiries.isLate(question)
       ? 0
-      : Math.min(budget.patienceMs(namespace, untilDeadlineMs), untilDeadlineMs);
+      : Math.min(budget.patienceMs(namespace, untilDeadlineMs), before ? NEWER_FINDING_MS : untilDeadlineMs);
     const finding = find(question);
     const isFound = await endsWithin(patienceMs, finding);
     const answered = performance.now();
     budget.spent(namespace, answered - started);
+    const found = isFound ? await finding : undefined;
     // Somebody else has answered by now.
-    if (answered >= deadlineMs) return 'allow';
-    if (isFound) return conclude(question, await finding, answered - started);
+    if (answered >= deadlineMs) {
+      inquiries.wasLate(question, found);
+      return 'allow';
+    }
+    if (found) return conclude(question, found, answered - started);
     inquiries.wasLate(question);
+    if (before && (await stillHolds(question, before))) {
+      return conclude(question, before, answered - started);
+    }
     return late(question);
+  }
+
+  /** A refusal is for kubelet to ask about again; a right holds only for the content that was judged. */
+  async function stillHolds(question: CreateContainerRequest, finding: Finding): Promise<boolean> {
+    if (finding.access.verdict.verdict !== 'allowed') return true;
+    // A volume's content may change until it is mounted.
+    if (finding.access.revision || finding.contents.volumes.length > 0) return false;
+    const isMeant = isStillMeant(question, finding);
+    return (await endsWithin(LATE_CONTENT_MS, isMeant)) && isMeant;
   }
 
   async function find(question: CreateContainerRequest): Promise<Finding> {

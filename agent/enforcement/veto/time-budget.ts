@@ -9,8 +9,8 @@ import { LRUCache } from 'lru-cache';
 export type TimeBudget = {
   /**
    * How long the answer to a question about a container of this namespace may take, in ms: at most until its
-   * deadline, and at least as long as looking up what is on record takes, or nobody would get an answer any
-   * more.
+   * deadline, and at least as long as looking up what is on record takes: for whoever has used up its own
+   * allowance only on a node that is not busy.
    */
   patienceMs(namespace: string, untilDeadlineMs: number): number;
   /**
@@ -31,9 +31,12 @@ const DEFAULT_LIMITS: TimeBudgetLimits = { namespaceMs: 1_000, nodeMs: 2_000 };
 
 /** Of the time that passes, this share is added to every allowance. */
 const REFILL = 0.01;
-/** What a verdict that is on record takes, on a busy node. */
+/** What a verdict that is on record takes, on a busy node; a debt of others takes this from nobody. */
 const LOOKUP_MS = 50;
-/** Of every wait, this much is not counted: a namespace is not to pay for verdicts that are on record. */
+/**
+ * Of every wait, this much is not counted: a namespace is not to pay for verdicts that are on record. It is
+ * also all that is left to one in debt, or its many questions would hold up the others.
+ */
 const FREE_MS = 10;
 /**
  * A namespace that has not waited lately may wait this long even if others have used up what the node has, so
@@ -52,7 +55,8 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
     patienceMs(namespace, untilDeadlineMs) {
       const own = namespaces.get(namespace)?.left() ?? namespaceMs;
       const shared = Math.max(node.left(), own === namespaceMs ? FIRST_MS : 0);
-      const allowed = Math.max(Math.min(own, shared), LOOKUP_MS);
+      const least = own >= LOOKUP_MS ? LOOKUP_MS : FREE_MS;
+      const allowed = Math.max(Math.min(own, shared), least);
       return Math.max(0, Math.min(untilDeadlineMs, allowed));
     },
     spent(namespace, ms) {

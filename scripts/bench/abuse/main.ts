@@ -14,7 +14,7 @@ export type AbuseFigures = {
 };
 
 /** Of the good tenant, in each phase. */
-const PODS = 15;
+const PODS = 8;
 
 export const abuserNames: readonly string[] = abusers.map(({ name }) => name);
 
@@ -35,11 +35,14 @@ export async function benchAbuse(
   const before = loadavg()[0] ?? Number.NaN;
   const node = await openSharedNode(programOfImage());
   try {
-    const tenant = await prepareGoodTenant(node, 2 * PODS);
+    const tenant = await prepareGoodTenant(node, 3 * PODS);
+    progress('the node is ready');
     const rows: Row[] = [];
     for (const abuser of names.flatMap((name) => abusers.filter((one) => one.name === name))) {
-      rows.push(await measureRow(abuser, { node, tenant, pods: PODS, scale: 'whole', floor: true }));
       progress(`${abuser.name}: ${abuser.does}`);
+      rows.push(
+        await measureRow(abuser, { node, tenant, pods: PODS, scale: 'whole', floor: true, progress }),
+      );
     }
     return { rows, load: [before, loadavg()[0] ?? Number.NaN] };
   } finally {

@@ -52,6 +52,8 @@ export type RowParts = {
   readonly scale: Scale;
   /** Measure without the agent as well? */
   readonly floor: boolean;
+  /** What is known after each part. */
+  readonly progress: (line: string) => void;
 };
 
 /**
@@ -59,17 +61,20 @@ export type RowParts = {
  * write.
  */
 export async function measureRow(abuser: Abuser, parts: RowParts): Promise<Row> {
-  const { node, pods, scale } = parts;
+  const { node, pods, scale, progress } = parts;
   await node.freshAgent();
   const good = await parts.tenant();
   const alone = await measurePhase(node, `${abuser.name} alone`, () => good.work(pods));
+  progress(`${abuser.name} alone: ${JSON.stringify(alone)}`);
   const abuse = await abuser.begin(node, scale);
+  progress(`${abuser.name} has begun`);
   try {
     const before = { at: performance.now(), own: abuse.ownRequests() };
     const beside = await measurePhase(node, `${abuser.name} beside`, () => good.work(pods));
     const minutes = (performance.now() - before.at) / 60_000;
     const ownPerMinute = (abuse.ownRequests() - before.own) / minutes;
     const { body } = await node.agent().get('/metrics');
+    progress(`${abuser.name} beside: ${JSON.stringify(beside)}`);
     const floor = parts.floor ? await measureFloor(node, () => good.work(pods)) : undefined;
     return {
       abuser: abuser.name,

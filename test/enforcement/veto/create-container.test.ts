@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { allowed, denied, unverifiable, type Verdict } from '../../../agent/access/verdict.ts';
 import { PodSourceError, RuntimeError } from '../../../agent/errors.ts';
@@ -12,6 +13,9 @@ function heldVerification() {
   const { promise, resolve } = Promise.withResolvers<Verdict>();
   return { judge: () => promise, finish: resolve };
 }
+
+/** Whatever follows from a verification that has just ended has happened. */
+const ended = setImmediate;
 
 describe('a container that is about to be created', () => {
   it('is allowed when its pod may use the content that its image means now', async () => {
@@ -254,6 +258,49 @@ describe('a verdict that is not there in time', () => {
     expect(asked).toHaveLength(1);
     veto.flush();
     expect(reported).toHaveLength(1);
+  });
+
+  it('is what the next try hears, though that begins another verification that takes as long', async () => {
+    const first = Promise.withResolvers<Verdict>();
+    const second = Promise.withResolvers<Verdict>();
+    const held = [first, second];
+    const { create, asked, inProgress } = vetoScene({ judge: () => held.shift()?.promise ?? refused });
+    expect((await create({ patienceMs: 400 })).refusal).toBe(IN_PROGRESS);
+    first.resolve(refused);
+    await ended();
+    expect((await create()).refusal).toMatch(/registryRefused/);
+    expect([asked.length, inProgress()]).toEqual([2, 1]);
+    // What the other one comes to counts from then on.
+    second.resolve(down);
+    await ended();
+    expect((await create()).refusal).toMatch(/registryRefused|registryUnavailable/);
+  });
+
+  it('gives way to a newer one that is there in time', async () => {
+    const first = Promise.withResolvers<Verdict>();
+    const held = [first.promise];
+    const { create } = vetoScene({ judge: () => held.shift() ?? allowed('repullSucceeded', '') });
+    expect((await create({ patienceMs: 400 })).refusal).toBe(IN_PROGRESS);
+    first.resolve(refused);
+    await ended();
+    expect((await create()).refusal).toBeUndefined();
+  });
+
+  it('allows the next try while the image`s name means what was judged, and not afterwards', async () => {
+    const first = Promise.withResolvers<Verdict>();
+    const { promise } = Promise.withResolvers<Verdict>();
+    const held = [first.promise];
+    let content = CONTENT;
+    const scene = vetoScene({
+      judge: () => held.shift() ?? promise,
+      contentOf: async () => content,
+    });
+    expect((await scene.create({ patienceMs: 400 })).refusal).toBe(IN_PROGRESS);
+    first.resolve(allowed('repullSucceeded', ''));
+    await ended();
+    expect((await scene.create()).refusal).toBeUndefined();
+    content = OTHER_CONTENT;
+    expect((await scene.create()).refusal).toBe(IN_PROGRESS);
   });
 
   it('is the same one for every question about this container while it is being found', async () => {
