@@ -19,6 +19,7 @@ const { output } = await build({
     'kubectl-pullwarden': join(repository, 'agent/kubectl-pullwarden.ts'),
     'chunks/worker': join(repository, 'agent/enforcement/veto/worker.ts'),
     'chunks/secrets-worker': join(repository, 'agent/access/large-secrets/secrets-worker.ts'),
+    'chunks/objects-worker': join(repository, 'agent/pods/kubernetes/large-objects/objects-worker.ts'),
   },
   platform: 'node',
   external: ['better-sqlite3'],

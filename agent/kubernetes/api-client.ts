@@ -22,6 +22,12 @@ export type ApiClient = {
    */
   ask(request: ApiRequest): Promise<unknown>;
   /**
+   * As `ask`, and the answer as it came: for what a tenant may have made so large that parsing it takes long.
+   *
+   * @throws ApiError
+   */
+  askBytes(request: ApiRequest): Promise<Buffer>;
+  /**
    * A list or a watch: resolves once the API server has answered 200. The caller reads the body, and ends it
    * by the signal.
    *
@@ -100,18 +106,21 @@ export function createApiClient({
     }
   }
 
+  async function askBytes(request: ApiRequest): Promise<Buffer> {
+    const { signal, clear } = withTimeout(timeoutMs, request.signal);
+    try {
+      const response = await head(request, performance.now() + timeoutMs, signal);
+      return await readBody(response, MAX_ANSWER_BYTES);
+    } catch (error) {
+      throw asApiError(error, signal, timeoutMs);
+    } finally {
+      clear();
+    }
+  }
+
   return {
-    async ask(request) {
-      const { signal, clear } = withTimeout(timeoutMs, request.signal);
-      try {
-        const response = await head(request, performance.now() + timeoutMs, signal);
-        return parseJson(await readBody(response, MAX_ANSWER_BYTES));
-      } catch (error) {
-        throw asApiError(error, signal, timeoutMs);
-      } finally {
-        clear();
-      }
-    },
+    ask: async (request) => parseAnswer(await askBytes(request)),
+    askBytes,
     async open(request) {
       const { signal, clear } = withTimeout(timeoutMs, request.signal);
       try {
@@ -171,17 +180,17 @@ function send(
 }
 
 async function refusal(response: IncomingMessage): Promise<ApiError> {
-  const text = await readBody(response, MAX_STATUS_BYTES).catch(() => '');
+  const text = await readBody(response, MAX_STATUS_BYTES).catch(() => Buffer.alloc(0));
   let object: unknown;
   try {
-    object = JSON.parse(text);
+    object = JSON.parse(text.toString('utf8'));
   } catch {
     object = undefined;
   }
   return errorFromStatus(object, response.statusCode, retryAfter(response.headers['retry-after']));
 }
 
-async function readBody(response: IncomingMessage, maxBytes: number): Promise<string> {
+async function readBody(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of response) {
@@ -192,12 +201,15 @@ async function readBody(response: IncomingMessage, maxBytes: number): Promise<st
     }
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
 }
 
-function parseJson(text: string): unknown {
+/**
+ * @throws ApiError answerMalformed
+ */
+export function parseAnswer(bytes: Buffer): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(bytes.toString('utf8'));
   } catch {
     // The parser's own message quotes the text, which may be a secret's.
     throw new ApiError('answerMalformed', 'the API server did not answer with JSON');

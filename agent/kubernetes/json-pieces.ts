@@ -9,6 +9,7 @@ const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
 
 const MAX_ENVELOPE_BYTES = 256 * 1024;
+const MAX_BLANK_BYTES = 1_024;
 
 /**
  * Takes a body in chunks as they come and hands on whole pieces of it, so that memory is bounded by one
@@ -17,8 +18,8 @@ const MAX_ENVELOPE_BYTES = 256 * 1024;
 export type PieceReader = { push(chunk: Buffer): void };
 
 export type PieceHandlers = {
-  /** One piece, as JSON text. */
-  readonly onPiece: (json: string) => void;
+  /** One piece, as JSON text in UTF-8; of these bytes nobody else keeps anything. */
+  readonly onPiece: (json: Buffer) => void;
   /** A piece was longer than allowed and was passed over. */
   readonly onTooLarge: () => void;
 };
@@ -46,7 +47,7 @@ export function createLineReader(maxBytes: number, handlers: PieceHandlers): Pie
 export function createItemsReader(
   maxBytes: number,
   handlers: PieceHandlers,
-): PieceReader & { envelope(): string | undefined } {
+): PieceReader & { envelope(): Buffer | undefined } {
   const item = createPiece(maxBytes);
   const envelope = createPiece(MAX_ENVELOPE_BYTES);
   let depth = 0;
@@ -109,7 +110,7 @@ export function createItemsReader(
 type Piece = {
   add(bytes: Buffer): void;
   /** All that was added, once; undefined where it was more than allowed. */
-  take(): string | undefined;
+  take(): Buffer | undefined;
   discard(): void;
 };
 
@@ -127,7 +128,7 @@ function createPiece(maxBytes: number): Piece {
       else if (bytes.length > 0) parts.push(bytes);
     },
     take() {
-      const taken = length > maxBytes ? undefined : Buffer.concat(parts).toString('utf8');
+      const taken = length > maxBytes ? undefined : Buffer.concat(parts);
       discard();
       return taken;
     },
@@ -138,5 +139,10 @@ function createPiece(maxBytes: number): Piece {
 function deliver(piece: Piece, { onPiece, onTooLarge }: PieceHandlers): void {
   const json = piece.take();
   if (json === undefined) onTooLarge();
-  else if (json.trim() !== '') onPiece(json);
+  else if (!isBlank(json)) onPiece(json);
+}
+
+/** Looks at no more than the beginning of what is longer than any blank line. */
+function isBlank(json: Buffer): boolean {
+  return json.length < MAX_BLANK_BYTES && json.toString('utf8').trim() === '';
 }

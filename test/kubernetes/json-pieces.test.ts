@@ -10,10 +10,10 @@ import { inPieces, recorded } from '../pods/kubernetes/objects.ts';
 const SIZES = [1, 2, 3, 7, 61, 4_096, 1_000_000];
 
 function collector(): PieceHandlers & { pieces: string[]; tooLarge: number } {
-  const collected = {
-    pieces: [] as string[],
+  const collected: PieceHandlers & { pieces: string[]; tooLarge: number } = {
+    pieces: [],
     tooLarge: 0,
-    onPiece: (json: string) => void collected.pieces.push(json),
+    onPiece: (json) => void collected.pieces.push(json.toString('utf8')),
     onTooLarge: () => {
       collected.tooLarge += 1;
     },
@@ -61,7 +61,7 @@ describe('the items of a list', () => {
       const reader = createItemsReader(1_000_000, collected);
       for (const chunk of inPieces(Buffer.from(text), size)) reader.push(chunk);
       expect(collected.pieces.map((piece) => JSON.parse(piece))).toEqual(many.items);
-      expect(JSON.parse(reader.envelope() ?? '')).toEqual({ ...envelope, items: [] });
+      expect(JSON.parse(`${reader.envelope()}`)).toEqual({ ...envelope, items: [] });
     }
   });
 
@@ -80,7 +80,7 @@ describe('the items of a list', () => {
       for (const chunk of inPieces(Buffer.from(text), size)) reader.push(chunk);
       expect(collected.pieces.map((piece) => JSON.parse(piece))).toEqual(items);
       const { items: _items, ...envelope } = JSON.parse(text);
-      const { items: _empty, ...read } = JSON.parse(reader.envelope() ?? '');
+      const { items: _empty, ...read } = JSON.parse(`${reader.envelope()}`);
       if (envelope.other === undefined) expect(read).toEqual(envelope);
     }
   });
@@ -93,7 +93,7 @@ describe('the items of a list', () => {
       for (const chunk of inPieces(Buffer.from(text), size)) reader.push(chunk);
       expect(collected.pieces).toEqual(['{"a":1}', '{"c":3}']);
       expect(collected.tooLarge).toBe(1);
-      expect(reader.envelope()).toBe('{"items":[],"metadata":{}}');
+      expect(`${reader.envelope()}`).toBe('{"items":[],"metadata":{}}');
     }
   });
 
@@ -102,7 +102,7 @@ describe('the items of a list', () => {
     (text) => {
       const reader = createItemsReader(1_000, collector());
       reader.push(Buffer.from(text));
-      expect(reader.envelope() ?? '').toBe('');
+      expect(`${reader.envelope() ?? ''}`).toBe('');
     },
   );
 });

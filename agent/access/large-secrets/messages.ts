@@ -3,14 +3,8 @@ import type { TrackedCredential } from '../../credentials/types.ts';
 
 /** What large secrets offer for a repository is looked up by a thread of its own. */
 export type LookupQuestion = {
-  readonly number: number;
   readonly secrets: readonly KeyringSecret[];
   readonly repository: string;
-};
-
-export type LookupAnswer = {
-  readonly number: number;
-  readonly found: Found;
 };
 
 /** Malformed: the message why there is nothing, naming the secret and nothing of what it holds. */

@@ -1,14 +1,15 @@
 import { parentPort } from 'node:worker_threads';
 import { lookup, makeKeyring } from '../../credentials/keyring.ts';
 import { DockerConfigError } from '../../errors.ts';
-import type { Found, LookupAnswer, LookupQuestion } from './messages.ts';
+import type { Numbered } from '../../fair-thread.ts';
+import type { Found, LookupQuestion } from './messages.ts';
 
 /** A thread that reads docker configs which would hold up the agent's own. */
 if (parentPort === null) throw new Error('this is a worker thread of the agent');
 const main = parentPort;
 
-main.on('message', ({ number, secrets, repository }: LookupQuestion) => {
-  main.postMessage({ number, found: find(secrets, repository) } satisfies LookupAnswer);
+main.on('message', ({ number, content: { secrets, repository } }: Numbered<LookupQuestion>) => {
+  main.postMessage({ number, content: find(secrets, repository) } satisfies Numbered<Found>);
 });
 
 function find(secrets: LookupQuestion['secrets'], repository: string): Found {

@@ -1,5 +1,5 @@
 import type { Guesses } from './guesses.ts';
-import { type Ask, type NotGranted, registryOf } from './question.ts';
+import { type Answer, type Ask, type NotGranted, registryOf } from './question.ts';
 import type { Shares } from './shares.ts';
 
 /**
@@ -11,14 +11,20 @@ export function inTurn(ask: Ask, shares: Shares, guesses: Guesses): Ask {
     const registry = registryOf(question.name);
     const waitMs = credential ? guesses.waitMs(namespace, registry, credential.key) : 0;
     if (waitMs > 0) return mustWait(registry, waitMs);
+    /** Others of the namespace may have been refused while this one waited for its turn. */
+    async function askNow(): Promise<Answer> {
+      const stillMs = credential ? guesses.waitMs(namespace, registry, credential.key) : 0;
+      if (stillMs > 0) return mustWait(registry, stillMs);
+      const answer = await ask(question);
+      if (answer.answer === 'refused' && credential) guesses.refused(namespace, registry, credential.key);
+      return answer;
+    }
     const answer = await shares.take(
       { registry, namespace, urgent },
-      () => ask(question),
+      askNow,
       (given) => given.answer === 'granted',
     );
-    if (answer === undefined) return tooMuchWaiting;
-    if (answer.answer === 'refused' && credential) guesses.refused(namespace, registry, credential.key);
-    return answer;
+    return answer ?? tooMuchWaiting;
   };
 }
 

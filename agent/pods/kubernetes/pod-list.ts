@@ -3,7 +3,7 @@ import { ApiError } from '../../errors.ts';
 import { type ApiClient, asApiError } from '../../kubernetes/api-client.ts';
 import { createItemsReader } from '../../kubernetes/json-pieces.ts';
 import type { Pod } from '../pod-source.ts';
-import type { PodReader } from './pod-reader.ts';
+import type { ObjectReader } from './object-reader.ts';
 import type { ListVersion } from './reflector-state.ts';
 
 export type PodList = { readonly pods: readonly Pod[]; readonly resourceVersion: string };
@@ -30,7 +30,7 @@ export type ListBounds = {
  */
 export async function listPods(
   client: ApiClient,
-  reader: PodReader,
+  reader: ObjectReader,
   question: { readonly nodeName: string; readonly version: ListVersion },
   bounds: ListBounds,
 ): Promise<PodList> {
@@ -44,16 +44,22 @@ export async function listPods(
       const query = { fieldSelector: `spec.nodeName=${question.nodeName}`, ...page };
       timer.refresh();
       const response = await client.open({ path: '/api/v1/pods', query, signal });
+      let complete: Buffer[] = [];
       const items = createItemsReader(reader.maxBytes, {
-        onPiece: (json) => {
-          const pod = reader.readPod(json);
-          if (pod) pods.push(pod);
-        },
+        onPiece: (json) => void complete.push(json),
         onTooLarge: reader.tooLarge,
       });
       for await (const chunk of response) {
         timer.refresh();
-        if (Buffer.isBuffer(chunk)) items.push(chunk);
+        if (!Buffer.isBuffer(chunk)) continue;
+        items.push(chunk);
+        for (const json of complete) {
+          const pod = await reader.readPod(json, '');
+          if (pod) pods.push(pod);
+          // A list that is long to read is not silent.
+          timer.refresh();
+        }
+        complete = [];
       }
       const { metadata } = readEnvelope(items.envelope());
       if (!metadata.continue) return { pods, resourceVersion: metadata.resourceVersion };
@@ -93,9 +99,9 @@ function versionQuery(version: ListVersion): Readonly<Record<string, string>> {
   }
 }
 
-function readEnvelope(json: string | undefined): z.infer<typeof listEnvelope> {
+function readEnvelope(json: Buffer | undefined): z.infer<typeof listEnvelope> {
   try {
-    return listEnvelope.parse(JSON.parse(json ?? ''));
+    return listEnvelope.parse(JSON.parse(json?.toString('utf8') ?? ''));
   } catch {
     throw new ApiError('answerMalformed', 'the API server did not answer with a list of pods');
   }

@@ -1,10 +1,10 @@
 import { ApiError, PodSourceError } from '../../errors.ts';
 import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
 import type { Pod } from '../pod-source.ts';
+import type { ObjectReader } from './object-reader.ts';
 import { isUnrelated } from './past-lag.ts';
 import type { PodCache, PodRef } from './pod-cache.ts';
 import { podSourceError } from './pod-errors.ts';
-import type { PodReader } from './pod-reader.ts';
 
 export type PodLookup = {
   /** As PodSource.getPod: undefined only while the API server is alive and does not know this uid. */
@@ -15,7 +15,7 @@ export type PodLookup = {
 export type PodLookupOptions = {
   readonly client: ApiClient;
   readonly cache: PodCache;
-  readonly reader: PodReader;
+  readonly reader: ObjectReader;
   /** How long to wait for the watch before a pod is asked for, ms. */
   readonly waitMs: number;
   /**
@@ -39,19 +39,16 @@ export function createPodLookup({ client, cache, reader, waitMs, alive }: PodLoo
 
   async function read(namespace: string, name: string): Promise<Pod | undefined> {
     try {
-      return podOf(await client.ask({ path: `/api/v1/namespaces/${namespace}/pods/${name}` }));
+      const json = await client.askBytes({ path: `/api/v1/namespaces/${namespace}/pods/${name}` });
+      const pod = await reader.readPod(json, namespace);
+      if (pod) return pod;
     } catch (error) {
       // A node may get its own pods only: by this name there is none, or one of another node.
       if (isUnrelated(error)) return undefined;
       if (error instanceof ApiError && error.reason === 'notFound') return undefined;
       throw podSourceError(error, `pod ${namespace}/${name}`);
     }
-  }
-
-  function podOf(object: unknown): Pod {
-    const pod = reader.podOf(object);
-    if (!pod) throw new PodSourceError('apiServerUnavailable', 'the API server sent a malformed pod');
-    return pod;
+    throw new PodSourceError('apiServerUnavailable', 'the API server sent a malformed pod');
   }
 
   return {

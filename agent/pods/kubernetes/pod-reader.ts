@@ -13,13 +13,14 @@ const MAX_POD_BYTES = 4 * 1_048_576;
  */
 export type PodReader = {
   readonly maxBytes: number;
-  readPod(json: string): Pod | undefined;
+  readPod(json: Buffer): Pod | undefined;
   /** As `readPod`, of an object that is parsed already. */
   podOf(object: unknown): Pod | undefined;
-  parse(json: string): unknown;
+  /** Of JSON text; undefined where it is none. */
+  parse(json: Buffer): unknown;
   tooLarge(): void;
   /** Something else that was not understood. */
-  notUnderstood(what: string): void;
+  notUnderstood(what: string): undefined;
   /** How many were passed over so far. */
   passedOver(): number;
 };
@@ -39,9 +40,9 @@ export function createPodReader(
     return undefined;
   }
 
-  function parse(json: string): unknown {
+  function parse(json: Buffer): unknown {
     try {
-      return JSON.parse(json);
+      return JSON.parse(json.toString('utf8'));
     } catch {
       return passOver('the API server sent something that is not JSON');
     }

@@ -4,8 +4,8 @@ import { type ApiClient, asApiError } from '../../kubernetes/api-client.ts';
 import type { KubernetesTimings } from '../../kubernetes/timings.ts';
 import { createRetryDelay } from '../../retry-delay.ts';
 import type { Pod } from '../pod-source.ts';
+import type { ObjectReader } from './object-reader.ts';
 import { listPods } from './pod-list.ts';
-import type { PodReader } from './pod-reader.ts';
 import {
   advance,
   FIRST_STATE,
@@ -18,7 +18,7 @@ import { watchOnce } from './watch-once.ts';
 
 export type PodWatchOptions = {
   readonly client: ApiClient;
-  readonly reader: PodReader;
+  readonly reader: ObjectReader;
   readonly nodeName: string;
   readonly timings: KubernetesTimings;
   /** All pods of the node. */

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import { ApiError, ManifestError, PodSourceError } from '../../errors.ts';
-import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
+import { type ApiClient, isObjectName, parseAnswer } from '../../kubernetes/api-client.ts';
 import { secretFromObject } from '../manifest.ts';
 import type { Secret } from '../pod-source.ts';
 import type { FairQueue } from './fair-queue.ts';
+import { isCostly, type LargeObjectReader } from './large-objects/reader.ts';
 import { askPastLag, isUnrelated, refusedUser } from './past-lag.ts';
 
 export type SecretReader = {
@@ -21,7 +22,8 @@ export type SecretReader = {
 };
 
 export type SecretReaderOptions = {
-  readonly client: ApiClient;
+  readonly client: Pick<ApiClient, 'askBytes'>;
+  readonly large: LargeObjectReader;
   /** Reads wait here for their namespace's turn. */
   readonly queue: FairQueue;
   /** How old a secret may be that is not asked for afresh, ms. */
@@ -51,7 +53,7 @@ type Reading = {
  * shares it only with those that asked before it was sent.
  */
 export function createSecretReader(options: SecretReaderOptions): SecretReader {
-  const { client, queue, maxAgeMs, authorizerLagMs, alive, onChanged } = options;
+  const { client, large, queue, maxAgeMs, authorizerLagMs, alive, onChanged } = options;
   const held = new LRUCache<string, Secret>({ maxSize: MAX_HELD_BYTES, sizeCalculation: sizeOf });
   const missing = new LRUCache<string, true>({ max: MAX_MISSING, ttl: options.missingMs });
   const readings = new Map<string, Reading>();
@@ -72,16 +74,18 @@ export function createSecretReader(options: SecretReaderOptions): SecretReader {
 
   function begin(key: string, namespace: string, name: string): Promise<Secret | undefined> {
     let readAtMs = 0;
-    const send = (): Promise<unknown> =>
+    const send = (): Promise<Buffer> =>
       queue.run(namespace, () => {
         reading.isSent = true;
         readAtMs = performance.now();
-        return client.ask({ path: `/api/v1/namespaces/${namespace}/secrets/${name}` });
+        return client.askBytes({ path: `/api/v1/namespaces/${namespace}/secrets/${name}` });
       });
     const read = async (): Promise<Secret | undefined> => {
       try {
-        const object = await askPastLag(send, authorizerLagMs);
-        const secret = secretFromObject(object, readAtMs);
+        const json = await askPastLag(send, authorizerLagMs);
+        const secret = isCostly(json)
+          ? await readLarge(large, namespace, json, readAtMs)
+          : secretFromObject(parseAnswer(json), readAtMs);
         keep(key, secret);
         return secret;
       } catch (error) {
@@ -131,6 +135,27 @@ export function createSecretReader(options: SecretReaderOptions): SecretReader {
     },
     size: () => held.size,
   };
+}
+
+/** @throws ManifestError secretMalformed */
+async function readLarge(
+  large: LargeObjectReader,
+  namespace: string,
+  json: Buffer,
+  readAtMs: number,
+): Promise<Secret> {
+  const read = await large.read(namespace, { kind: 'secret', json, readAtMs });
+  if (read.kind === 'secret') return withBuffers(read.secret);
+  const message = read.kind === 'problem' ? read.message : 'it was not understood';
+  throw new ManifestError('secretMalformed', message);
+}
+
+/** A Buffer comes from another thread as the plain bytes that it is. */
+function withBuffers(secret: Secret): Secret {
+  const data = [...secret.data].map(([key, { buffer, byteOffset, byteLength }]) => {
+    return [key, Buffer.from(buffer, byteOffset, byteLength)] as const;
+  });
+  return { ...secret, data: new Map(data) };
 }
 
 function sizeOf({ data }: Secret): number {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ApiError, ServiceAccountError } from '../../errors.ts';
-import { type ApiClient, isObjectName } from '../../kubernetes/api-client.ts';
+import { type ApiClient, isObjectName, parseAnswer } from '../../kubernetes/api-client.ts';
 import type {
   ServiceAccountIdentity,
   ServiceAccountSource,
@@ -8,6 +8,7 @@ import type {
   TokenQuestion,
 } from '../service-account-source.ts';
 import type { FairQueue } from './fair-queue.ts';
+import { isCostly } from './large-objects/reader.ts';
 import { askPastLag, isUnrelated, refusedUser } from './past-lag.ts';
 
 export type ServiceAccountOptions = {
@@ -41,8 +42,8 @@ export function createServiceAccountSource(options: ServiceAccountOptions): Serv
   return {
     async getServiceAccount(namespace, name) {
       if (!isObjectName(namespace) || !isObjectName(name)) return undefined;
-      const read = (): Promise<unknown> =>
-        queue.run(namespace, () => client.ask({ path: pathOf(namespace, name) }));
+      const read = (): Promise<Buffer> =>
+        queue.run(namespace, () => client.askBytes({ path: pathOf(namespace, name) }));
       try {
         return identityOf(await askPastLag(read, authorizerLagMs));
       } catch (error) {
@@ -89,8 +90,12 @@ function tokenRequest(question: TokenQuestion): object {
   };
 }
 
-function identityOf(object: unknown): ServiceAccountIdentity {
-  const parsed = serviceAccount.safeParse(object).data;
+function identityOf(json: Buffer): ServiceAccountIdentity {
+  // Tenants write them, and with thousands of annotations they hold up the thread.
+  if (isCostly(json)) {
+    throw new ApiError('answerTooLarge', 'the ServiceAccount is larger than is read');
+  }
+  const parsed = serviceAccount.safeParse(parseAnswer(json)).data;
   if (!parsed) {
     throw new ApiError('answerMalformed', 'the API server did not answer with a ServiceAccount');
   }

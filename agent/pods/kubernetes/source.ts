@@ -6,6 +6,8 @@ import type { Pod, PodSource } from '../pod-source.ts';
 import type { ServiceAccountSource } from '../service-account-source.ts';
 import { terminatingOf } from '../termination.ts';
 import { createFairQueue } from './fair-queue.ts';
+import { createLargeObjectReader } from './large-objects/reader.ts';
+import { createObjectReader } from './object-reader.ts';
 import { createPodCache } from './pod-cache.ts';
 import { whatToGrant } from './pod-errors.ts';
 import { createPodLookup } from './pod-lookup.ts';
@@ -35,6 +37,11 @@ export type KubernetesPodSource = PodSource & {
 const SWEEP_INTERVAL_MS = 30_000;
 /** Reads of secrets and service accounts at once; half of the connections that the client has. */
 const MAX_READS = 8;
+/**
+ * Of one namespace. All secrets of a node full of its pods are read at once; kubelet's tries of pods that are
+ * refused, each with new reads before it is refused again, do not become a load for the API server.
+ */
+const READS_OF_NAMESPACE = { atOnce: 200, perSecond: 10 };
 
 /**
  * Pods, secrets and service accounts from the API server: the node's pods are listed and watched, the others
@@ -48,7 +55,9 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
   const changeListeners = new Set<() => void>();
   const podListeners = new Set<(pod: Pod) => void>();
   const cache = createPodCache(timings.departedMs);
-  const reader = createPodReader(onProblem);
+  const podReader = createPodReader(onProblem);
+  const large = createLargeObjectReader();
+  const reader = createObjectReader(podReader, large);
   let watch: PodWatch | undefined;
   let sweeping: NodeJS.Timeout | undefined;
   let listed = false;
@@ -60,9 +69,10 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
     announceListing = resolve;
   });
 
-  const queue = createFairQueue(MAX_READS);
+  const queue = createFairQueue(MAX_READS, READS_OF_NAMESPACE);
   const secrets = createSecretReader({
     client,
+    large,
     queue,
     maxAgeMs: timings.secretMs,
     missingMs: timings.missingSecretMs,
@@ -162,6 +172,6 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
       return () => podListeners.delete(listener);
     },
     serviceAccounts,
-    passedOver: reader.passedOver,
+    passedOver: podReader.passedOver,
   };
 }

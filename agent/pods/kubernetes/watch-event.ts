@@ -16,11 +16,10 @@ const event = z.object({
 const versioned = z.object({ metadata: z.object({ resourceVersion: z.string().min(1).max(128) }) });
 
 /**
- * One line of a watch of pods (metav1.WatchEvent); undefined where it is not understood, which the reader
- * counts.
+ * One line of a watch of pods (metav1.WatchEvent), parsed; undefined where it is not understood, which the
+ * reader counts.
  */
-export function readWatchEvent(json: string, reader: PodReader): WatchEvent | undefined {
-  const line = reader.parse(json);
+export function readWatchEvent(line: unknown, reader: PodReader): WatchEvent | undefined {
   if (line === undefined) return undefined;
   const parsed = event.safeParse(line).data;
   if (!parsed) {

@@ -1,8 +1,8 @@
 import { type ApiClient, asApiError } from '../../kubernetes/api-client.ts';
 import { createLineReader } from '../../kubernetes/json-pieces.ts';
 import type { KubernetesTimings } from '../../kubernetes/timings.ts';
-import type { PodReader } from './pod-reader.ts';
-import { readWatchEvent, type WatchEvent } from './watch-event.ts';
+import type { ObjectReader } from './object-reader.ts';
+import type { WatchEvent } from './watch-event.ts';
 
 export type WatchQuestion = {
   readonly nodeName: string;
@@ -25,7 +25,7 @@ export type WatchEnd = { readonly how: 'ended' | 'silent'; readonly heard: boole
  */
 export async function watchOnce(
   client: ApiClient,
-  reader: PodReader,
+  reader: ObjectReader,
   { nodeName, from }: WatchQuestion,
   { onOpen, onEvent }: WatchHandlers,
   bounds: Pick<KubernetesTimings, 'watchMs' | 'silenceMs'> & { readonly signal: AbortSignal },
@@ -34,14 +34,21 @@ export async function watchOnce(
   const timer = setTimeout(() => silence.abort(), bounds.silenceMs);
   const signal = AbortSignal.any([bounds.signal, silence.signal]);
   let heard = false;
+  let complete: Buffer[] = [];
   const lines = createLineReader(reader.maxBytes, {
-    onPiece(json) {
-      const event = readWatchEvent(json, reader);
-      if (event?.type === 'error') throw event.error;
-      if (event) onEvent(event);
-    },
+    onPiece: (json) => void complete.push(json),
     onTooLarge: reader.tooLarge,
   });
+  /** One after the other, however long one takes to read: the next event may be about the same pod. */
+  async function readComplete(): Promise<void> {
+    const read = complete;
+    complete = [];
+    for (const json of read) {
+      const event = await reader.readEvent(json);
+      if (event?.type === 'error') throw event.error;
+      if (event) onEvent(event);
+    }
+  }
   const query = {
     watch: 'true',
     fieldSelector: `spec.nodeName=${nodeName}`,
@@ -55,7 +62,9 @@ export async function watchOnce(
     for await (const chunk of response) {
       heard = true;
       timer.refresh();
-      if (Buffer.isBuffer(chunk)) lines.push(chunk);
+      if (!Buffer.isBuffer(chunk)) continue;
+      lines.push(chunk);
+      await readComplete();
     }
     return { how: 'ended', heard };
   } catch (error) {

@@ -17,8 +17,8 @@ export type GoodTenant = {
 };
 
 const NAMESPACE = 'good';
-const RECORDED = 4;
-const FRESH = 2;
+const RECORDED = 5;
+const FRESH = 1;
 /** Kubelet waits longer; what counts is when the container could run. */
 const AGAIN_MS = 250;
 const PATIENCE_MS = 60_000;

@@ -47,6 +47,21 @@ describe('a question that takes its turn', () => {
     expect(await taking(questionOf({ credential: undefined }))).toEqual(refused);
   });
 
+  it('that waited while the others of its namespace were refused is not asked any more', async () => {
+    const { ask, asked } = answering(refused);
+    const taking = inTurn(
+      ask,
+      createShares({ ...settings, maxWaiting: 100 }, () => 0),
+      createGuesses(() => 0),
+    );
+    const all = Array.from({ length: 60 }, (_, n) =>
+      taking(questionOf({ credential: credentialOf(`guess ${n}`) })),
+    );
+    const answers = await Promise.all(all);
+    expect(asked()).toBe(10);
+    expect(answers.at(-1)).toMatchObject({ reason: 'tooManyCredentials' });
+  });
+
   it('an outage counts against no credential', async () => {
     const { ask, asked } = answering(outage);
     const taking = inTurn(

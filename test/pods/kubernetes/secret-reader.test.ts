@@ -3,17 +3,24 @@ import { describe, expect, it } from 'vitest';
 import { ApiError } from '../../../agent/errors.ts';
 import type { ApiClient } from '../../../agent/kubernetes/api-client.ts';
 import { createFairQueue } from '../../../agent/pods/kubernetes/fair-queue.ts';
+import { createLargeObjectReader } from '../../../agent/pods/kubernetes/large-objects/reader.ts';
 import { createSecretReader, type SecretReader } from '../../../agent/pods/kubernetes/secrets.ts';
 import { secretObject } from './objects.ts';
 
+/** As the API server sends it. */
+function sent(object: object): Buffer {
+  return Buffer.from(JSON.stringify(object));
+}
+
+const large = createLargeObjectReader();
+
 /** Over an API server that has every secret, each of so many bytes. */
 function reader(bytes = 10): SecretReader {
-  const ask: ApiClient['ask'] = async ({ path }) =>
-    secretObject(path.split('/').at(-1) ?? '', 'x'.repeat(bytes), path.split('/')[4]);
-  const open: ApiClient['open'] = () => Promise.reject(new Error('not asked for'));
-  const client = { ask, open, close: () => undefined };
+  const askBytes: ApiClient['askBytes'] = async ({ path }) =>
+    sent(secretObject(path.split('/').at(-1) ?? '', 'x'.repeat(bytes), path.split('/')[4]));
   return createSecretReader({
-    client,
+    client: { askBytes },
+    large,
     queue: createFairQueue(8),
     maxAgeMs: 60_000,
     missingMs: 5_000,
@@ -43,16 +50,15 @@ describe('the secrets that are held', () => {
 describe('a secret that was read some time ago', () => {
   /** Over an API server that answers as told; what is read counts for 5 ms. */
   function readerOf(server: { answers: 'secret' | 'nothing' | ApiError; alive: boolean }): SecretReader {
-    const ask: ApiClient['ask'] = async () => {
+    const askBytes: ApiClient['askBytes'] = async () => {
       if (server.answers === 'nothing') return new Promise<never>(() => undefined);
-      if (server.answers === 'secret') return secretObject('alice', 'x', 'team-a');
+      if (server.answers === 'secret') return sent(secretObject('alice', 'x', 'team-a'));
       throw server.answers;
     };
-    const open: ApiClient['open'] = () => Promise.reject(new Error('not asked for'));
-    const client = { ask, open, close: () => undefined };
     const alive = (): boolean => server.alive;
     return createSecretReader({
-      client,
+      client: { askBytes },
+      large,
       queue: createFairQueue(8),
       maxAgeMs: 5,
       missingMs: 5,
@@ -108,19 +114,18 @@ describe('many questions', () => {
   function waitingServer(): { secrets: SecretReader; asked: string[]; answerAll: () => Promise<void> } {
     const asked: string[] = [];
     const waiting: (() => void)[] = [];
-    const ask: ApiClient['ask'] = ({ path }) => {
+    const askBytes: ApiClient['askBytes'] = ({ path }) => {
       const [, , , , namespace = '', , name = ''] = path.split('/');
       asked.push(`${namespace}/${name}`);
       return new Promise((resolve, reject) => {
-        const found = (): void => resolve(secretObject(name, 'x', namespace));
+        const found = (): void => resolve(sent(secretObject(name, 'x', namespace)));
         const notFound = (): void => reject(new ApiError('notFound', 'no'));
         waiting.push(name.startsWith('no-') ? notFound : found);
       });
     };
-    const open: ApiClient['open'] = () => Promise.reject(new Error('not asked for'));
-    const client = { ask, open, close: () => undefined };
     const secrets = createSecretReader({
-      client,
+      client: { askBytes },
+      large,
       queue: createFairQueue(4),
       maxAgeMs: 60_000,
       missingMs: 60_000,

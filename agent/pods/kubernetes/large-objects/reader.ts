@@ -1,0 +1,55 @@
+import { extname } from 'node:path';
+import { createFairThread } from '../../../fair-thread.ts';
+import type { ObjectQuestion, ReadObject } from './messages.ts';
+
+/** Of one object, in ms, on a node that is busy; 1 MiB takes two seconds at most where nothing is compiled. */
+const MAX_MS = 15_000;
+const MAX_MIB = 48;
+
+/** Below this nothing that stands in a text takes long to parse. */
+const SHORT_BYTES = 8_192;
+/** The engine moves texts this long about in no time, however few values are in them. */
+const LONG_BYTES = 131_072;
+/** Of `[`, `{` and `,`, within texts as well. Pods have some hundred; those of an operator two thousand. */
+const MAX_VALUES = 3_000;
+const BEFORE_VALUES = [0x5b, 0x7b, 0x2c];
+
+/** Would parsing this hold up the thread for longer than some milliseconds? What counts is mostly its values. */
+export function isCostly(json: Buffer): boolean {
+  if (json.length <= SHORT_BYTES) return false;
+  if (json.length > LONG_BYTES) return true;
+  let left = MAX_VALUES;
+  for (const byte of BEFORE_VALUES) {
+    for (let at = json.indexOf(byte); at !== -1; at = json.indexOf(byte, at + 1)) {
+      left -= 1;
+      if (left < 0) return true;
+    }
+  }
+  return false;
+}
+
+export type LargeObjectReader = {
+  /** `whose`: the namespace that it is read for, or another word for what is to be served in turn. */
+  read(whose: string, question: ObjectQuestion): Promise<ReadObject>;
+};
+
+/** Reads what a tenant made large on a thread of its own. */
+export function createLargeObjectReader(maxMs = MAX_MS): LargeObjectReader {
+  // Runs from the sources as well as compiled.
+  const entry = new URL(`./objects-worker${extname(import.meta.url)}`, import.meta.url);
+  const thread = createFairThread<ObjectQuestion, ReadObject>({
+    entry,
+    name: 'objects',
+    maxMiB: MAX_MIB,
+    maxMs,
+  });
+  return {
+    async read(whose, question) {
+      // A copy: what it is part of may be in use, and what was handed over is gone from here.
+      const json = new Uint8Array(question.json);
+      return (await thread.ask(whose, { ...question, json }, [json.buffer])) ?? tooCostly;
+    },
+  };
+}
+
+const tooCostly: ReadObject = { kind: 'problem', message: 'it takes too long to read' };
