@@ -1,8 +1,16 @@
 import { LRUCache } from 'lru-cache';
+import type { Seen } from '../../registry/outage.ts';
 import type { PullOutcome } from '../../runtime/runtime.ts';
 import { askByPull, type PullingRuntime, type PullWord } from './ask-by-pull.ts';
 import { askRegistry, type RegistryToAsk, type RegistryWord } from './ask-registry.ts';
-import { type Answer, type Ask, type Question, registryOf } from './question.ts';
+import {
+  type Answer,
+  type Ask,
+  type Granted,
+  type NotGranted,
+  type Question,
+  registryOf,
+} from './question.ts';
 import type { Shares } from './shares.ts';
 
 /** `registry` never pulls: for nodes whose mirrors serve without asking, and where pulls are dear. */
@@ -73,19 +81,35 @@ export function createAsking(options: AskOptions): Asking {
     return options.runtimeGrants === 'allow' && (await options.mayHaveOwnWay(registryOf(name)));
   }
 
+  /**
+   * Whom a pull that succeeded was granted to. Where there are mirrors, or credentials of the runtime's own, it may
+   * have been granted whatever the pod offered, a wrong password as well.
+   */
+  async function grantedTo({ credential, name }: Question): Promise<Granted['to']> {
+    if (credential === undefined) return 'runtime';
+    return (await options.mayHaveOwnWay(registryOf(name))) ? 'runtime' : 'credential';
+  }
+
   async function ask(question: Question): Promise<Answer> {
     if (options.proof === 'registry') return askRegistry(registry, question);
     const word = await byRegistry(question);
     if (word !== undefined && isFinal(word, question)) return word;
     if (word?.answer === 'refused' && !(await mayGrantItself(question))) return word;
     const pulled = await pull(question);
-    const second = word ?? (pulled.said === 'granted' ? undefined : await askRegistry(registry, question));
+    const to = pulled.said === 'granted' ? await grantedTo(question) : undefined;
+    const second = word ?? (to === 'credential' ? undefined : await askRegistry(registry, question));
     if (second) options.onSecondOpinion(pulled.said, second.answer);
-    if (second?.answer === 'unverifiable' && wasReached(pulled)) {
+    const wasReached = to === 'credential' || (pulled.said === 'refused' && pulled.byRegistry);
+    // What a mirror gave or refused tells nothing about who can reach the registry.
+    if (second?.answer === 'unverifiable' && !hasSpoken(second) && wasReached) {
       outOfReach.set(registryOf(question.name), now() + OUT_OF_REACH_MS);
     }
     if (second?.answer === 'granted') return second;
-    return conclude(question, pulled, second, options.runtimeGrants);
+    const { repository } = question.name;
+    if (to === 'credential') return { answer: 'granted', to, message: `pulled ${repository}` };
+    if (to === 'runtime' && !isRefused(question, second) && options.runtimeGrants === 'allow')
+      return { answer: 'granted', to, message: `the runtime pulled ${repository} by itself` };
+    return notGranted(pulled, second);
   }
 
   return {
@@ -94,9 +118,20 @@ export function createAsking(options: AskOptions): Asking {
   };
 }
 
-/** Did the runtime get through to where the agent did not? What a mirror refused tells nothing about that. */
-function wasReached(pulled: PullWord): boolean {
-  return pulled.said === 'granted' || (pulled.said === 'refused' && pulled.byRegistry);
+const OF_THE_REGISTRY: ReadonlySet<Seen> = new Set([
+  'challenge',
+  'redirect',
+  'serverError',
+  'tokenServer',
+  'tooManyRequests',
+]);
+
+/**
+ * Did the registry itself tell the agent of its trouble? Then a refusal that the runtime heard is no more of its
+ * own: containerd 1.6 names the registry where the object store behind it answered.
+ */
+function hasSpoken(word: RegistryWord | undefined): boolean {
+  return word?.seen !== undefined && OF_THE_REGISTRY.has(word.seen);
 }
 
 const tooManyPulls: PullWord = {
@@ -112,21 +147,15 @@ function isFinal(word: RegistryWord, { credential }: Question): boolean {
   return word.reason === 'registryForbidsImage';
 }
 
-function conclude(
-  { name, credential }: Question,
-  pulled: PullWord,
-  registry: RegistryWord | undefined,
-  runtimeGrants: AskOptions['runtimeGrants'],
-): Answer {
-  if (pulled.said === 'granted') {
-    if (credential) return { answer: 'granted', to: 'credential', message: `pulled ${name.repository}` };
-    if (runtimeGrants === 'allow') {
-      return { answer: 'granted', to: 'runtime', message: `the runtime pulled ${name.repository} by itself` };
-    }
-  }
+/** What nobody's credentials were refused may be granted to the runtime's own; a pod's own that is refused is final. */
+function isRefused({ credential }: Question, registry: RegistryWord | undefined): boolean {
+  return registry?.answer === 'refused' && credential !== undefined;
+}
+
+function notGranted(pulled: PullWord, registry: RegistryWord | undefined): NotGranted {
   // The registry's own refusal stands; the runtime found nothing of its own to pull with.
   if (registry?.answer === 'refused') return registry;
-  if (pulled.said === 'refused' && pulled.byRegistry) {
+  if (pulled.said === 'refused' && pulled.byRegistry && !hasSpoken(registry)) {
     return { answer: 'refused', message: `by the runtime: ${pulled.message}` };
   }
   if (registry?.answer === 'unverifiable') {

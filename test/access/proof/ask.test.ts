@@ -53,7 +53,7 @@ function sceneOf(registry: ManifestAnswer, pull: PullOutcome, setup: Setup = {})
     proof: 'pull',
     runtimeGrants: 'allow',
     pulls: { take: async (_turn, work) => work() },
-    mayHaveOwnWay: async () => true,
+    mayHaveOwnWay: async () => false,
     pullTimeoutMs: 1_000,
     now: () => clock.now,
     onPull: () => undefined,
@@ -133,9 +133,52 @@ describe('a registry that the agent cannot reach: the runtime is asked', () => {
   });
 });
 
+describe('a registry that tells the agent of its trouble', () => {
+  it.each(['redirect', 'serverError', 'tooManyRequests', 'tokenServer'] as const)(
+    '(%s) has refused nobody, whatever the runtime heard in its name',
+    async (seen) => {
+      const scene = sceneOf({ ...isDown, seen }, failed('refused', 'registry'));
+      expect(await scene.answer()).toEqual(['registryUnavailable', 'registry', 'runtime']);
+      expect(scene.onlyReachedByRuntime()).toEqual([]);
+    },
+  );
+});
+
+describe('a pull through a mirror, which may ask nobody, or with credentials of the runtime', () => {
+  const hasMirror: Setup = { mayHaveOwnWay: async () => true };
+
+  it("is no grant of the pod's own credential while the registry has no word", async () => {
+    expect(await sceneOf(isDown, pulled, hasMirror).answer()).toEqual([
+      'granted to runtime',
+      'registry',
+      'runtime',
+    ]);
+    const notCounted = sceneOf(isDown, pulled, { ...hasMirror, runtimeGrants: 'deny' });
+    expect((await notCounted.answer())[0]).toBe('registryUnavailable');
+  });
+
+  it('leaves the registry to be asked the next time: the mirror is not how it is reached', async () => {
+    const scene = sceneOf(isDown, pulled, hasMirror);
+    await scene.answer();
+    expect(scene.onlyReachedByRuntime()).toEqual([]);
+    scene.says.registry = refuses;
+    expect(await scene.answer()).toEqual(['refused', 'registry']);
+  });
+
+  it('counts for less than what the registry, out of reach before, says now', async () => {
+    const node = { hasMirror: false };
+    const scene = sceneOf(isDown, pulled, { mayHaveOwnWay: async () => node.hasMirror });
+    await scene.answer();
+    node.hasMirror = true;
+    scene.says.registry = refuses;
+    expect(await scene.answer()).toEqual(['refused', 'runtime', 'registry']);
+  });
+});
+
 describe("nobody's credentials, refused by the registry", () => {
   it('may be granted to the runtime itself, and that is kept apart', async () => {
-    expect(await sceneOf(refuses, pulled).answer(nobodys)).toEqual([
+    const hasOwnWay = { mayHaveOwnWay: async () => true };
+    expect(await sceneOf(refuses, pulled, hasOwnWay).answer(nobodys)).toEqual([
       'granted to runtime',
       'registry',
       'runtime',
@@ -148,7 +191,7 @@ describe("nobody's credentials, refused by the registry", () => {
   });
 
   it('cost no pull where the runtime has no way of its own, or where it would not count', async () => {
-    const noWay = sceneOf(refuses, pulled, { mayHaveOwnWay: async () => false });
+    const noWay = sceneOf(refuses, pulled);
     expect(await noWay.answer(nobodys)).toEqual(['refused', 'registry']);
     const notCounted = sceneOf(refuses, pulled, { runtimeGrants: 'deny' });
     expect(await notCounted.answer(nobodys)).toEqual(['refused', 'registry']);
