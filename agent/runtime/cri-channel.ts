@@ -4,10 +4,11 @@ import {
   connectivityState,
   credentials,
   status as grpc,
+  type Metadata,
   type ServiceError,
   type StatusObject,
 } from '@grpc/grpc-js';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { RuntimeError } from '../errors.ts';
 import { type CriMethod, type CriService, criMethod } from './cri-proto.ts';
 import { messageForLog } from './pull-message.ts';
@@ -30,6 +31,18 @@ export type CriChannel = {
   ): Promise<z.output<Schema>>;
   /** A stream of messages without a deadline. */
   stream(service: CriService, method: string, request: object): ClientReadableStream<object>;
+  /**
+   * All messages of a stream that ends by itself.
+   *
+   * @throws RuntimeError
+   */
+  collect<Schema extends z.ZodType>(
+    method: CriMethod,
+    request: object,
+    metadata: Metadata,
+    schema: Schema,
+    timeoutMs: number,
+  ): Promise<readonly z.output<Schema>[]>;
   connected(): boolean;
   closed(): boolean;
   close(): void;
@@ -101,6 +114,32 @@ export function openCriChannel(
         definition.responseDeserialize,
         request,
       );
+    },
+    async collect(method, request, metadata, schema, timeoutMs) {
+      const { path, requestSerialize, responseDeserialize } = method;
+      const options = { deadline: Date.now() + timeoutMs };
+      const stream = client.makeServerStreamRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        metadata,
+        options,
+      );
+      const messages: unknown[] = [];
+      await new Promise<void>((resolve, reject) => {
+        stream.on('data', (message: unknown) => messages.push(message));
+        // Every end has a status; the error event repeats the bad ones and must have a listener.
+        stream.on('error', () => {});
+        stream.on('status', (status) =>
+          status.code === grpc.OK ? resolve() : reject(toRuntimeError(status)),
+        );
+      });
+      const parsed = z.array(schema).safeParse(messages);
+      if (parsed.success) return parsed.data;
+      throw new RuntimeError('failed', `the runtime's answer to ${path} makes no sense`, {
+        cause: parsed.error,
+      });
     },
     connected: () => connected,
     closed: () => closed,

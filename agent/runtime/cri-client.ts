@@ -1,6 +1,7 @@
 import { status as grpc } from '@grpc/grpc-js';
 import type { RuntimeError } from '../errors.ts';
 import { classifyPullError } from './classify-pull-error.ts';
+import { readPullsOfPieces } from './content-store.ts';
 import { encodingsOf } from './credential-encodings.ts';
 import { grpcStatus, openCriChannel, toRuntimeError } from './cri-channel.ts';
 import {
@@ -126,6 +127,8 @@ export function createCriClient(options: CriClientOptions): CriClient {
       if (answer.image?.id !== imageId) return { pieces: undefined, reason: 'imageAbsent' };
       return readImagePieces(imageId, answer.info);
     },
+
+    pullsOfPieces: (pieces) => readPullsOfPieces(channel, pieces, timeoutMs),
 
     async pullImage(pull) {
       const { image, auth, sandbox, timeoutMs: pullTimeoutMs } = pull;

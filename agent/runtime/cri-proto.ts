@@ -8,11 +8,8 @@ export type CriService = 'RuntimeService' | 'ImageService';
 /** Requests and responses as protobufjs builds them; responses are checked against a schema before use. */
 export type CriMethod = MethodDefinition<object, object>;
 
-const definitions = loadSync(protoFile('cri.proto'), {
-  longs: String,
-  enums: String,
-  defaults: true,
-});
+const OPTIONS = { longs: String, enums: String, defaults: true } as const;
+const definitions = loadSync(protoFile('cri.proto'), OPTIONS);
 
 /** A service of package runtime.v1, with the methods that proto/cri.proto holds. */
 export function criService(name: CriService): ServiceDefinition {
@@ -29,6 +26,16 @@ export function criMethod(service: CriService, name: string): CriMethod {
   const method = criService(service)[name];
   if (method === undefined) throw new TypeError(`proto/cri.proto has no method ${service}.${name}`);
   return method;
+}
+
+/** containerd's list of its content (api/services/content/v1, Content.List), a stream; CRI has nothing like it. */
+export function listContentMethod(): CriMethod {
+  const service = loadSync(protoFile('containerd.proto'), OPTIONS)['containerd.services.content.v1.Content'];
+  if (service === undefined || 'format' in service)
+    throw new TypeError('proto/containerd.proto has no Content');
+  const { List } = service as ServiceDefinition;
+  if (List === undefined) throw new TypeError('proto/containerd.proto has no Content.List');
+  return List;
 }
 
 /** proto/ stands beside agent/ in the sources and beside dist/ where the agent was built. */

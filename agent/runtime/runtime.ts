@@ -90,6 +90,12 @@ export type ImagePiecesAnswer =
   | { readonly pieces: ImagePieces }
   | { readonly pieces: undefined; readonly reason: PiecesUnknown };
 
+/**
+ * By piece, the repositories whose pulls have had it in their hands, as `HOST/PATH` without a port; several where it
+ * cannot be told which of them fetched it. A piece that the runtime does not keep is missing.
+ */
+export type PullsOfPieces = ReadonlyMap<string, readonly string[]>;
+
 /** A pull as kubelet asks for it (pkg/kubelet/kuberuntime/kuberuntime_image.go). */
 export type PullRequest = {
   readonly image: string;
@@ -161,6 +167,11 @@ export interface Runtime {
    * hot path.
    */
   imagePieces(imageId: string): Promise<ImagePiecesAnswer>;
+  /**
+   * Whose pulls have had these pieces in their hands; undefined where the runtime keeps no notes about it (CRI-O).
+   * Costs the runtime a look at all of its content: not for a hot path.
+   */
+  pullsOfPieces(pieces: readonly string[]): Promise<PullsOfPieces | undefined>;
   /** Asks the runtime to pull; never throws. */
   pullImage(request: PullRequest): Promise<PullOutcome>;
   /** The pod's sandbox; undefined when the runtime does not know it (any more). */

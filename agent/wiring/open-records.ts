@@ -123,6 +123,7 @@ function shownOf({ shownPieces }: OpenedRecordStore, attempt: Attempt): ShownSto
   return {
     holding: shownPieces.holding,
     isKnown: shownPieces.isKnown,
+    hosts: (piece) => shownPieces.sightings(piece).map(({ host }) => host),
     add: (registry, pieces, holding) =>
       attempt(() => shownPieces.add(registry, pieces, { firstSeenAt: Date.now(), holding })),
     keepOnly: (pieces) => attempt(() => shownPieces.keepOnly(pieces)),

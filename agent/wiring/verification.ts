@@ -53,7 +53,13 @@ export type VerificationParts = {
   readonly pods: Pick<PodSource, 'getSecret' | 'getPod'>;
   readonly runtime: Pick<
     Runtime,
-    'imageStatus' | 'imagePieces' | 'listImages' | 'pullImage' | 'sandbox' | 'listContainers'
+    | 'imageStatus'
+    | 'imagePieces'
+    | 'listImages'
+    | 'pullImage'
+    | 'pullsOfPieces'
+    | 'sandbox'
+    | 'listContainers'
   >;
   readonly registry: RegistryClient;
   /** May the runtime have a way to this registry of its own, by a mirror or by credentials? */
@@ -186,7 +192,7 @@ export function wireVerification(
           readCredentials,
           allowance: createAllowance({ bytesPerHour: BYTES_PER_HOUR }, now),
           isTrusted,
-          isOpen: createOpenImages(store, policy, ledger, isTrusted),
+          open: createOpenImages(store, policy, ledger, isTrusted),
           onShown: listeners.onShown,
         });
   const recheck = createSecretRecheck(readCredentials, listeners.onSecretsChanged);
@@ -266,7 +272,7 @@ export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifi
       ...parts,
       // The store refuses what a verdict would teach it: it was opened to be read only.
       standing: { has: () => false, add: nothing, revoke: nothing },
-      shown: { holding: nothing, isKnown: () => false, add: nothing, keepOnly: nothing },
+      shown: { holding: nothing, isKnown: () => false, hosts: () => [], add: nothing, keepOnly: nothing },
       mayHaveOwnWay: async () => false,
       now: () => performance.now(),
     },

@@ -82,10 +82,12 @@ function ledgerOver({ shownPieces }: OpenedRecordStore, clock: { readonly now: n
         const layers = Array.from({ length: LAYERS }, (_, layer) => digestOf(`${id} ${layer}`));
         return { pieces: { config: id, layers } };
       },
+      pullsOfPieces: async () => undefined,
     },
     store: {
       holding: shownPieces.holding,
       isKnown: shownPieces.isKnown,
+      hosts: (piece) => shownPieces.sightings(piece).map(({ host }) => host),
       add: (registry, pieces, holding) => shownPieces.add(registry, pieces, { firstSeenAt: 0, holding }),
       keepOnly: (pieces) => shownPieces.keepOnly(pieces),
     },

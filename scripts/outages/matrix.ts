@@ -16,7 +16,11 @@ import { type OpenedRecordStore, openRecordStore } from '../../agent/records/sql
 import { createRegistryClient, type RegistryClient } from '../../agent/registry/client.ts';
 import { createEndpoints } from '../../agent/registry/endpoint/endpoints.ts';
 import type { Runtime, RuntimeImage } from '../../agent/runtime/runtime.ts';
-import { type Verification, wireVerification } from '../../agent/wiring/verification.ts';
+import {
+  type Verification,
+  type VerificationParts,
+  wireVerification,
+} from '../../agent/wiring/verification.ts';
 import { FAULTS, type Fault, serveFault } from './faults.ts';
 
 const PARTS = ['containerd', 'API server', 'registry', 'token server', 'provider plugin'] as const;
@@ -203,7 +207,7 @@ function verificationUnder({ part, fault }: Row, { image, known, opened, registr
       node: part === 'provider plugin' ? pluginUnder(fault) : undefined,
       store: opened.store,
       standing,
-      shown: { holding: nothing, isKnown: () => false, add: nothing, keepOnly: nothing },
+      shown: { holding: nothing, isKnown: () => false, hosts: () => [], add: nothing, keepOnly: nothing },
       mayHaveOwnWay: async () => false,
       keyedHash: opened.keyedHash,
       now: () => performance.now(),
@@ -222,10 +226,7 @@ function verificationUnder({ part, fault }: Row, { image, known, opened, registr
 }
 
 /** A double. What is slow has answered by the time that anybody counts; what hangs ran into a deadline. */
-function runtimeUnder(
-  fault: Fault | undefined,
-  image: string,
-): Pick<Runtime, 'imageStatus' | 'imagePieces' | 'listImages' | 'pullImage' | 'sandbox' | 'listContainers'> {
+function runtimeUnder(fault: Fault | undefined, image: string): VerificationParts['runtime'] {
   const repository = image.slice(0, image.lastIndexOf(':'));
   const repoDigests = [`${repository}@${digestOf(manifest)}`];
   const listed: RuntimeImage = { id: imageRef, repoTags: [image], repoDigests, pinned: false };
@@ -238,6 +239,7 @@ function runtimeUnder(
     imageStatus: () => answer(listed),
     listImages: () => answer([listed]),
     imagePieces: () => answer({ pieces: undefined, reason: 'infoMissing' }),
+    pullsOfPieces: () => answer(undefined),
     sandbox: () => answer(undefined),
     listContainers: () => answer([]),
     // A runtime that goes by the same network hears no more than the agent itself.

@@ -278,6 +278,7 @@ function runtimeOf(
       const known = pieces[id];
       return known ? { pieces: known } : { pieces: undefined, reason: 'infoMissing' };
     },
+    pullsOfPieces: async () => undefined,
     sandbox: async () => undefined,
     listContainers: async () => [],
     pullImage: async ({ image: name, auth }: { image: string; auth?: RegistryAuth | undefined }) => {
@@ -353,6 +354,7 @@ function inMemory(): StandingStore {
 const noneShown = {
   holding: () => undefined,
   isKnown: () => false,
+  hosts: () => [],
   add: () => undefined,
   keepOnly: () => undefined,
 };

@@ -44,6 +44,12 @@ describe.each(offers.filter(({ available }) => available))(
     const wordOf = (outcome: PullOutcome) =>
       outcome.outcome === 'pulled' ? outcome.outcome : `${outcome.outcome} ${outcome.speaker}`;
 
+    async function piecesOf(imageId: string) {
+      const { pieces } = await client.imagePieces(imageId);
+      if (pieces === undefined) throw new Error(`${imageId} does not tell its pieces`);
+      return pieces;
+    }
+
     /** A registry that is asked through a mirror first; gives the name of an image in it. */
     async function mirrored(mirror: string, registry: string): Promise<string> {
       // A name of its own for each pair, because containerd keeps nothing between pulls but what the name
@@ -90,6 +96,23 @@ describe.each(offers.filter(({ available }) => available))(
       expect(JSON.parse(config.content.toString()).rootfs.diff_ids).toEqual(pieces?.layers);
       await node.kubelet.removePod(sandboxId);
       expect(await client.sandbox(sandboxId)).toBeUndefined();
+    });
+
+    it('tells whose pulls had the pieces of an image in their hands, of one and of all content', async () => {
+      const repository = image.slice(0, image.lastIndexOf(':')).replace(/:\d+/, '');
+      const { config, layers } = await piecesOf(pushed.configDigest);
+      const absent = Array.from({ length: 101 }, (_, n) => `sha256:${n.toString(16).padStart(64, '0')}`);
+      for (const others of [[], absent]) {
+        const pulls = await client.pullsOfPieces([config, ...layers, ...others]);
+        expect([...(pulls ?? [])].sort()).toEqual([config, ...layers].sort().map((of) => [of, [repository]]));
+      }
+      const { anonymous } = node.registries;
+      await pushImage(anonymous, 'copied/app', '1', { salt: 'pieces' });
+      expect(wordOf(await pull(`${anonymous.host}/copied/app:1`))).toBe('pulled');
+      const pulls = await client.pullsOfPieces([config, ...layers]);
+      expect([...(pulls?.get(config) ?? [])].sort()).toEqual(['127.0.0.1/copied/app', repository]);
+      // The unpacked layer was there, so that the second pull never touched the blob.
+      for (const layer of layers) expect(pulls?.get(layer)).toEqual([repository]);
     });
 
     it('has no pieces of what is not there, nor of a name', async () => {

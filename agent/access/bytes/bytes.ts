@@ -11,7 +11,7 @@ import { imageMismatch, type Right } from '../right.ts';
 import { type Denied, denied, type Unverifiable, unverifiable } from '../verdict.ts';
 import type { Allowance } from './allowance.ts';
 import type { ImageLedger } from './image-ledger.ts';
-import type { IsOpen } from './open-images.ts';
+import type { OpenImages } from './open-images.ts';
 import { type NodeImage, piecesOf } from './pieces.ts';
 import { askToShow, type Shown } from './showing.ts';
 
@@ -51,7 +51,7 @@ export type BytesParts = {
   readonly allowance: Allowance;
   /** Is the registry of this repository believed without being asked (`--trusted-registries`)? */
   readonly isTrusted: (repository: string) => boolean;
-  readonly isOpen: IsOpen;
+  readonly open: OpenImages;
   /** Once for every image that a registry was asked to show something of. */
   readonly onShown: (showing: Showing) => void;
 };
@@ -81,10 +81,25 @@ export function createBytes(parts: BytesParts): Bytes {
   /** The pieces that this registry has not shown, and that are not open to everybody anyway. */
   function missingPieces(imageRef: string, registry: string): ReadonlySet<string> {
     const missing = new Set(ledger.notShown(imageRef, registry));
-    for (const image of missing.size > 0 ? ledger.imagesWith(missing) : []) {
-      if (parts.isOpen(image)) for (const piece of piecesOf(image)) missing.delete(piece);
+    if (missing.size === 0) return missing;
+    const images = ledger.imagesWith(missing);
+    for (const image of images) {
+      if (parts.open.isOpen(image)) for (const piece of piecesOf(image)) missing.delete(piece);
     }
+    for (const piece of missing) if (isGrantedToAll(piece, images)) missing.delete(piece);
     return missing;
+  }
+
+  /**
+   * Nobody knows which of several registries brought it, but each of them grants it to everybody: then so does the
+   * one that did.
+   */
+  function isGrantedToAll(piece: string, images: readonly NodeImage[]): boolean {
+    const granting = images.flatMap((image) =>
+      piecesOf(image).includes(piece) ? parts.open.grantedToAllBy(image) : [],
+    );
+    const hosts = ledger.hostsOf(piece);
+    return hosts.length > 0 && hosts.every((host) => granting.includes(host));
   }
 
   async function find(request: AccessRequest, right: Right): Promise<NotShown | undefined> {

@@ -4,7 +4,7 @@ import { imageIdKey } from '../../image/image-id.ts';
 import { hostOf, repositoryOf } from '../../image/reference.ts';
 import type { Runtime, RuntimeImage } from '../../runtime/runtime.ts';
 import { createPieceIndex, type NodeImage, piecesOf } from './pieces.ts';
-import { createProvenance } from './provenance.ts';
+import { type Circumstances, createProvenance } from './provenance.ts';
 
 /** What a registry has to do with a piece, from the least to the most; see records/shown-pieces.ts. */
 type Holding = 'named' | 'brought' | 'shown';
@@ -14,6 +14,8 @@ export type ShownStore = {
   holding(registry: string, piece: string): Holding | undefined;
   /** Was this piece on the node before, whoever brought it? */
   isKnown(piece: string): boolean;
+  /** Every registry that this piece has been seen under; a host name without its port where only a note names it. */
+  hosts(piece: string): readonly string[];
   add(registry: string, pieces: readonly string[], holding: Holding): void;
   /** Forgets all others. */
   keepOnly(pieces: Iterable<string>): void;
@@ -41,6 +43,8 @@ export type ImageLedger = {
   /** The pieces of an image that this registry has not shown. */
   notShown(imageRef: string, registry: string): readonly string[];
   imagesWith(pieces: Iterable<string>): readonly NodeImage[];
+  /** Every registry that can have brought this piece. */
+  hostsOf(piece: string): readonly string[];
   /** The registry has served these bytes to us. */
   shown(registry: string, pieces: readonly string[]): void;
   /** Grows whenever something stops counting as shown: what was concluded before is to be concluded anew. */
@@ -56,7 +60,7 @@ export type ImageLedger = {
 };
 
 export type ImageLedgerParts = {
-  readonly runtime: Pick<Runtime, 'listImages' | 'imagePieces'>;
+  readonly runtime: Pick<Runtime, 'listImages' | 'imagePieces' | 'pullsOfPieces'>;
   readonly store: ShownStore;
   /** Does a piece count as shown for having been new to the node? */
   readonly believesNew: boolean;
@@ -142,11 +146,28 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     }
   }
 
+  /**
+   * The host names whose pulls had the new pieces of these images in their hands, also of pulls that are still under
+   * way. Empty where the runtime keeps no such notes. @throws RuntimeError where the runtime is away
+   */
+  async function hostsThatPulled(images: readonly NodeImage[]): Promise<Circumstances['pulledFrom']> {
+    const pieces = images.flatMap(piecesOf).filter((piece) => !store.isKnown(piece));
+    if (pieces.length === 0 || !parts.believesNew) return new Map();
+    try {
+      const pulls = (await runtime.pullsOfPieces([...new Set(pieces)])) ?? new Map<string, string[]>();
+      return new Map(Array.from(pulls, ([piece, names]) => [piece, new Set(names.map(hostOf))]));
+    } catch (error) {
+      if (!(error instanceof RuntimeError) || isAway(error)) throw error;
+      return new Map();
+    }
+  }
+
   async function takeIn(): Promise<void> {
     const listed = await runtime.listImages();
     const { news, others, isComplete } = await read(listed);
+    const pulledFrom = await hostsThatPulled(news);
     for (const image of [...news, ...others]) index.put(image);
-    const contested = provenance.arrived(news, isComplete);
+    const contested = provenance.arrived(news, { isComplete, pulledFrom });
     provenance.sweep();
     if (contested.length > 0) doubt(contested);
     lastListed = new Set(listed.map(({ id }) => imageIdKey(id)));
@@ -197,6 +218,7 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
       return image ? piecesOf(image).filter((piece) => !counts(registry, piece)) : [];
     },
     imagesWith: index.imagesWith,
+    hostsOf: store.hosts,
     shown: (registry, pieces) => store.add(registry, pieces, 'shown'),
     doubts: () => doubts,
     async keepOnly(imageRefs) {
@@ -218,6 +240,10 @@ function namesOf({ repoTags, repoDigests }: RuntimeImage): Pick<NodeImage, 'name
   const names = [...new Set([...repoTags, ...repoDigests].flatMap((name) => repositoryOf(name) ?? []))];
   const registries = [...new Set(names.map(hostOf))];
   return { names, registries };
+}
+
+function isAway({ reason }: RuntimeError): boolean {
+  return reason === 'unreachable' || reason === 'deadline';
 }
 
 function isSame(some: readonly string[], others: readonly string[]): boolean {

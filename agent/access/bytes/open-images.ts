@@ -7,8 +7,12 @@ import type { NodeImage } from './pieces.ts';
 
 type RecordsToLook = Pick<RecordStore, 'pulledRecord' | 'pullIntentExists' | 'isPreloaded' | 'hasInventory'>;
 
-/** Is this image open to every pod of the node, so that its pieces are no secret and need no showing? */
-export type IsOpen = (image: Pick<NodeImage, 'imageRef' | 'names'>) => boolean;
+/** Which images are open to every pod of the node, so that their pieces are no secret and need no showing. */
+export type OpenImages = {
+  isOpen(image: Pick<NodeImage, 'imageRef' | 'names'>): boolean;
+  /** The registries that grant this image to every pod, whether or not they have shown it. */
+  grantedToAllBy(image: Pick<NodeImage, 'imageRef'>): readonly string[];
+};
 
 /**
  * Open is what policy or inventory allow for everybody, and what every pod was granted by a registry that is
@@ -19,20 +23,26 @@ export function createOpenImages(
   policy: VerificationPolicy,
   ledger: Pick<ImageLedger, 'isWhollyShown'>,
   isTrusted: (repository: string) => boolean,
-): IsOpen {
+): OpenImages {
   function isOpenByName(image: string, imageRef: string): boolean {
     return checkAccess(store, policy, { image, imageRef }).result === 'credentialPolicyAllowed';
   }
 
-  return ({ imageRef, names }) => {
-    if (names.some((name) => isOpenByName(name, imageRef))) return true;
-    const record = store.pulledRecord(imageRef);
-    return [...(record?.credentialMapping ?? [])].some(([trimmed, { nodePodsAccessible }]) => {
-      if (nodePodsAccessible !== true) return false;
-      // Records trim names, and do not normalize them: `busybox` is on docker.io.
-      const repository = repositoryOf(trimmed);
-      if (repository === undefined) return false;
-      return isTrusted(repository) || ledger.isWhollyShown(imageRef, hostOf(repository));
-    });
+  function repositoriesForAll(imageRef: string): readonly string[] {
+    const grants = [...(store.pulledRecord(imageRef)?.credentialMapping ?? [])];
+    // Records trim names, and do not normalize them: `busybox` is on docker.io.
+    return grants.flatMap(([trimmed, { nodePodsAccessible }]) =>
+      nodePodsAccessible === true ? (repositoryOf(trimmed) ?? []) : [],
+    );
+  }
+
+  return {
+    isOpen({ imageRef, names }) {
+      if (names.some((name) => isOpenByName(name, imageRef))) return true;
+      return repositoriesForAll(imageRef).some(
+        (repository) => isTrusted(repository) || ledger.isWhollyShown(imageRef, hostOf(repository)),
+      );
+    },
+    grantedToAllBy: ({ imageRef }) => repositoriesForAll(imageRef).map(hostOf),
   };
 }

@@ -1,35 +1,42 @@
 import { type NodeImage, piecesOf } from './pieces.ts';
 
 /**
- * Which registry brought which piece to the node. A runtime fetches no more than it lacks: what was new to
- * the node when an image of one registry arrived was fetched from it; what was there already was not, and
- * shows nothing.
+ * Which registry brought which piece to the node. A runtime fetches no more than it lacks: what was new to the node
+ * when an image of one registry arrived was fetched from it; what was there already was not, and shows nothing.
  *
- * Being first proves something only when nobody else brings the same piece soon after: a pull takes time, and
- * a second pull of the same layer waits for the first and fetches nothing. So what was new counts for its
- * registry at once, and for good only once it has been there for longer than a pull takes.
+ * Being first in the list of images is not enough, though. A pull takes time, and a second pull of the same layer
+ * waits for the first and fetches nothing, yet may be done and listed sooner. So whoever is first counts for good only
+ * where the runtime's own notes name no other pull. Where there are no such notes, it counts for as long as nobody
+ * else brings the same piece, and for good once it has been there for longer than a pull takes.
  */
 export type Provenance = {
   /**
-   * Images that were not there when last looked, or are listed under more registries than then. Of those that
-   * come in one call nobody knows which was first.
+   * Images that were not there when last looked, or are listed under more registries than then. Of those that come
+   * in one call nobody knows which was first.
    *
-   * @param isComplete false where something else came as well and does not tell its pieces: it may have
-   * brought any of these, so that nobody is believed to have
    * @returns pieces that do not count as brought any longer, because another registry brought them as well
    */
-  arrived(images: readonly NodeImage[], isComplete: boolean): readonly string[];
+  arrived(images: readonly NodeImage[], known: Circumstances): readonly string[];
   /** Does this piece count as brought by this registry for now, though not yet for good? */
   isBroughtLately(registry: string, piece: string): boolean;
   /** What has been there long enough is handed to `confirm`. Call it now and then. */
   sweep(): void;
 };
 
-export type ProvenanceParts = {
+export type Circumstances = {
   /**
-   * Was this piece on the node before, whoever brought it? From the record, so that a restart changes
-   * nothing.
+   * False where something else came as well and does not tell its pieces: it may have brought any of these.
    */
+  readonly isComplete: boolean;
+  /**
+   * By piece, the host names (without a port) of the registries whose pulls have had it in their hands, as far as
+   * the runtime has noted that.
+   */
+  readonly pulledFrom: ReadonlyMap<string, ReadonlySet<string>>;
+};
+
+export type ProvenanceParts = {
+  /** Was this piece on the node before, whoever brought it? From the record, so that a restart changes nothing. */
   readonly isKnown: (piece: string) => boolean;
   /** This registry names these pieces; whether it brought them is not said. */
   readonly know: (registry: string, pieces: readonly string[]) => void;
@@ -46,6 +53,9 @@ const NOBODY = '';
 
 type Newcomer = { readonly registry: string; readonly at: number };
 
+/** `proven`: the runtime's notes name this registry and cannot mean another one. */
+type Bringer = { readonly registry: string; readonly isProven: boolean };
+
 export function createProvenance({ isKnown, know, confirm, now }: ProvenanceParts): Provenance {
   /** Pieces that came lately, each from one registry as far as is known. */
   const lately = new Map<string, Newcomer>();
@@ -58,20 +68,28 @@ export function createProvenance({ isKnown, know, confirm, now }: ProvenancePart
   }
 
   return {
-    arrived(images, isComplete) {
+    arrived(images, { isComplete, pulledFrom }) {
       const contested: string[] = [];
+      const proven = new Map<string, string[]>();
+      const named = piecesByRegistry(images);
       for (const [piece, claimants] of claimsOf(images)) {
         if (isContested(piece, claimants)) {
           lately.delete(piece);
           contested.push(piece);
           continue;
         }
-        // What was there already was fetched from nobody, and what several brought at once is nobody's.
-        const [registry, ...others] = claimants;
-        if (registry === undefined || others.length > 0 || !isComplete || isKnown(piece)) continue;
-        if (registry !== NOBODY) lately.set(piece, { registry, at: now() });
+        // What was there already was fetched from nobody.
+        if (isKnown(piece)) continue;
+        const hosts = pulledFrom.get(piece);
+        const bringer = hosts?.size ? bringerByNotes(hosts, claimants) : bringerByList(isComplete, claimants);
+        if (bringer?.isProven) push(proven, bringer.registry, piece);
+        else if (bringer) lately.set(piece, { registry: bringer.registry, at: now() });
+        for (const host of hosts ?? []) {
+          if (!claimants.some((registry) => hostNameOf(registry) === host)) push(named, host, piece);
+        }
       }
-      for (const [registry, pieces] of piecesByRegistry(images)) know(registry, pieces);
+      for (const [registry, pieces] of named) know(registry, pieces);
+      for (const [registry, pieces] of proven) confirm(registry, pieces);
       return contested;
     },
     isBroughtLately: (registry, piece) => lately.get(piece)?.registry === registry,
@@ -86,6 +104,28 @@ export function createProvenance({ isKnown, know, confirm, now }: ProvenancePart
       for (const [registry, pieces] of due) confirm(registry, pieces);
     },
   };
+}
+
+/** What several brought at once is nobody's. */
+function bringerByList(isComplete: boolean, [registry, ...others]: readonly string[]): Bringer | undefined {
+  if (registry === undefined || registry === NOBODY || others.length > 0 || !isComplete) return undefined;
+  return { registry, isProven: false };
+}
+
+/**
+ * What the pulls of several hosts had in their hands was fetched by one of them, whichever is listed by now. The
+ * notes tell no port, so that they prove nothing between registries of one host name.
+ */
+function bringerByNotes(hosts: ReadonlySet<string>, claimants: readonly string[]): Bringer | undefined {
+  const [host, ...others] = hosts;
+  const [registry, ...more] = claimants.filter((claimant) => hostNameOf(claimant) === host);
+  if (others.length > 0 || more.length > 0 || registry === undefined) return undefined;
+  return { registry, isProven: registry === host };
+}
+
+/** As Go's URL.Hostname: without the port, and without the brackets of an IPv6 address. */
+function hostNameOf(registry: string): string {
+  return registry.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
 }
 
 /** Piece -> the registries that it comes under. */

@@ -21,7 +21,7 @@ describe('an image is open to every pod', () => {
 
   it('that the policy allows by its name', () => {
     const policy = makePolicy('NeverVerifyAllowlistedImages', [NAME]);
-    const isOpen = createOpenImages(open(), policy, openLedger().ledger, nobody);
+    const { isOpen } = createOpenImages(open(), policy, openLedger().ledger, nobody);
     expect(isOpen(image)).toBe(true);
     expect(isOpen({ ...image, names: ['public.example/other'] })).toBe(false);
   });
@@ -30,7 +30,7 @@ describe('an image is open to every pod', () => {
     const store = open();
     store.mergeCredentials(NAME, image.imageRef, { nodePodsAccessible: true });
     const { ledger, has } = openLedger();
-    const isOpen = createOpenImages(store, verifyAll, ledger, nobody);
+    const { isOpen } = createOpenImages(store, verifyAll, ledger, nobody);
     expect(isOpen(image)).toBe(false);
     has('a', [NAME], ['base']);
     await ledger.look();
@@ -40,7 +40,7 @@ describe('an image is open to every pod', () => {
   it('or that the operator trusts; but not one that somebody was granted', () => {
     const store = open();
     store.mergeCredentials(NAME, image.imageRef, { nodePodsAccessible: true });
-    const isOpen = createOpenImages(
+    const { isOpen } = createOpenImages(
       store,
       verifyAll,
       openLedger().ledger,

@@ -38,6 +38,8 @@ export function openLedger({
     lists: 0,
     reads: 0,
     clock: 0,
+    /** Piece -> the repositories whose pulls had it, as the runtime notes it; undefined: it keeps no notes. */
+    notes: undefined as Map<string, readonly string[]> | undefined,
   };
   const inDoubt: string[][] = [];
   const ledger: ImageLedger = createImageLedger({
@@ -57,6 +59,7 @@ export function openLedger({
         const pieces = piecesFrom([...state.images.values()].find(({ config }) => piece(config) === id));
         return pieces ? { pieces } : { pieces: undefined, reason: 'imageAbsent' };
       },
+      pullsOfPieces: async () => state.notes,
     },
     store: shown,
     believesNew,
@@ -70,6 +73,14 @@ export function openLedger({
     /** An image comes to the node, or gets these names; nobody looks yet. */
     has(config: string, names: readonly string[], layers: readonly string[]) {
       state.images.set(config, { names, config, layers });
+    },
+    /** A pull of this repository had these pieces in its hands. */
+    pulled(repository: string, pieces: readonly string[]) {
+      state.notes ??= new Map();
+      for (const word of pieces) {
+        const before = state.notes.get(piece(word)) ?? [];
+        state.notes.set(piece(word), [...before, repository]);
+      }
     },
     loses: (config: string) => state.images.delete(config),
     minutes(n: number) {
@@ -88,6 +99,7 @@ export function shownPieces(): ShownStore {
   return {
     holding: pieces.holding,
     isKnown: pieces.isKnown,
+    hosts: (of) => pieces.sightings(of).map(({ host }) => host),
     add: (registry, added, holding) => pieces.add(registry, added, { firstSeenAt: 0, holding }),
     keepOnly: (kept) => pieces.keepOnly(kept),
   };
