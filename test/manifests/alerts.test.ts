@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type AlertRule, alertRules, promtool } from './monitoring.ts';
+import { promtool } from '../telemetry/promtool.ts';
+import { type AlertRule, alertRules } from './monitoring.ts';
 
 /**
  * Series by their selector; values in promtool's notation, one a minute: `0x5 1x20` is six times 0, then 21
@@ -288,7 +289,7 @@ describe('alerts', { timeout: 60_000 }, () => {
           file,
           JSON.stringify({ rule_files: ['rules.json'], evaluation_interval: '1m', tests: [test] }),
         );
-        expect(await promtool('test', 'rules', file)).toContain('SUCCESS');
+        expect(await promtool(['test', 'rules', file])).toContain('SUCCESS');
       });
     });
   }

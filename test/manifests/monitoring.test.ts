@@ -6,9 +6,10 @@ import { Service } from 'kubernetes-models/v1';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createMetrics } from '../../agent/telemetry/metrics.ts';
 import { parseExposition, type Series } from '../telemetry/exposition.ts';
+import { promtool } from '../telemetry/promtool.ts';
 import { installationOf } from './installation.ts';
 import { build, buildAnew, pathFrom, repository } from './kustomize.ts';
-import { alertRules, type Dashboard, dashboard, promtool } from './monitoring.ts';
+import { alertRules, type Dashboard, dashboard } from './monitoring.ts';
 import { readQuery, type Selector } from './promql.ts';
 
 /**
@@ -120,7 +121,7 @@ describe('the alerts', { timeout: 60_000 }, () => {
     const { groups } = await alertRules();
     const file = join(folder, 'rules.json');
     await writeFile(file, JSON.stringify({ groups }));
-    expect(await promtool('check', 'rules', file)).toContain(`${alerts.length} rules found`);
+    expect(await promtool(['check', 'rules', file])).toContain(`${alerts.length} rules found`);
   });
 
   it('say what to do, and name only labels that they have', () => {
@@ -167,7 +168,7 @@ describe('the dashboard', { timeout: 60_000 }, () => {
       .map(({ expr }, index) => ({ record: `panel:query:${index}`, expr: asPrometheus(expr) }));
     const file = join(folder, 'queries.json');
     await writeFile(file, JSON.stringify({ groups: [{ name: 'dashboard', rules }] }));
-    expect(await promtool('check', 'rules', file)).toContain(`${rules.length} rules found`);
+    expect(await promtool(['check', 'rules', file])).toContain(`${rules.length} rules found`);
   });
 
   it('uses no variable that it does not define', () => {

@@ -1,8 +1,6 @@
 import { type IRule, PrometheusRule } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
 import { ConfigMap } from 'kubernetes-models/v1';
 import { z } from 'zod';
-import { runCommand } from '../../scripts/lab/command.ts';
-import { unpackedPackage } from '../../scripts/lab/packages.ts';
 import { build } from './kustomize.ts';
 
 export type AlertRule = IRule & { readonly alert: string };
@@ -38,12 +36,6 @@ export async function dashboard(): Promise<Dashboard> {
   const maps = (await build('monitoring')).filter(ConfigMap.is);
   const found = maps.find(({ metadata }) => metadata?.labels?.grafana_dashboard === '1');
   return dashboardSchema.parse(JSON.parse(found?.data?.['dashboard.json'] ?? 'null'));
-}
-
-/** Runs Prometheus' own tool (Debian's package, never installed). Throws CommandFailed with what it says. */
-export async function promtool(...args: string[]): Promise<string> {
-  const { root } = await unpackedPackage('promtool', ['trixie', 'forky', 'sid'], /./);
-  return runCommand(`${root}/usr/bin/promtool`, args);
 }
 
 function isAlert(rule: IRule): rule is AlertRule {

@@ -4,6 +4,7 @@ import { ALLOWED_REASONS, DENIED_REASONS, UNVERIFIABLE_REASONS } from '../../age
 import { ENFORCEMENT_OUTCOMES } from '../../agent/enforcement/plan.ts';
 import { createMetrics, type Observed } from '../../agent/telemetry/metrics.ts';
 import { parseExposition, type Series } from './exposition.ts';
+import { promtool } from './promtool.ts';
 
 const quiet: Observed = {
   pulledRecords: () => 3,
@@ -46,6 +47,10 @@ describe('the metrics of an agent to which nothing has happened', () => {
     for (const { family } of series) expect(families.get(family)?.help).not.toBe('');
     const written = series.map(({ name, labels }) => JSON.stringify([name, labels]));
     expect(new Set(written).size).toBe(written.length);
+  });
+
+  it("pass Prometheus' own check without a complaint", { timeout: 120_000 }, async () => {
+    expect(await promtool(['check', 'metrics'], await metricsOf().render())).toBe('');
   });
 
   it('have every verdict and reason of the closed list, at 0', async () => {
