@@ -46,6 +46,11 @@ const path = text('PATH', 'a path', (value) => value !== '');
 const namespaces = list('NAMESPACES', 'namespace names, in which * stands for any characters', (item) =>
   /^(?!-)[a-z0-9*-]{1,63}(?<!-)$/.test(item),
 );
+const anyName = text('NAME', 'a name of up to 253 characters without spaces', (value) =>
+  /^\S{1,253}$/.test(value),
+);
+/** Kubelet registers a node whose host name has capitals in lower case (component-helpers, node/util.GetHostname). */
+const nodeName = { ...anyName, schema: anyName.schema.transform((name) => name.toLowerCase()) };
 const endpoint = text('ENDPOINT', 'unix:///path or /path', (value) => isEndpoint(value));
 
 /**
@@ -89,9 +94,9 @@ export const OPTIONS = {
     commands: ['agent', 'check', 'recordsExport', 'doctor'],
   },
   nodeName: {
-    type: text('NAME', 'a name of up to 253 characters without spaces', (value) => /^\S{1,253}$/.test(value)),
-    default: hostname(),
-    defaultShown: "the machine's host name",
+    type: nodeName,
+    default: hostname().trim().toLowerCase(),
+    defaultShown: "the machine's host name, in lower case",
     description: 'name of this node at the API server, in logs and metrics',
     commands: ['agent', 'check', 'recordsExport', 'doctor'],
   },

@@ -8,7 +8,11 @@ import { EndpointError } from '../errors.ts';
  */
 export const RUNTIME_SOCKETS: readonly string[] = [
   '/run/containerd/containerd.sock',
+  // k3s and RKE2
   '/run/k3s/containerd/containerd.sock',
+  '/run/k0s/containerd.sock',
+  // MicroK8s
+  '/var/snap/microk8s/common/run/containerd.sock',
   '/var/run/crio/crio.sock',
   '/run/crio/crio.sock',
   '/var/run/cri-dockerd.sock',
@@ -19,12 +23,13 @@ export const RUNTIME_SOCKETS: readonly string[] = [
 const MAX_SOCKET_PATH_BYTES = 107;
 
 /**
- * The path of a CRI endpoint as kubelet and crictl take it: `unix:///run/x.sock`, or the bare path.
+ * The path of a CRI endpoint as kubelet and crictl take it: `unix:///run/x.sock`, gRPC's other spelling
+ * `unix:/run/x.sock`, or the bare path.
  *
  * @throws EndpointError `invalid`
  */
 export function parseEndpoint(endpoint: string): string {
-  const path = endpoint.startsWith('unix://') ? endpoint.slice('unix://'.length) : endpoint;
+  const path = endpoint.replace(/^unix:(?:\/\/(?=\/)|(?=\/(?!\/)))/, '');
   if (!isAbsolute(path) || /\p{Cc}/u.test(path)) {
     throw new EndpointError(
       'invalid',

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -196,6 +196,14 @@ describe('the environment', () => {
   });
 });
 
+describe('the name of the node', () => {
+  it('is in lower case, as kubelet registers a node whose host name has capitals', () => {
+    const config = resolveConfig({ flags: { nodeName: 'IP-10-0-0-1.Example' }, env: {} });
+    expect(config.nodeName).toBe('ip-10-0-0-1.example');
+    expect(resolveConfig({ flags: {}, env: {} }).nodeName).toBe(hostname().toLowerCase());
+  });
+});
+
 describe('an allowlist', () => {
   const verificationPolicy = 'NeverVerifyAllowlistedImages';
 
@@ -212,9 +220,12 @@ describe('an allowlist', () => {
 });
 
 describe('the runtime endpoint', () => {
-  it.each(['unix:///run/containerd/containerd.sock', '/run/x.sock'])('may be %s', (runtimeEndpoint) => {
-    expect(resolveConfig({ flags: { runtimeEndpoint }, env: {} }).runtimeEndpoint).toBe(runtimeEndpoint);
-  });
+  it.each(['unix:///run/containerd/containerd.sock', 'unix:/run/x.sock', '/run/x.sock'])(
+    'may be %s',
+    (runtimeEndpoint) => {
+      expect(resolveConfig({ flags: { runtimeEndpoint }, env: {} }).runtimeEndpoint).toBe(runtimeEndpoint);
+    },
+  );
 
   it.each(['tcp://1.2.3.4:5', 'containerd.sock', ''])('may not be %j', (runtimeEndpoint) => {
     expect(refusal({ runtimeEndpoint }).message).toMatch(/^--runtime-endpoint: .*unix:\/\/\/path/);

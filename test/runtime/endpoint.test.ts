@@ -36,8 +36,8 @@ function reasonOf(find: () => unknown): [string, string] {
 }
 
 describe('finding the runtime socket', () => {
-  it('looks for containerd, then k3s, then CRI-O, then cri-dockerd', () => {
-    const order = ['run/containerd/', 'k3s', 'crio', 'crio', 'cri-dockerd', 'cri-dockerd'];
+  it("looks for containerd, then k3s', k0s' and MicroK8s' own, then CRI-O, then cri-dockerd", () => {
+    const order = ['run/containerd/', 'k3s', 'k0s', 'microk8s', 'crio', 'crio', 'cri-dockerd', 'cri-dockerd'];
     expect(RUNTIME_SOCKETS.map((path, at) => path.includes(order[at] ?? '?'))).not.toContain(false);
     expect(RUNTIME_SOCKETS).toHaveLength(order.length);
   });
@@ -48,10 +48,11 @@ describe('finding the runtime socket', () => {
     expect(findRuntimeSocket(undefined, [join(folder, 'first.sock'), second, third])).toBe(second);
   });
 
-  it('takes the endpoint that was asked for, as a URL and as a path, before any candidate', async () => {
+  it('takes the endpoint that was asked for, as a URL of either spelling and as a path, before any candidate', async () => {
     const asked = await socketAt('asked.sock');
     const other = await socketAt('other.sock');
     expect(findRuntimeSocket(`unix://${asked}`, [other])).toBe(asked);
+    expect(findRuntimeSocket(`unix:${asked}`, [other])).toBe(asked);
     expect(findRuntimeSocket(asked, [other])).toBe(asked);
   });
 
@@ -84,6 +85,7 @@ describe('finding the runtime socket', () => {
     'tcp://127.0.0.1:2375',
     'npipe:////./pipe/x',
     'unix://x.sock',
+    'unix:x.sock',
     '/run/\0x',
     `/${'x'.repeat(107)}`,
   ])('refuses the endpoint %j', (endpoint) => {
