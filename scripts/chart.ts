@@ -11,6 +11,7 @@ import {
   type YAMLMap,
   type YAMLSeq,
 } from 'yaml';
+import { addedBy, byPlatform, optionsOfKustomization } from './chart-platforms.ts';
 
 /**
  * `node scripts/chart.ts` writes the templates of manifests/chart from the manifests that kustomize uses, so
@@ -28,9 +29,9 @@ const SERVICE_ACCOUNT = 'eq .Values.identity "serviceAccount"';
 const IMAGE =
   '{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ or .Values.image.tag .Chart.AppVersion }}{{ end }}';
 const RUNTIME_DIRECTORY =
-  '{{ if eq .Values.runtime "crio" }}/run/crio{{ else if eq .Values.runtime "k3s" }}/run/k3s/containerd{{ else }}/run/containerd{{ end }}';
+  '{{ if eq .Values.runtime "crio" }}/run/crio{{ else if eq .Values.runtime "k3s" }}/run/k3s/containerd{{ else if eq .Values.runtime "k0s" }}/run/k0s{{ else if eq .Values.runtime "microk8s" }}/var/snap/microk8s/common/run{{ else }}/run/containerd{{ end }}';
 /** Go prints maps in the order of their keys; a change of an option makes the agents roll over. */
-const OPTIONS_IN_USE = '{{ printf "%q" (printf "%s %v" .Values.mode .Values.options) }}';
+const OPTIONS_IN_USE = '{{ printf "%q" (printf "%s %s %v" .Values.mode .Values.platform .Values.options) }}';
 
 const written = new Map<string, string>([
   ['namespace.yaml', when('.Values.createNamespace', plain('agent/namespace.yaml'))],
@@ -72,8 +73,12 @@ data:
 {{- if ${NODE_IDENTITY} }}
   PULLWARDEN_KUBECONFIG: /etc/kubernetes/kubelet.conf
 {{- end }}
+  PULLWARDEN_LISTEN_ADDRESS: {{ printf "%q" (or (index .Values.options "PULLWARDEN_LISTEN_ADDRESS") (or (and .Values.platform "127.0.0.1:9468") ":9468")) }}
+${byPlatform((name) => optionsOfKustomization(parseDocument(source(`overlays/${name}/kustomization.yaml`))))}\
 {{- range $name, $value := .Values.options }}
+{{- if ne $name "PULLWARDEN_LISTEN_ADDRESS" }}
   {{ $name }}: {{ printf "%q" $value }}
+{{- end }}
 {{- end }}
 `;
 }
@@ -84,6 +89,7 @@ function daemonSet(): string {
   document.setIn(['spec', 'template', 'metadata', 'annotations', 'pullwarden/options'], '__OPTIONS__');
   pod.set('automountServiceAccountToken', '__TOKEN__');
   pod.setIn(['securityContext', 'seLinuxOptions'], '__SELINUX__');
+  pod.set('hostNetwork', '__HOST_NETWORK__');
   const credentials = parseDocument(source('components/node-identity/kubelet-credentials.yaml'));
   const options = mapAt(parseDocument(source('agent/options.yaml')), 'spec', 'template', 'spec');
   for (const container of [...itemsOf(pod, 'initContainers'), ...itemsOf(pod, 'containers')]) {
@@ -93,15 +99,23 @@ function daemonSet(): string {
     for (const mount of itemsOf(container, 'volumeMounts')) {
       if (mount.get('name') === 'runtime') mount.set('mountPath', '__RUNTIME__');
     }
-    seqAt(container, 'volumeMounts').items.unshift(document.createNode('__CREDENTIAL_MOUNTS__'));
+    seqAt(container, 'volumeMounts').items.unshift(document.createNode('__ADDED_MOUNTS__'));
+    container.setIn(['resources', 'limits', 'memory'], '__MEMORY__');
+    for (const probe of ['startupProbe', 'livenessProbe', 'readinessProbe']) {
+      if (container.has(probe)) container.setIn([probe, 'httpGet', 'host'], '__PROBE_HOST__');
+    }
   }
   for (const volume of itemsOf(pod, 'volumes')) {
     if (volume.get('name') === 'runtime') volume.setIn(['hostPath', 'path'], '__RUNTIME__');
   }
-  seqAt(pod, 'volumes').items.unshift(document.createNode('__CREDENTIAL_VOLUMES__'));
-  const [container] = itemsOf(mapAt(credentials, 'spec', 'template', 'spec'), 'containers');
-  const mounts = container === undefined ? [] : seqAt(container, 'volumeMounts').toJSON();
-  const volumes = seqAt(mapAt(credentials, 'spec', 'template', 'spec'), 'volumes').toJSON();
+  seqAt(pod, 'volumes').items.unshift(document.createNode('__ADDED_VOLUMES__'));
+  const plugins = parseDocument(source('components/node-credentials/plugins.yaml'));
+  const added = (what: 'mounts' | 'volumes', indent: string): string =>
+    block(`if ${NODE_IDENTITY}`, indented(addedBy(credentials, what), indent)) +
+    block('if .Values.platform', indented(addedBy(plugins, what), indent)) +
+    byPlatform((name) =>
+      indented(addedBy(parseDocument(source(`overlays/${name}/providers.yaml`)), what), indent),
+    );
   return textOf(document)
     .replaceAll('__IMAGE__', IMAGE)
     .replaceAll('__RUNTIME__', RUNTIME_DIRECTORY)
@@ -111,8 +125,13 @@ function daemonSet(): string {
     .replace(/^( *)seLinuxOptions: __SELINUX__\n/m, (_, indent: string) =>
       block('if .Values.selinux', `${indent}seLinuxOptions:\n${indent}  type: spc_t\n`),
     )
-    .replaceAll(/^( *)- __CREDENTIAL_(MOUNTS|VOLUMES)__\n/gm, (_, indent: string, what: string) =>
-      block(`if ${NODE_IDENTITY}`, indented(what === 'MOUNTS' ? mounts : volumes, indent)),
+    .replace(/^ *hostNetwork: .*\n/m, block('if .Values.platform', '      hostNetwork: true\n'))
+    .replaceAll('__MEMORY__', '{{ if .Values.platform }}512Mi{{ else }}256Mi{{ end }}')
+    .replaceAll(/^( *)host: __PROBE_HOST__\n/gm, (_, indent: string) =>
+      block('if .Values.platform', `${indent}host: 127.0.0.1\n`),
+    )
+    .replaceAll(/^( *)- __ADDED_(MOUNTS|VOLUMES)__\n/gm, (_, indent: string, what: string) =>
+      added(what === 'MOUNTS' ? 'mounts' : 'volumes', indent),
     );
 }
 

@@ -55,6 +55,16 @@ const CHOICES: readonly Choice[] = [
     values: { runtime: 'k3s', identity: 'serviceAccount' },
     objects: () => kustomized('overlays/service-account', 'k3s'),
   },
+  ...['k0s', 'microk8s'].map((runtime) => ({
+    name: runtime,
+    values: { runtime, identity: 'serviceAccount' },
+    objects: () => kustomized('overlays/service-account', runtime),
+  })),
+  ...(['eks', 'gke', 'aks'] as const).map((platform) => ({
+    name: platform,
+    values: { platform, identity: 'serviceAccount' },
+    objects: () => build(`overlays/${platform}`),
+  })),
 ];
 
 describe.each(CHOICES)('the chart with $name', { timeout: 60_000 }, ({ values, objects }) => {
@@ -106,6 +116,9 @@ describe('values.schema.json', () => {
     for (const wrong of [
       { mode: 'warn' },
       { runtime: 'k3s', identity: 'node' },
+      { runtime: 'k0s', identity: 'node' },
+      { platform: 'eks', identity: 'node' },
+      { platform: 'openshift', identity: 'serviceAccount' },
       { options: { PULLWARDEN_MODE: 'enforce' } },
       { options: { MODE: 'enforce' } },
       { options: { PULLWARDEN_FUSE_COUNT: 5 } },

@@ -178,6 +178,8 @@ describe("a platform team's own kustomization", { timeout: 60_000 }, () => {
   it.each([
     ['crio', '/run/crio'],
     ['k3s', '/run/k3s/containerd'],
+    ['k0s', '/run/k0s'],
+    ['microk8s', '/var/snap/microk8s/common/run'],
   ])('takes the socket directory of %s instead of containerd’s', async (component, path) => {
     await write(
       'resources:',
