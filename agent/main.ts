@@ -112,13 +112,15 @@ declare(records, 'list', 'records', 'list all records', async (config, flags) =>
 
 declare(
   records,
-  'show <imageRef>',
-  'records',
-  'show the record of one image id',
-  async (config, flags, [imageRef = '']) => {
+  'show <image>',
+  'recordsShow',
+  'show the record of one image: an image id, at least 4 digits of it, or NAME:TAG',
+  async (config, flags, [image = '']) => {
     requireState(config.stateDir, 'records.db');
     const { showRecord } = await import('./commands/records/list-show-forget.ts');
-    return showRecord(config, imageRef, { output: flags.output, print });
+    const { contentOnNode } = await import('./commands/records/content-on-node.ts');
+    const contentOf = (name: string) => contentOnNode(config.runtimeEndpoint, name);
+    return showRecord(config, image, contentOf, { output: flags.output, print });
   },
 ).addOption(outputOption());
 

@@ -47,9 +47,7 @@ export async function listDecisions(
   const { output, print, now = Date.now } = options;
   const filter = filterOf(flags, options.pod, now());
   requireState(config.stateDir, 'decisions.db');
-  // One more than is shown, to know whether that is all.
-  const found = read(config, { ...filter, limit: filter.limit + 1 });
-  const rows = found.slice(0, filter.limit);
+  const { rows, total } = read(config, filter);
   if (flags.watch) {
     await watch(config, filter, rows.toReversed(), options);
     return 0;
@@ -61,16 +59,23 @@ export async function listDecisions(
     name: podName,
     empty: emptyText(flags, options.pod),
   });
-  if (found.length > rows.length && (output === 'table' || output === 'wide')) {
-    print(`(the newest ${rows.length} are shown; more with --limit)\n`);
-  }
+  if (total > rows.length && (output === 'table' || output === 'wide')) print(cutNote(rows.length, total));
   return 0;
 }
 
-function read(config: Pick<Config, 'stateDir'>, filter: DecisionFilter): readonly DecisionEntry[] {
+/** `(100 of 2,340; --limit shows more)`; `atLeast` where some who were asked may have more than they told. */
+export function cutNote(shown: number, total: number, atLeast = false): string {
+  const grouped = (count: number): string => count.toLocaleString('en-US');
+  return `(${grouped(shown)} of ${grouped(total)}${atLeast ? ' or more' : ''}; --limit shows more)\n`;
+}
+
+type Found = { readonly rows: readonly DecisionEntry[]; readonly total: number };
+
+function read(config: Pick<Config, 'stateDir'>, filter: DecisionFilter): Found {
   const decisions = openDecisionsReadOnly(config.stateDir);
   try {
-    return decisions.list(filter);
+    const rows = decisions.list(filter);
+    return { rows, total: rows.length < filter.limit ? rows.length : decisions.count(filter) };
   } finally {
     decisions.close();
   }
@@ -98,7 +103,7 @@ async function watch(
     } catch {
       return;
     }
-    const found = read(config, { ...filter, since: newest, limit: MAX_LIMIT }).toReversed();
+    const found = read(config, { ...filter, since: newest, limit: MAX_LIMIT }).rows.toReversed();
     entries = found.filter((entry) => entry.time > newest || !seen.has(keyOf(entry)));
     newest = found.at(-1)?.time ?? newest;
     seen = new Set(found.filter(({ time }) => time === newest).map(keyOf));

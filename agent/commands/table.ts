@@ -1,5 +1,6 @@
 import { printable } from '../printable.ts';
 import { NO_TERMINAL, type Terminal, type Tone, toned } from './terminal.ts';
+import { wrappedLines } from './wrap.ts';
 
 export type Column<Row> = {
   readonly header: string;
@@ -11,6 +12,8 @@ export type Column<Row> = {
    * ends with. Columns without it are never cut.
    */
   readonly cut?: 'start' | 'end';
+  /** The last column only: sentences, which go on below themselves where a terminal ends. */
+  readonly wrap?: true;
   readonly tone?: (row: Row) => Tone | undefined;
   /** Only in `-o wide`. */
   readonly wide?: true;
@@ -20,6 +23,8 @@ const MAX_CELL = 200;
 const GAP = '  ';
 /** What is left of a column that is cut, at least. */
 const LEAST_WIDTH = 10;
+/** Sentences that get less room than this are no easier to read than those that the terminal breaks. */
+const LEAST_WRAPPED = 30;
 
 /** Aligned columns under upper-case headers, two spaces apart, as kubectl writes them. */
 export function formatTable<Row>(
@@ -35,21 +40,31 @@ export function formatTable<Row>(
     Math.max(...[headers, ...cells].map((line) => line[index]?.length ?? 0)),
   );
   const widths = fitted(columns, natural, terminal.columns);
+  const begin = widths.slice(0, -1).reduce((sum, width) => sum + width + GAP.length, 0);
   const line = (texts: readonly string[], tones: readonly (Tone | undefined)[]): string => {
     const last = texts.length - 1;
     const padded = texts.map((text, index) => {
       const width = widths[index] ?? 0;
-      const short = shortened(text, width, columns[index]?.cut);
+      const short = shortened(text, width, columns[index]);
       const tone = terminal.color ? tones[index] : undefined;
-      return `${toned(short, tone)}${index === last ? '' : ' '.repeat(width - short.length)}`;
+      return `${toned(short, tone)}${index === last ? '' : ' '.repeat(Math.max(0, width - short.length))}`;
     });
     return `${padded.join(GAP).trimEnd()}\n`;
+  };
+  const lines = (texts: readonly string[], tones: readonly (Tone | undefined)[]): string => {
+    const sentences = texts.at(-1);
+    if (columns.at(-1)?.wrap === undefined || terminal.columns === undefined || sentences === undefined) {
+      return line(texts, tones);
+    }
+    const [first = '', ...rest] = wrappedLines(sentences, Math.max(LEAST_WRAPPED, terminal.columns - begin));
+    const below = rest.map((text) => `${' '.repeat(begin)}${text}\n`);
+    return `${line([...texts.slice(0, -1), first], tones)}${below.join('')}`;
   };
   return [
     line(headers, []),
     ...cells.map((texts, index) => {
       const row = rows[index];
-      return line(texts, row === undefined ? [] : columns.map(({ tone }) => tone?.(row)));
+      return lines(texts, row === undefined ? [] : columns.map(({ tone }) => tone?.(row)));
     }),
   ].join('');
 }
@@ -61,7 +76,9 @@ function fitted<Row>(
   room: number | undefined,
 ): readonly number[] {
   if (room === undefined) return natural;
-  const widths = [...natural];
+  const widths = natural.map((width, index) =>
+    columns[index]?.wrap === undefined ? width : Math.min(width, LEAST_WRAPPED),
+  );
   const total = (): number => widths.reduce((sum, width) => sum + width, GAP.length * (widths.length - 1));
   for (let excess = total() - room; excess > 0; excess = total() - room) {
     const widest = columns.reduce<number | undefined>((best, { cut }, index) => {
@@ -78,7 +95,7 @@ function leastWidth<Row>(column: Column<Row> | undefined): number {
   return Math.max(LEAST_WIDTH, column?.header.length ?? 0);
 }
 
-function shortened(text: string, width: number, cut: 'start' | 'end' | undefined): string {
-  if (text.length <= width) return text;
-  return cut === 'start' ? `…${text.slice(text.length - width + 1)}` : `${text.slice(0, width - 1)}…`;
+function shortened<Row>(text: string, width: number, column: Column<Row> | undefined): string {
+  if (column?.cut === undefined || text.length <= width) return text;
+  return column.cut === 'start' ? `…${text.slice(text.length - width + 1)}` : `${text.slice(0, width - 1)}…`;
 }

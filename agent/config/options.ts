@@ -15,7 +15,15 @@ import {
 } from './types.ts';
 
 /** Subcommands that take options of the configuration. */
-export type CommandName = 'agent' | 'check' | 'records' | 'recordsExport' | 'decisions' | 'doctor' | 'fuse';
+export type CommandName =
+  | 'agent'
+  | 'check'
+  | 'records'
+  | 'recordsShow'
+  | 'recordsExport'
+  | 'decisions'
+  | 'doctor'
+  | 'fuse';
 
 /** One option; its name is the key of the table, in camelCase, as in YAML. */
 type Option<Value> = {
@@ -37,6 +45,7 @@ const ALL: readonly CommandName[] = [
   'agent',
   'check',
   'records',
+  'recordsShow',
   'recordsExport',
   'decisions',
   'doctor',
@@ -69,7 +78,7 @@ export const OPTIONS = {
     default: undefined,
     defaultShown: 'the first socket found',
     description: "the container runtime's CRI socket",
-    commands: ['agent', 'check', 'doctor'],
+    commands: ['agent', 'check', 'recordsShow', 'doctor'],
   },
   stateDir: {
     type: path,

@@ -50,6 +50,8 @@ export type DecisionFilter = {
 export type DecisionsReader = {
   /** The newest first. @throws RecordStoreError. */
   list(filter: DecisionFilter): readonly DecisionEntry[];
+  /** How many there are, whatever the filter's limit. @throws RecordStoreError. */
+  count(filter: DecisionFilter): number;
   close(): void;
 };
 
@@ -109,7 +111,11 @@ export function openDecisionsReadOnly(stateDir: string): DecisionsReader {
   try {
     refuseNewer(db, MIGRATIONS.length);
     if (schemaVersion(db) === MIGRATIONS.length) {
-      return { list: (filter) => listDecisions(db, filter), close: () => db.close() };
+      return {
+        list: (filter) => listDecisions(db, filter),
+        count: (filter) => countDecisions(db, filter),
+        close: () => db.close(),
+      };
     }
     throw new RecordStoreError(
       'databaseFailed',
@@ -187,19 +193,38 @@ class SqliteDecisions implements Decisions {
     return listDecisions(this.#db, filter);
   }
 
+  count(filter: DecisionFilter): number {
+    return countDecisions(this.#db, filter);
+  }
+
   close(): void {
     this.#db.close();
   }
 }
 
 function listDecisions(db: Database, filter: DecisionFilter): readonly DecisionEntry[] {
-  const denied = filter.denied === undefined ? null : Number(filter.denied);
-  const { since = null, namespace = null, pod = null, limit } = filter;
   try {
-    return db.prepare<[object], DecisionEntry>(LIST).all({ denied, since, namespace, pod, limit });
+    return db.prepare<[object], DecisionEntry>(LIST).all({ ...conditions(filter), limit: filter.limit });
   } catch (error) {
     throw databaseError(error, 'cannot read the audit trail');
   }
+}
+
+function countDecisions(db: Database, filter: DecisionFilter): number {
+  try {
+    return db.prepare<[object], number>(COUNT).pluck().get(conditions(filter)) ?? 0;
+  } catch (error) {
+    throw databaseError(error, 'cannot read the audit trail');
+  }
+}
+
+function conditions({ denied, since, namespace, pod }: DecisionFilter): object {
+  return {
+    denied: denied === undefined ? null : Number(denied),
+    since: since ?? null,
+    namespace: namespace ?? null,
+    pod: pod ?? null,
+  };
 }
 
 function bounded(entry: DecisionEntry): DecisionEntry {
@@ -262,15 +287,20 @@ const EXPIRE = `
     LIMIT @atMost
   )`;
 
+const MATCHING = `
+  WHERE (@denied IS NULL OR (verdict = 'denied') = @denied)
+    AND (@since IS NULL OR time_ms >= @since)
+    AND (@namespace IS NULL OR namespace = @namespace)
+    AND (@pod IS NULL OR pod = @pod)`;
+
+const COUNT = `SELECT count(*) FROM decisions ${MATCHING}`;
+
 const LIST = `
   SELECT
     time_ms AS time, namespace, pod, pod_uid AS podUid, container, container_id AS containerId, image,
     image_ref AS imageRef, pull_policy AS pullPolicy, verdict, reason, message, mode, action, outcome,
     duration_ms AS durationMs
   FROM decisions
-  WHERE (@denied IS NULL OR (verdict = 'denied') = @denied)
-    AND (@since IS NULL OR time_ms >= @since)
-    AND (@namespace IS NULL OR namespace = @namespace)
-    AND (@pod IS NULL OR pod = @pod)
+  ${MATCHING}
   ORDER BY id DESC
   LIMIT @limit`;

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type DecisionsFlags, listDecisions } from '../../agent/commands/decisions.ts';
+import { cutNote, type DecisionsFlags, listDecisions } from '../../agent/commands/decisions.ts';
 import type { OutputFormat } from '../../agent/commands/output.ts';
 import { CommandError } from '../../agent/errors.ts';
 import { openDecisions } from '../../agent/records/decisions.ts';
@@ -65,9 +65,14 @@ describe('decisions', () => {
     expect(await printed({ denied: true, since: '1m', namespace: 'team-b' })).toBe(
       '(no denied decisions in namespace team-b in the last 1m)\n',
     );
-    expect(await printed({ limit: '2' })).toMatch(/\n\(the newest 2 are shown; more with --limit\)\n$/);
+    expect(await printed({ limit: '2' })).toMatch(/\n\(2 of 3; --limit shows more\)\n$/);
     expect(await printed({ limit: '3' })).not.toContain('--limit');
     expect(await printed({ limit: '2' }, 'json')).not.toContain('--limit');
+  });
+
+  it('say how many there are in groups of three digits', () => {
+    expect(cutNote(100, 2_340)).toBe('(100 of 2,340; --limit shows more)\n');
+    expect(cutNote(100, 20_000, true)).toBe('(100 of 20,000 or more; --limit shows more)\n');
   });
 
   it('fit a terminal of 80 columns, with the verdict in colour', async () => {

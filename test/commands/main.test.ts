@@ -101,7 +101,7 @@ describe('what cannot be done', () => {
     ],
     ['a flag of another subcommand', ['records', 'list', '--mode', 'audit'], {}, 2, /^pullwarden: usage: /],
     ['a flag without its value', ['doctor', '--state-dir'], {}, 2, /^pullwarden: usage: .*argument missing/],
-    ['an operand that is missing', ['records', 'show'], {}, 2, /^pullwarden: usage: .*imageRef/],
+    ['an operand that is missing', ['records', 'show'], {}, 2, /^pullwarden: usage: .*image/],
     ['an operand too many', ['doctor', 'x'], {}, 2, /^pullwarden: usage: too many arguments/],
     [
       'an unknown format',

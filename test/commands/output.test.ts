@@ -48,6 +48,23 @@ describe('a table on a terminal', () => {
     expect(line).toMatch(/^n+…? +….*\/app:1$/);
   });
 
+  it('goes on below itself where it ends with sentences', () => {
+    const sentences = [
+      { header: 'CHECK', value: (row: Row) => row.name },
+      { header: 'DETAIL', value: (row: Row) => row.image, wrap: true },
+    ] as const;
+    const said = [{ name: 'nri', image: 'no socket at the usual place -> switch it on in config.toml' }];
+    expect(formatTable(sentences, said, { columns: 40, color: false })).toBe(
+      [
+        'CHECK  DETAIL',
+        'nri    no socket at the usual place ->',
+        '       switch it on in config.toml',
+        '',
+      ].join('\n'),
+    );
+    expect(formatTable(sentences, said).trimEnd().split('\n')).toHaveLength(2);
+  });
+
   it('is whole where nobody counts columns', () => {
     expect(formatTable(cuttable, rows)).toContain(rows[0]?.image);
   });

@@ -62,7 +62,7 @@ describe.each(INSTALLATIONS)('manifests/%s', { timeout: 60_000 }, (folder) => {
   it('tells the agent its node and which pod it is, so that it never stops itself', () => {
     const { agent, options } = installed;
     expect(resolveConfig({ flags: {}, env: environmentOf(agent, options) })).toMatchObject({
-      nodeName: 'of-spec.nodeName',
+      nodeName: 'of-spec.nodename',
       podUid: 'of-metadata.uid',
       podName: 'of-metadata.name',
       podNamespace: 'of-metadata.namespace',

@@ -1,4 +1,5 @@
 import { formatAge } from '../age.ts';
+import { cutNote } from '../decisions.ts';
 import { EXIT } from '../exit-code.ts';
 import { type Column, type OutputFormat, type Print, printOutput, timeText } from '../output.ts';
 import { toneOf } from '../terminal.ts';
@@ -28,13 +29,17 @@ export async function runClusterDecisions(
   const agents = await listAgents(cluster);
   const passed = ['decisions', '-o', 'json', '--limit', String(limit), ...args];
   const answers = await askAgents(cluster, agents, passed, readEntries);
-  const rows = answers
-    .flatMap((answer) => (answer.problem === undefined ? rowsOf(answer.agent.node, answer.value) : []))
-    .sort((a, b) => b.time - a.time)
-    .slice(0, limit);
+  const found = answers.flatMap((answer) =>
+    answer.problem === undefined ? rowsOf(answer.agent.node, answer.value) : [],
+  );
+  const rows = found.toSorted((a, b) => b.time - a.time).slice(0, limit);
   const data = rows.map((row) => ({ ...row, time: timeText(row.time) }));
   const name = ({ pod }: Row): string => `pod/${pod}`;
   printOutput(print, output, { data, rows, columns: columnsAt(now), name, empty: '(no decisions)' });
+  if (found.length > rows.length && (output === 'table' || output === 'wide')) {
+    const isCut = answers.some((answer) => answer.problem === undefined && answer.value.length >= limit);
+    print(cutNote(rows.length, found.length, isCut));
+  }
   return warnOfSilent(answers, warn);
 }
 

@@ -22,7 +22,7 @@ const columns: readonly Column<Row>[] = [
   { header: 'CHECK', value: ({ check }) => check },
   { header: 'NODES', value: ({ nodes }) => String(nodes.length) },
   { header: 'FOR EXAMPLE', value: ({ nodes }) => nodes[0] ?? '', cut: 'start' },
-  { header: 'DETAIL', value: ({ detail }) => detail, maxLength: 1_000, cut: 'end' },
+  { header: 'DETAIL', value: ({ detail }) => detail, maxLength: 1_000, wrap: true },
 ];
 
 /**

@@ -2,6 +2,7 @@ import { printable } from '../../printable.ts';
 import { formatAge } from '../age.ts';
 import { type Column, formatTable } from '../table.ts';
 import { type Terminal, toneOf } from '../terminal.ts';
+import { wrappedLines } from '../wrap.ts';
 import type { Finding, Report } from './findings.ts';
 
 /** The report for a terminal: a table, and under it what to do about each line. */
@@ -15,10 +16,10 @@ export function reportText(report: Report, terminal: Terminal | undefined): stri
     ([text, group]) => {
       const [message = '', mend = ''] = text.split('\0');
       const numbers = group.map(({ number }) => number).join(', ');
-      return `${wrapped(`${numbers}: ${message}`, width, '')}\n${wrapped(mend, width, '    ')}\n`;
+      return `${wrapped(`${numbers}: ${message}`, width)}\n${wrapped(mend, width, '    ')}\n`;
     },
   );
-  return `${wrapped(headline(report), width, '')}\n\n${table}\n${mends.join('')}${notes(report)}`;
+  return `${wrapped(headline(report), width)}\n\n${table}\n${mends.join('')}${notes(report)}`;
 }
 
 /** `12 containers in 3 namespaces would be denied …` in one sentence. */
@@ -62,14 +63,8 @@ function columnsAt(now: number): readonly Column<Numbered>[] {
   ];
 }
 
-function wrapped(text: string, width: number, mark: string): string {
-  const indent = ' '.repeat(mark.length);
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const line = lines.at(-1);
-    if (line !== undefined && line.length + 1 + word.length <= width)
-      lines[lines.length - 1] = `${line} ${word}`;
-    else lines.push(`${lines.length === 0 ? mark : indent}${word}`);
-  }
-  return lines.join('\n');
+function wrapped(text: string, width: number, indent = ''): string {
+  return wrappedLines(text, width - indent.length)
+    .map((line) => `${indent}${line}`)
+    .join('\n');
 }

@@ -14,6 +14,7 @@ const columns: readonly Column<Finding>[] = [
   {
     header: 'DETAIL',
     maxLength: 1_000,
+    wrap: true,
     value: ({ detail, advice }) => (advice === '' ? detail : `${detail} -> ${advice}`),
   },
 ];

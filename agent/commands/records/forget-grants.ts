@@ -1,10 +1,10 @@
-import { parseDuration } from '../../config/duration.ts';
 import type { Config } from '../../config/resolve.ts';
 import { CommandError } from '../../errors.ts';
 import { trimImageName } from '../../image/reference.ts';
 import type { ForgetFilter } from '../../records/forget.ts';
 import { openRecordStoreForEditing, openRecordStoreReadOnly } from '../../records/sqlite/open.ts';
 import type { Grant, Grantee } from '../../records/types.ts';
+import { formatAge, parseAge } from '../age.ts';
 import { type Column, type OutputFormat, type Print, printOutput, timeText } from '../output.ts';
 
 /** As they stand on the command line. */
@@ -18,12 +18,20 @@ export type ForgetFlags = {
   readonly dryRun?: boolean | undefined;
 };
 
-const columns: readonly Column<Grant>[] = [
-  { header: 'IMAGE ID', value: ({ imageRef }) => imageRef.replace(/^sha256:/, '').slice(0, 12) },
-  { header: 'IMAGE', value: ({ trimmedImage }) => trimmedImage },
-  { header: 'GRANTED TO', value: ({ grantee }) => nameOf(grantee) },
-  { header: 'VERIFIED', value: ({ verifiedAt }) => (verifiedAt === undefined ? '' : timeText(verifiedAt)) },
-];
+function columnsAt(now: number): readonly Column<Grant>[] {
+  const ago = (at: number | undefined): string => (at === undefined ? '' : formatAge(now - at));
+  return [
+    { header: 'IMAGE ID', value: ({ imageRef }) => imageRef.replace(/^sha256:/, '').slice(0, 12) },
+    { header: 'IMAGE', value: ({ trimmedImage }) => trimmedImage, cut: 'start' },
+    { header: 'GRANTED TO', value: ({ grantee }) => nameOf(grantee), cut: 'end' },
+    { header: 'VERIFIED', value: ({ verifiedAt }) => ago(verifiedAt) },
+    {
+      header: 'TIME',
+      value: ({ verifiedAt }) => (verifiedAt === undefined ? '' : timeText(verifiedAt)),
+      wide: true,
+    },
+  ];
+}
 
 /**
  * `records forget --image | --namespace | --secret | --older-than`: forgets every grant to which all that is
@@ -52,7 +60,7 @@ export function forgetGrants(
         ...(image !== undefined && { trimmedImage: trimImageName(image) }),
       });
     }
-    printOutput(print, output, { data: grants, rows: grants, columns });
+    printOutput(print, output, { data: grants, rows: grants, columns: columnsAt(now), empty: '(nothing)' });
     return 0;
   } finally {
     store.close();
@@ -77,9 +85,9 @@ function secretOf(text: string): { readonly namespace: string; readonly name: st
 }
 
 function ageOf(text: string): number {
-  const age = parseDuration(text);
+  const age = parseAge(text);
   if (age !== undefined) return age;
-  throw new CommandError('usage', `--older-than is a duration such as 24h, not "${text}"`);
+  throw new CommandError('usage', `--older-than is a duration such as 24h or 5d, not "${text}"`);
 }
 
 function nameOf(grantee: Grantee): string {

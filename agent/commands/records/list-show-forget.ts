@@ -3,46 +3,90 @@ import { CommandError } from '../../errors.ts';
 import type { RecordStore } from '../../records/record-store.ts';
 import { openRecordStoreForEditing, openRecordStoreReadOnly } from '../../records/sqlite/open.ts';
 import type { ImagePullCredentials, ImagePulledRecord } from '../../records/types.ts';
+import { formatAge } from '../age.ts';
 import { type Column, type OutputFormat, type Print, printOutput, timeText } from '../output.ts';
 
 type StateDir = Pick<Config, 'stateDir'>;
-type Output = { readonly output: OutputFormat; readonly print: Print };
+type Output = {
+  readonly output: OutputFormat;
+  readonly print: Print;
+  /** Milliseconds since the epoch. */
+  readonly now?: number;
+};
 
 /** One image under one name, and who may use it. */
 type Row = {
   readonly imageRef: string;
   readonly trimmedImage: string;
   readonly who: string;
-  readonly updated: string;
+  /** Milliseconds since the epoch. */
+  readonly updated: number;
 };
 
-const columns: readonly Column<Row>[] = [
-  { header: 'IMAGE ID', value: (row) => shortId(row.imageRef) },
-  { header: 'IMAGE', value: (row) => row.trimmedImage },
-  { header: 'GRANTED TO', value: (row) => row.who },
-  { header: 'UPDATED', value: (row) => row.updated },
-];
+function columnsAt(now: number): readonly Column<Row>[] {
+  return [
+    { header: 'IMAGE ID', value: (row) => shortId(row.imageRef) },
+    { header: 'IMAGE', value: (row) => row.trimmedImage, cut: 'start' },
+    { header: 'GRANTED TO', value: (row) => row.who, cut: 'end' },
+    { header: 'AGE', value: (row) => formatAge(now - row.updated) },
+    { header: 'UPDATED', value: (row) => timeText(row.updated), wide: true },
+  ];
+}
 
 /** Secrets named in one cell of a table; JSON and YAML have all. */
 const SHOWN_SECRETS = 3;
 const SHORT_ID = 12;
 /** Fewer digits than this are too likely to mean another image soon. */
-const LEAST_ID_DIGITS = 6;
+const LEAST_ID_DIGITS = 4;
 const HASH_PREFIX = 8;
 
 /** `records list`: everything on record. @throws RecordStoreError. */
-export function listRecords(config: StateDir, { output, print }: Output): number {
+export function listRecords(config: StateDir, { output, print, now = Date.now() }: Output): number {
   const records = reading(config, (store) => store.listPulledRecords());
-  const data = records.map((record) => plainRecord(record, false));
-  printOutput(print, output, { data, rows: records.flatMap(rowsOf), columns });
+  printOutput(print, output, {
+    data: records.map((record) => plainRecord(record, false)),
+    rows: records.flatMap(rowsOf),
+    columns: columnsAt(now),
+    empty: '(no records)',
+  });
   return 0;
 }
 
-/** `records show IMAGEREF`: one image. @throws RecordStoreError, CommandError. */
-export function showRecord(config: StateDir, imageRef: string, { output, print }: Output): number {
-  const record = reading(config, (store) => recordOf(store, imageRef));
-  printOutput(print, output, { data: plainRecord(record, true), rows: rowsOf(record), columns });
+/**
+ * `records show ID|NAME`: one image, by its id or the beginning of it, or by a name, which means the content that
+ * the runtime has under it now. `contentOf` asks the runtime.
+ *
+ * @throws RecordStoreError, CommandError, and what `contentOf` throws
+ */
+export async function showRecord(
+  config: StateDir,
+  image: string,
+  contentOf: (name: string) => Promise<string | undefined>,
+  { output, print, now = Date.now() }: Output,
+): Promise<number> {
+  const record = isIdLike(image)
+    ? reading(config, (store) => recordOf(store, image))
+    : await recordOfName(config, image, contentOf);
+  printOutput(print, output, {
+    data: plainRecord(record, true),
+    rows: rowsOf(record),
+    columns: columnsAt(now),
+  });
   return 0;
+}
+
+async function recordOfName(
+  config: StateDir,
+  name: string,
+  contentOf: (name: string) => Promise<string | undefined>,
+): Promise<ImagePulledRecord> {
+  const imageRef = await contentOf(name);
+  if (imageRef === undefined) throw new CommandError('notFound', `${name} is not on this node`);
+  const record = reading(config, (store) => store.pulledRecord(imageRef));
+  if (record === undefined) {
+    throw new CommandError('notFound', `there is no record of ${name} (${shortId(imageRef)})`);
+  }
+  return record;
 }
 
 /**
@@ -95,8 +139,7 @@ function recordOf(store: RecordStore, imageRef: string): ImagePulledRecord {
 }
 
 function rowsOf(record: ImagePulledRecord): Row[] {
-  const { imageRef } = record;
-  const updated = timeText(record.lastUpdatedTime);
+  const { imageRef, lastUpdatedTime: updated } = record;
   const names = [...record.credentialMapping];
   if (names.length === 0) return [{ imageRef, trimmedImage: '', who: whoMay({}), updated }];
   return names.map(([trimmedImage, credentials]) => ({
@@ -133,6 +176,11 @@ function plainRecord(record: ImagePulledRecord, hashes: boolean): object {
     lastUpdatedTime: timeText(record.lastUpdatedTime),
     credentialMapping: Object.fromEntries(mapping),
   };
+}
+
+/** Only digits of an id: names of images in CRI have a tag, a slash or other letters. */
+function isIdLike(image: string): boolean {
+  return image.startsWith('sha256:') || /^[0-9a-f]*$/.test(image);
 }
 
 function isWholeId(imageRef: string): boolean {
