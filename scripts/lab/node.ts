@@ -18,6 +18,8 @@ export interface NodeOptions {
   containerd: ContainerdSeries;
   /** Whether NRI plugins may connect (1.7 and 2; default no). */
   nri?: boolean;
+  /** Told what is being done now, in a few words: it takes from seconds to minutes. */
+  onProgress?: (what: string) => void;
 }
 
 /** A running node: containerd, three registries and a stand-in for kubelet. */
@@ -51,12 +53,14 @@ async function trustRegistry(root: string, host: string, scheme: 'http' | 'https
 
 async function startWithin(
   root: string,
-  { containerd: series, nri = false }: NodeOptions,
+  { containerd: series, nri = false, onProgress = () => {} }: NodeOptions,
   kept: KeptRecord,
 ): Promise<LabNode> {
   const { addChild: onProcess } = kept;
   const { cgroup, socket } = kept.record;
+  onProgress(`fetching containerd ${series}, runc and a registry from Debian, unless they are here`);
   const programs = await nodePrograms(series);
+  onProgress('starting three registries');
   const registries = await startRegistries({
     program: programs.registry,
     folder: join(root, 'registries'),
@@ -94,6 +98,7 @@ async function startWithin(
     runtime = prepared;
     const { htpasswd, anonymous, token } = registries;
     for (const { host } of [htpasswd, anonymous, token]) await trustRegistry(root, host, 'http');
+    onProgress(`starting containerd ${series}`);
     const version = await prepared.start();
     // Done now, so that the first pod is not slower than the others and works with the registries stopped.
     await kubelet.pullImage(settings.sandboxImage);

@@ -1,18 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ContainerNotStarted, type PullAuth } from '../lab/kubelet.ts';
 import type { LabNode } from '../lab/node.ts';
+import type { PodSpec } from '../lab/pod.ts';
 import { pushImage } from '../lab/push.ts';
 import type { Registry } from '../lab/registry.ts';
 import type { AgentProcess } from './agent-process.ts';
+import { explainRequests } from './requests.ts';
 import { podOf, type Tenant, tenantsOf, type Wanted, writeManifests } from './tenants.ts';
 
 /** One step: a tenant starts a container, and what the agent promises about it. */
 export type Step = Wanted & {
   readonly title: string;
+  /** What the image is pulled with where it is not the tenant's own login: the node's. */
+  readonly pulledWith?: PullAuth;
   readonly promise: {
     readonly verdict: 'allowed' | 'denied';
     readonly reason: string;
     /** Requests that the agent's verdict costs the registry; its token server's are counted apart. */
-    readonly requests: 'none' | 'some';
+    readonly requests: 'none' | 'some' | 'any';
   };
 };
 
@@ -21,11 +26,15 @@ export type StepResult = {
   readonly verdict: string;
   readonly reason: string;
   readonly running: boolean;
-  /** What kubelet's own pull had cost before the agent looked: the registry's own log. */
-  readonly requestsOfKubelet: number;
+  /** What kubelet's own pull cost: the registry's own log, explained; empty where it did not pull. */
+  readonly kubeletsRequests: readonly string[];
   /** What the verdict cost: the registry's own log, and its token server's. */
   readonly requestsOfAgent: number;
   readonly tokenRequestsOfAgent: number;
+  /** Both, in the order in which they came, explained. */
+  readonly agentsRequests: readonly string[];
+  /** What kubelet and the tenant read where the container was not created; undefined where it was. */
+  readonly told: string | undefined;
   /** From the container's start to its end, by the runtime's clock, in ms; undefined for one that runs on. */
   readonly ranForMs: number | undefined;
   readonly kept: boolean;
@@ -33,6 +42,8 @@ export type StepResult = {
 
 /** How long a container that was allowed is watched for not being stopped after all, in ms. */
 const LEFT_RUNNING_MS = 300;
+const KUBELETS_PATIENCE_MS = 20_000;
+const RETRY_MS = 200;
 
 /** Pushes the private image to both private registries and writes down what is to happen. */
 export async function prepareStory(node: LabNode): Promise<Step[]> {
@@ -81,46 +92,68 @@ export async function prepareStory(node: LabNode): Promise<Step[]> {
 export async function play(
   step: Step,
   node: LabNode,
-  agent: Pick<AgentProcess, 'verdictOf'>,
+  agent: Pick<AgentProcess, 'verdictOf' | 'verdictOfPod'>,
   podsDirectory: string,
 ): Promise<StepResult> {
   const pod = podOf(step);
-  await writeManifests(podsDirectory, step, pod);
   const { registry } = step;
-  const tokens = (): number => (registry.kind === 'token' ? node.registries.token.tokenRequests().length : 0);
+  const tokens = () => (registry.kind === 'token' ? node.registries.token.tokenRequests() : []);
 
   const before = await registry.mark();
-  // What kubelet pulls, it pulls before the container exists; what the agent asks, it asks after: told apart
-  // by time.
+  const tokensBefore = tokens().length;
+  // What kubelet pulls, it pulls before the agent knows the pod, so that time tells their requests apart.
   if (step.imagePullPolicy === 'IfNotPresent' && !(await node.kubelet.imageStatus(step.image))) {
-    await node.kubelet.pullImage(step.image, step.tenant.login);
+    await node.kubelet.pullImage(step.image, step.pulledWith ?? step.tenant.login);
   }
-  const requestsOfKubelet = (await registry.requests(before)).length;
+  const kubelets = await registry.requests(before);
   const beforeAgent = await registry.mark();
-  const tokensBefore = tokens();
+  const tokensOfKubelet = tokens().slice(tokensBefore);
 
-  const started = await node.kubelet.runPod(pod, step.tenant.login);
-  const id = started.containers[0]?.id ?? '';
-  const { verdict, reason } = await agent.verdictOf(id);
-  const ended = verdict === 'denied' ? await waitForEnd(node, id) : await runsOn(node, id);
-  const requestsOfAgent = (await registry.requests(beforeAgent)).length;
+  await writeManifests(podsDirectory, step, pod);
+  const { id, told } = await start(node, pod, step);
+  const { verdict, reason } = await (id === undefined ? agent.verdictOfPod(pod) : agent.verdictOf(id));
+  const ended =
+    id === undefined ? 0 : verdict === 'denied' ? await waitForEnd(node, id) : await runsOn(node, id);
+  const agents = await registry.requests(beforeAgent);
+  const tokensOfAgent = tokens().slice(tokensBefore + tokensOfKubelet.length);
   const running = ended === undefined;
   const asPromised =
     verdict === step.promise.verdict &&
     reason === step.promise.reason &&
     running === (step.promise.verdict === 'allowed') &&
-    requestsOfAgent > 0 === (step.promise.requests === 'some');
+    (step.promise.requests === 'any' || agents.length > 0 === (step.promise.requests === 'some'));
   return {
     step,
     verdict,
     reason,
     running,
-    requestsOfKubelet,
-    requestsOfAgent,
-    tokenRequestsOfAgent: tokens() - tokensBefore,
-    ranForMs: ended,
+    kubeletsRequests: explainRequests(kubelets, tokensOfKubelet),
+    requestsOfAgent: agents.length,
+    tokenRequestsOfAgent: tokensOfAgent.length,
+    agentsRequests: explainRequests(agents, tokensOfAgent),
+    told,
+    ranForMs: told === undefined ? ended : undefined,
     kept: asPromised,
   };
+}
+
+type Started = { readonly id?: string; readonly told?: string };
+
+/** As kubelet does it: a container that is refused because its verification is not over is tried again. */
+async function start(node: LabNode, pod: PodSpec, { tenant }: Step): Promise<Started> {
+  for (const deadline = Date.now() + KUBELETS_PATIENCE_MS; ; await sleep(RETRY_MS)) {
+    try {
+      const { containers } = await node.kubelet.runPod(pod, tenant.login);
+      const [container] = containers;
+      return container === undefined ? {} : { id: container.id };
+    } catch (error) {
+      if (!(error instanceof ContainerNotStarted) || error.reason !== 'CreateContainerError') throw error;
+      // The container alone would do; with the sandbox nothing is left of the first try.
+      await node.kubelet.removePod(error.sandboxId);
+      if (Date.now() < deadline && error.message.includes('verification in progress')) continue;
+      return { told: error.message };
+    }
+  }
 }
 
 /** Undefined when it is still running after a while; otherwise for how long it ran, in ms. */

@@ -2,8 +2,6 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { BuiltImage } from '../../scripts/lab/image.ts';
 import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
-import { pushImage } from '../../scripts/lab/push.ts';
-import type { Wanted } from '../../scripts/story/tenants.ts';
 import {
   ATTACKS,
   type Attack,
@@ -11,7 +9,9 @@ import {
   type LyingRegistry,
   startLyingRegistry,
   victimImage,
-} from './lying-registry.ts';
+} from '../../scripts/lab/lying-registry.ts';
+import { pushImage } from '../../scripts/lab/push.ts';
+import type { Wanted } from '../../scripts/story/tenants.ts';
 import { offers, openScene, type Scene } from './scene.ts';
 
 const FLAGS = ['--mode', 'enforce', '--pull-timeout', '10s', '--fuse-count', '100000'];

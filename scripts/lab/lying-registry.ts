@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { type Blob, type BuiltImage, buildImage } from '../../scripts/lab/image.ts';
-import { tarArchive } from '../../scripts/lab/tar.ts';
+import { type Blob, type BuiltImage, buildImage } from './image.ts';
+import { tarArchive } from './tar.ts';
 
 /**
  * A registry of a tenant's own, which claims what it does not have: raw HTTP, because no real registry
