@@ -1,9 +1,10 @@
-import { parseArgs } from 'node:util';
+import { endWithUsage, readCommandLine, wholeNumberFrom } from '../command-line.ts';
 import { damageCopies } from './damage.ts';
 import { failIo } from './failing-io.ts';
 import { killWriters } from './kill.ts';
 
-const { values } = parseArgs({
+const USAGE = 'npm run faults -- [--copies N] [--faults N] [--kills N] [--seed N]';
+const { values } = readCommandLine(USAGE, {
   options: {
     copies: { type: 'string', default: '10000' },
     faults: { type: 'string', default: '1000' },
@@ -11,16 +12,22 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
 });
-const seed = Number(values.seed);
-const damage = damageCopies(Number(values.copies), seed);
+const numberOf = (text: string): number => wholeNumberFrom(0, text) ?? endWithUsage(USAGE);
+const counts = {
+  copies: numberOf(values.copies),
+  faults: numberOf(values.faults),
+  kills: numberOf(values.kills),
+};
+const seed = numberOf(values.seed);
+const damage = damageCopies(counts.copies, seed);
 process.stdout.write(
   `damaged at random, seed ${seed}: ${damage.copies} copies, ${damage.noticed} noticed, ${damage.failures.length} failures\n`,
 );
-const faults = failIo(Number(values.faults), seed);
+const faults = failIo(counts.faults, seed);
 process.stdout.write(
   `failing disk, seed ${seed}: ${faults.runs} runs, ${faults.hit} hit, ${faults.failures.length} failures\n`,
 );
-const kills = await killWriters(Number(values.kills), seed);
+const kills = await killWriters(counts.kills, seed);
 process.stdout.write(
   `killed at random, seed ${seed}: ${kills.kills} times, ${kills.settled} pulls settled, ${kills.failures.length} failures\n`,
 );

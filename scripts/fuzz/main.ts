@@ -1,18 +1,17 @@
-import { parseArgs } from 'node:util';
+import { endWithUsage, readCommandLine, wholeNumberFrom } from '../command-line.ts';
 import { nriTargets } from './nri-targets.ts';
 import { registryTargets } from './registry-targets.ts';
 import { fuzz } from './run.ts';
 
-const { values, positionals } = parseArgs({
+const USAGE = 'npm run fuzz -- [nri|registry] [--count N] [--seed N]';
+const { values, positionals } = readCommandLine(USAGE, {
   allowPositionals: true,
   options: { count: { type: 'string', default: '10000000' }, seed: { type: 'string', default: '1' } },
 });
-const [count, seed] = [Number(values.count), Number(values.seed)];
-if (!Number.isSafeInteger(count) || count < 1 || !Number.isSafeInteger(seed)) {
-  throw new RangeError('--count and --seed are whole numbers');
-}
-const [what = 'nri'] = positionals;
-if (what !== 'nri' && what !== 'registry') throw new RangeError('what to fuzz is nri or registry');
+const count = wholeNumberFrom(1, values.count) ?? endWithUsage(USAGE);
+const seed = wholeNumberFrom(0, values.seed) ?? endWithUsage(USAGE);
+const [what = 'nri', ...more] = positionals;
+if ((what !== 'nri' && what !== 'registry') || more.length > 0) endWithUsage(USAGE);
 const targets = what === 'nri' ? nriTargets() : await registryTargets();
 const report = await fuzz(targets, count, seed, (done) => process.stderr.write(`${done} of ${count}\n`));
 const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { type Playground, podsDirectoryOf, preparePlayground, runOnPlayground } from '../story/playground.ts';
 import { sweep } from './cleanup.ts';
 import { LabError } from './errors.ts';
@@ -86,6 +86,8 @@ async function clean(): Promise<void> {
 }
 
 const program = new Command('cri-node')
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(`cri-node: ${text.replace(/^error: /, '')}`) })
   .description('A real node for demo and tests: containerd, three registries and a stand-in for kubelet.')
   .option('--containerd <version>', `release series: ${containerdSeries.join(', ')}`, '1.7')
   .option('--nri', 'let NRI plugins connect (1.7 and 2)', false)
@@ -104,7 +106,11 @@ program.command('clean').description('remove what crashed runs have left').actio
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof LabError)) throw error;
-  process.stderr.write(`cri-node: ${error.message}\n`);
-  process.exitCode = 1;
+  if (error instanceof CommanderError) {
+    // Its message is written already; help is asked for or needed.
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else if (error instanceof LabError) {
+    process.stderr.write(`cri-node: ${error.message}\n`);
+    process.exitCode = 1;
+  } else throw error;
 }
