@@ -9,9 +9,9 @@ import { type ProcessLimits, runPluginProcess } from './plugin-process.ts';
 export type Asker = { readonly registry: string; readonly namespace: string };
 
 /** A plugin that can be asked. What it answers is a secret. */
-export type Plugin = {
+export type Plugin<Response = PluginResponse> = {
   /** @throws ProviderError */
-  run(request: PluginRequest, asker: Asker): Promise<PluginResponse>;
+  run(request: PluginRequest, asker: Asker): Promise<Response>;
 };
 
 export type ExecPluginOptions = {

@@ -24,7 +24,11 @@ type Failure = { readonly error: ProviderError; readonly until: number; readonly
  * meanwhile the same failure is the answer. That is by registry and namespace, so that a name which makes a
  * plugin fail does so for those who use it only. `now` in ms of a clock that only goes forward.
  */
-export function inTurn(plugin: Plugin, turns: Turns, now: () => number): Plugin {
+export function inTurn<Response>(
+  plugin: Plugin<Response>,
+  turns: Turns,
+  now: () => number,
+): Plugin<Response> {
   const failures = new LRUCache<string, Failure>({ max: MAX_KEPT });
   return {
     run(request, asker) {

@@ -1,5 +1,6 @@
 import { ProviderConfigError, ProviderError } from '../../errors.ts';
 import type { Provider } from '../validate-provider-config.ts';
+import { accepting } from './accepting.ts';
 import { configFingerprint, type LoadedConfig, loadProviderConfig } from './config-files.ts';
 import { createExecPlugin, type Plugin } from './exec-plugin.ts';
 import { findPluginBinary } from './plugin-binary.ts';
@@ -107,16 +108,17 @@ function lookupOf(
     environment,
     signal,
   });
-  const plugin = inTurn(reporting(exec, provider.name, now, pluginEnded), turns, now);
+  const used = accepting(exec, provider);
+  const plugin = inTurn(reporting(used, provider.name, now, pluginEnded), turns, now);
   return createProvider(provider, { plugin, serviceAccounts, now });
 }
 
-function reporting(
-  plugin: Plugin,
+function reporting<Response>(
+  plugin: Plugin<Response>,
   provider: string,
   now: () => number,
   ended: ProviderSetPorts['pluginEnded'],
-): Plugin {
+): Plugin<Response> {
   return {
     async run(request, asker) {
       const startedAt = now();

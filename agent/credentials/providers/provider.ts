@@ -1,11 +1,11 @@
-import { ProviderError } from '../../errors.ts';
 import { type DockerConfigEntry, dockerConfigEntry } from '../docker-config.ts';
-import type { PluginRequest, PluginResponse } from '../exec-protocol.ts';
+import type { PluginRequest } from '../exec-protocol.ts';
 import { millisecondsOf } from '../go-duration.ts';
 import { matchesImage } from '../match-images.ts';
-import { accountKey, cacheKeys, flightKey, isCacheKeyType, registryOf } from '../provider-cache-key.ts';
+import { accountKey, cacheKeys, flightKey, registryOf } from '../provider-cache-key.ts';
 import type { CredentialSource } from '../types.ts';
 import type { Provider } from '../validate-provider-config.ts';
+import type { AcceptedResponse } from './accepting.ts';
 import { type AccountInPlay, accountInPlay } from './account-in-play.ts';
 import type { Plugin } from './exec-plugin.ts';
 import { createKeptAnswers } from './kept-answers.ts';
@@ -27,7 +27,7 @@ export type ProviderLookup = {
 };
 
 export type ProviderPorts = {
-  readonly plugin: Plugin;
+  readonly plugin: Plugin<AcceptedResponse>;
   readonly serviceAccounts: ServiceAccountTokens;
   /** ms, of a clock that only goes forward. */
   readonly now: () => number;
@@ -43,10 +43,10 @@ export function createProvider(
   { plugin, serviceAccounts, now }: ProviderPorts,
 ): ProviderLookup {
   const kept = createKeptAnswers(now);
-  const flights = new Map<string, Promise<PluginResponse>>();
+  const flights = new Map<string, Promise<AcceptedResponse>>();
   const defaultMs = millisecondsOf(defaultCacheDuration);
 
-  async function fly(key: string, request: PluginRequest, namespace: string): Promise<PluginResponse> {
+  async function fly(key: string, request: PluginRequest, namespace: string): Promise<AcceptedResponse> {
     try {
       return await plugin.run(request, { registry: registryOf(request.image), namespace });
     } finally {
@@ -58,7 +58,7 @@ export function createProvider(
     image: string,
     account: AccountInPlay | undefined,
     namespace: string,
-  ): Promise<PluginResponse> {
+  ): Promise<AcceptedResponse> {
     const key = account ? flightKey(image, account.token, account.annotations) : image;
     const request = {
       image,
@@ -82,22 +82,7 @@ export function createProvider(
     const known = kept.find(keys);
     if (known) return known;
     const { auth, cacheKeyType, cacheDuration } = await ask(image, account, pod.namespace);
-    const credentials = [...(auth ?? [])];
-    // Kept for all of an account's pods, a pod's own token would outlive the pod.
-    const mayEcho = tokenAttributes?.cacheType === 'Token' || !account?.token;
-    if (!mayEcho && credentials.some(([, { password }]) => password === account.token)) {
-      throw new ProviderError(
-        'tokenEchoed',
-        `plugin ${name}: it gave back the token; that is for cacheType Token`,
-      );
-    }
-    if (!isCacheKeyType(cacheKeyType)) {
-      throw new ProviderError(
-        'cacheKeyTypeInvalid',
-        `plugin ${name}: its cacheKeyType is none that there is`,
-      );
-    }
-    const entries = credentials.map(([hostKey, login]) =>
+    const entries = [...(auth ?? [])].map(([hostKey, login]) =>
       dockerConfigEntry(hostKey, { ...login, email: '' }),
     );
     kept.keep(

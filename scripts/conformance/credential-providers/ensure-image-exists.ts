@@ -146,12 +146,14 @@ async function lookUp(
 
 function providersOf({ providers }: ImageManagerNode, step: ImageManagerStep, calls: string[]) {
   const account = step.serviceAccount ?? undefined;
-  return providers.map(({ auth, tokenAttributes, ...provider }) =>
-    createProvider(
-      { ...provider, ...(tokenAttributes && { tokenAttributes }), defaultCacheDuration: 0n },
+  return providers.map(({ auth, tokenAttributes, ...rest }) => {
+    const provider = { ...rest, ...(tokenAttributes && { tokenAttributes }) };
+    return createProvider(
+      { ...provider, defaultCacheDuration: 0n },
       {
         now: () => 0,
         plugin: recordedPlugin(
+          provider,
           () => ({ auth, cacheKeyType: 'Image', cacheDurationMs: 0 }),
           () => calls.push(provider.name),
         ),
@@ -160,8 +162,8 @@ function providersOf({ providers }: ImageManagerNode, step: ImageManagerStep, ca
           token: 'fake-token',
         })),
       },
-    ),
-  );
+    );
+  });
 }
 
 function secretOf({ dockerconfigjsonUtf8, ...secret }: ImageManagerStep['imagePullSecrets'][number]) {

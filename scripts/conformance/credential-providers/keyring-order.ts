@@ -76,12 +76,14 @@ async function differences(recorded: KeyringOrderVector): Promise<readonly Diffe
 async function offerOf(recorded: KeyringOrderVector, repository: string) {
   const calls: (RecordedRequest & { readonly provider: string })[] = [];
   const account = recorded.serviceAccount ?? undefined;
-  const providers = recorded.providers.map(({ answer: given, tokenAttributes, ...provider }) =>
-    createProvider(
-      { ...provider, ...(tokenAttributes && { tokenAttributes }), defaultCacheDuration: 0n },
+  const providers = recorded.providers.map(({ answer: given, tokenAttributes, ...rest }) => {
+    const provider = { ...rest, ...(tokenAttributes && { tokenAttributes }) };
+    return createProvider(
+      { ...provider, defaultCacheDuration: 0n },
       {
         now: () => 0,
         plugin: recordedPlugin(
+          provider,
           () => given satisfies RecordedAnswer,
           (request) => calls.push({ provider: provider.name, ...request }),
         ),
@@ -93,8 +95,8 @@ async function offerOf(recorded: KeyringOrderVector, repository: string) {
           token: account?.token,
         })),
       },
-    ),
-  );
+    );
+  });
   try {
     const { configs } = await askProviders(providers, repository, recorded.pod);
     const names = recorded.providers.map(({ name }) => name);

@@ -90,15 +90,16 @@ async function differences({ provider, ops }: ProviderProvideVector): Promise<re
   let seen: Seen = { requests: [], accountReads: 0, tokenRequests: [] };
   const { defaultCacheDurationMs, ...config } = provider;
   const { tokenAttributes, ...rest } = config;
+  const written = { ...rest, ...(tokenAttributes && { tokenAttributes }) };
   const lookup = createProvider(
     {
-      ...rest,
-      ...(tokenAttributes && { tokenAttributes }),
+      ...written,
       defaultCacheDuration: BigInt(defaultCacheDurationMs) * 1_000_000n,
     },
     {
       now: () => clock,
       plugin: recordedPlugin(
+        written,
         () => now?.plugin.response ?? { error: now?.plugin.error ?? '' },
         (asked) => seen.requests.push(asked),
       ),

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { PluginRequest, PluginResponse } from '../../../agent/credentials/exec-protocol.ts';
+import { type AcceptedResponse, accepting } from '../../../agent/credentials/providers/accepting.ts';
 import type { Plugin } from '../../../agent/credentials/providers/exec-plugin.ts';
 import type { ServiceAccountTokens } from '../../../agent/credentials/providers/service-accounts.ts';
+import type { Provider } from '../../../agent/credentials/validate-provider-config.ts';
 import { ProviderError, ServiceAccountError } from '../../../agent/errors.ts';
 
 /** The parts that several of the vector files have in common. */
@@ -56,10 +58,11 @@ export type RecordedAnswer =
  * was asked.
  */
 export function recordedPlugin(
+  provider: Pick<Provider, 'name' | 'tokenAttributes'>,
   answer: () => RecordedAnswer,
   asked: (request: RecordedRequest) => void,
-): Plugin {
-  return {
+): Plugin<AcceptedResponse> {
+  const plugin: Plugin = {
     async run(request) {
       asked(recordedRequest(request));
       const now = answer();
@@ -67,6 +70,7 @@ export function recordedPlugin(
       return responseOf(now);
     },
   };
+  return accepting(plugin, provider);
 }
 
 function responseOf(answer: Exclude<RecordedAnswer, { error: string }>): PluginResponse {

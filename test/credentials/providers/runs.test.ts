@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { createTurns, inTurn } from '../../../agent/credentials/providers/plugin-turns.ts';
 import { ProviderError } from '../../../agent/errors.ts';
-import { answer, IMAGE, POD, prints, reasonsOf, testNode } from '../test-node.ts';
+import { answer, IMAGE, POD, prints, reasonsOf, SECRET, TOKEN_ATTRIBUTES, testNode } from '../test-node.ts';
 
 const COUNT = 'echo run >> "$FOLDER/runs"\n';
 
@@ -48,6 +48,31 @@ describe('how often a plugin is run', () => {
       expect(reasonsOf(await node.credentials.offerFor(IMAGE, { ...POD, namespace }))).toEqual([
         'exitedNonZero',
       ]);
+    }
+    expect(node.read('runs')).toBe('run\nrun\n');
+  });
+});
+
+describe('a plugin whose answer is of no use', () => {
+  it.each([
+    [
+      'with an unknown cache key type',
+      {},
+      answer(undefined, { cacheKeyType: 'Repository' }),
+      'cacheKeyTypeInvalid',
+    ],
+    ['with the token in it', { tokenAttributes: TOKEN_ATTRIBUTES }, answer(), 'tokenEchoed'],
+  ])('%s is not run again at once', async (_, provider, text, reason) => {
+    const node = testNode({
+      serviceAccounts: {
+        getServiceAccount: async () => ({ uid: 'sa-uid', annotations: new Map() }),
+        requestToken: async () => ({ token: SECRET, expirationMs: Date.now() + 3_600_000 }),
+      },
+    });
+    node.configure({ bad: provider });
+    node.install('bad', COUNT + prints(text));
+    for (const namespace of ['team-a', 'team-a', 'team-b']) {
+      expect(reasonsOf(await node.credentials.offerFor(IMAGE, { ...POD, namespace }))).toEqual([reason]);
     }
     expect(node.read('runs')).toBe('run\nrun\n');
   });
