@@ -15,6 +15,8 @@ import { packageVersion } from './version.ts';
 type Flags = {
   readonly ask?: boolean;
   readonly output: OutputFormat;
+  readonly probe?: string;
+  readonly pod?: string;
   readonly namespace?: string;
   readonly image?: string;
   readonly secret?: string;
@@ -96,9 +98,13 @@ declare(
   'say whether this node is ready for the agent',
   async (config, flags) => {
     const { runDoctor } = await import('./commands/doctor/run.ts');
-    return runDoctor(config, { output: flags.output, print });
+    const { output, probe, pod } = flags;
+    return runDoctor(config, { output, print, ...(probe !== undefined && { probe: { image: probe, pod } }) });
   },
-).addOption(outputOption());
+)
+  .option('--probe <image>', 'run the credential provider plugins for this image, and say what came of it')
+  .option('--pod <namespace/name>', 'with --probe: as for this pod, with its service account')
+  .addOption(outputOption());
 
 const records = program
   .command('records')

@@ -362,7 +362,7 @@ export const OPTIONS = {
     type: listenAddress(),
     default: '127.0.0.1:9468',
     description: 'where /metrics, /livez and /readyz are served; port 0 is any that is free',
-    commands: ['agent'],
+    commands: ['agent', 'doctor'],
   },
   logLevel: {
     type: oneOf(['error', 'warn', 'info', 'debug']),

@@ -6,6 +6,7 @@ import {
   type NodeCredentials,
   type Problem,
 } from '../credentials/node/node-credentials.ts';
+import type { Probe } from '../credentials/providers/probe.ts';
 import type { PluginRun } from '../credentials/providers/provider-set.ts';
 import { ConfigError } from '../errors.ts';
 import type { Pod } from '../pods/pod-source.ts';
@@ -14,6 +15,8 @@ import type { ServiceAccountSource } from '../pods/service-account-source.ts';
 export type OpenedNodeCredentials = {
   readonly source: NodeCredentialSource;
   readonly status: NodeCredentials['status'];
+  /** Asks the providers that match the image, for a pod or, without one, for the node itself. */
+  readonly probe: (repository: string, pod: Pod | undefined) => Promise<readonly Probe[]>;
   close(): void;
 };
 
@@ -63,6 +66,7 @@ export function openNodeCredentials(
       },
     },
     status: node.status,
+    probe: (repository, pod) => node.probe(repository, pod && contextOf(pod)),
     close: node.close,
   };
 }

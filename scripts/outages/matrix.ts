@@ -15,7 +15,7 @@ import type { Secret } from '../../agent/pods/pod-source.ts';
 import { type OpenedRecordStore, openRecordStore } from '../../agent/records/sqlite/open.ts';
 import { createRegistryClient, type RegistryClient } from '../../agent/registry/client.ts';
 import { createEndpoints } from '../../agent/registry/endpoint/endpoints.ts';
-import type { Runtime, RuntimeImage } from '../../agent/runtime/runtime.ts';
+import type { RuntimeImage } from '../../agent/runtime/runtime.ts';
 import {
   type Verification,
   type VerificationParts,

@@ -1,13 +1,13 @@
-import { type ProviderConfigError, ProviderError } from '../../errors.ts';
+import type { ProviderConfigError, ProviderError } from '../../errors.ts';
 import { lookup, type SourcedConfig, sourcedKeyring } from '../keyring.ts';
 import { keepTokens } from '../providers/kept-tokens.ts';
 import { createTurns, type Turns } from '../providers/plugin-turns.ts';
 import type { PodContext } from '../providers/pod-context.ts';
-import type { PassedOver, Provided, ProviderLookup } from '../providers/provider.ts';
-import { createProviderSet, type PluginRun } from '../providers/provider-set.ts';
+import { type Probe, probeProviders } from '../providers/probe.ts';
+import { askProvider, type PassedOver, type ProviderLookup } from '../providers/provider.ts';
+import { createProviderSet, type InspectedProvider, type PluginRun } from '../providers/provider-set.ts';
 import type { ServiceAccountTokens } from '../providers/service-accounts.ts';
 import type { SourcedCredential } from '../types.ts';
-import type { Provider } from '../validate-provider-config.ts';
 import { createNodeDockerConfig, type NodeDockerConfig } from './docker-config-files.ts';
 
 export type NodeCredentialsOptions = {
@@ -58,8 +58,7 @@ export type NodeCredentialsStatus = {
   readonly configProblem: ProviderConfigError | undefined;
 };
 
-export type ProviderStatus = Pick<Provider, 'name' | 'apiVersion' | 'matchImages' | 'tokenAttributes'> & {
-  readonly binaryProblem: ProviderError | undefined;
+export type ProviderStatus = InspectedProvider & {
   /** Undefined: it has not been run yet. */
   readonly lastRun: PluginRun | undefined;
 };
@@ -72,6 +71,8 @@ export interface NodeCredentials {
   /** `repository` is normalized, as parseImageName gives it. */
   offerFor(repository: string, pod: PodContext): Promise<NodeOffer>;
   status(): Promise<NodeCredentialsStatus>;
+  /** Asks the providers that match the image, for a pod or, without one, for the node itself. */
+  probe(repository: string, pod: PodContext | undefined): Promise<readonly Probe[]>;
   /** Ends the plugins that run. */
   close(): void;
 }
@@ -127,23 +128,21 @@ export function createNodeCredentials(
       };
     },
     async status() {
-      const [{ found, problems }, inForce] = await Promise.all([dockerConfig.read(), set?.current()]);
-      const providers = (inForce?.config?.providers ?? []).map(
-        async ({ name, apiVersion, matchImages, tokenAttributes }) => ({
-          name,
-          apiVersion,
-          matchImages,
-          ...(tokenAttributes && { tokenAttributes }),
-          binaryProblem: await set?.checkBinary(name),
-          lastRun: lastRuns.get(name),
-        }),
-      );
+      const [{ found, problems }, providers, inForce] = await Promise.all([
+        dockerConfig.read(),
+        set?.inspect() ?? [],
+        set?.current(),
+      ]);
       return {
         dockerConfig: { file: found?.file, problems },
-        providers: await Promise.all(providers),
+        providers: providers.map((provider) => ({ ...provider, lastRun: lastRuns.get(provider.name) })),
         configHash: inForce?.config?.hash,
         configProblem: inForce?.problem,
       };
+    },
+    async probe(repository, pod) {
+      const inForce = await set?.current();
+      return probeProviders(inForce?.providers ?? [], repository, pod, now);
     },
     close: () => closing.abort(),
   };
@@ -164,25 +163,23 @@ export async function askProviders(
   repository: string,
   pod: PodContext,
 ): Promise<Asked> {
-  const answers = await Promise.all(providers.map((provider) => answerOf(provider, repository, pod)));
+  const answers = await Promise.all(
+    providers.map(async (provider) => ({
+      provider: provider.name,
+      ...(await askProvider(provider, repository, pod)),
+    })),
+  );
   return {
-    configs: answers.flatMap(({ provided }) => (provided && 'entries' in provided ? [provided] : [])),
-    problems: answers.flatMap(({ provider, error }) => (error ? [{ provider, error }] : [])),
-    passedOver: answers.flatMap(({ provider, provided }) =>
-      provided && 'passedOver' in provided && provided.passedOver !== 'otherImage'
-        ? [{ provider, why: provided.passedOver }]
+    configs: answers.flatMap((answer) =>
+      'provided' in answer && 'entries' in answer.provided ? [answer.provided] : [],
+    ),
+    problems: answers.flatMap((answer) =>
+      'error' in answer ? [{ provider: answer.provider, error: answer.error }] : [],
+    ),
+    passedOver: answers.flatMap((answer) =>
+      'provided' in answer && 'passedOver' in answer.provided && answer.provided.passedOver !== 'otherImage'
+        ? [{ provider: answer.provider, why: answer.provided.passedOver }]
         : [],
     ),
   };
-}
-
-type Answer = { readonly provider: string; readonly provided?: Provided; readonly error?: ProviderError };
-
-async function answerOf(provider: ProviderLookup, repository: string, pod: PodContext): Promise<Answer> {
-  try {
-    return { provider: provider.name, provided: await provider.provide(repository, pod) };
-  } catch (error) {
-    if (error instanceof ProviderError) return { provider: provider.name, error };
-    throw error;
-  }
 }

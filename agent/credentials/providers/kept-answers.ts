@@ -8,12 +8,15 @@ const BYTES_OF_AN_ENTRY = 512;
 /** What has expired should not stay in memory; kubelet looks every 15 min. */
 const PURGE_EVERY_MS = 60_000;
 
+/** What is known of an answer, and for how long it still is. */
+export type KeptAnswer = { readonly entries: readonly DockerConfigEntry[]; readonly goodForMs: number };
+
 type Kept = { readonly entries: readonly DockerConfigEntry[]; readonly expiresAt: number };
 
 /** A provider's answers, each until its time is over. Must never be logged. */
 export type KeptAnswers = {
   /** The first that is there for the image, its registry, or everything. */
-  find(keys: Readonly<Record<CacheKeyType, string>>): readonly DockerConfigEntry[] | undefined;
+  find(keys: Readonly<Record<CacheKeyType, string>>): KeptAnswer | undefined;
   keep(key: string, entries: readonly DockerConfigEntry[], durationMs: number): void;
 };
 
@@ -39,7 +42,9 @@ export function createKeptAnswers(now: () => number): KeptAnswers {
       purge();
       for (const type of CACHE_KEY_TYPES) {
         const found = kept.get(keys[type]);
-        if (found && now() <= found.expiresAt) return found.entries;
+        if (found && now() <= found.expiresAt) {
+          return { entries: found.entries, goodForMs: found.expiresAt - now() };
+        }
       }
       return undefined;
     },

@@ -3,7 +3,7 @@ import type { Provider } from '../validate-provider-config.ts';
 import { accepting } from './accepting.ts';
 import { configFingerprint, type LoadedConfig, loadProviderConfig } from './config-files.ts';
 import { createExecPlugin, type Plugin } from './exec-plugin.ts';
-import { findPluginBinary } from './plugin-binary.ts';
+import { inspectPluginFile, type PluginFile } from './plugin-file.ts';
 import { inTurn, type Turns } from './plugin-turns.ts';
 import { createProvider, type ProviderLookup } from './provider.ts';
 import type { ServiceAccountTokens } from './service-accounts.ts';
@@ -47,11 +47,15 @@ export type ProvidersInForce = {
   readonly problem: ProviderConfigError | undefined;
 };
 
+export type InspectedProvider = Pick<Provider, 'name' | 'apiVersion' | 'matchImages' | 'tokenAttributes'> & {
+  readonly file: PluginFile;
+};
+
 export type ProviderSet = {
   /** Looks whether the configuration has changed. A bad one leaves the last good one in force. */
   current(): Promise<ProvidersInForce>;
-  /** Whether a provider's executable is there, as kubelet looks when it starts. Nothing is run. */
-  checkBinary(provider: string): Promise<ProviderError | undefined>;
+  /** Those of the configuration in force, with what can be told of their executables. Nothing is run. */
+  inspect(): Promise<readonly InspectedProvider[]>;
 };
 
 export function createProviderSet(options: ProviderSetOptions, ports: ProviderSetPorts): ProviderSet {
@@ -77,22 +81,28 @@ export function createProviderSet(options: ProviderSetOptions, ports: ProviderSe
     print = printNow;
   }
 
+  async function current(): Promise<ProvidersInForce> {
+    loading ??= reload().finally(() => {
+      loading = undefined;
+    });
+    await loading;
+    return inForce;
+  }
+
   return {
-    async current() {
-      loading ??= reload().finally(() => {
-        loading = undefined;
-      });
-      await loading;
-      return inForce;
-    },
-    async checkBinary(provider) {
-      try {
-        await findPluginBinary(options.binDir, provider);
-        return undefined;
-      } catch (error) {
-        if (error instanceof ProviderError) return error;
-        throw error;
-      }
+    current,
+    async inspect() {
+      const { config } = await current();
+      const providers = config?.providers ?? [];
+      return Promise.all(
+        providers.map(async ({ name, apiVersion, matchImages, tokenAttributes }) => ({
+          name,
+          apiVersion,
+          matchImages,
+          ...(tokenAttributes && { tokenAttributes }),
+          file: await inspectPluginFile(options.binDir, name),
+        })),
+      );
     },
   };
 }

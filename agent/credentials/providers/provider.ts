@@ -1,3 +1,4 @@
+import { ProviderError } from '../../errors.ts';
 import { type DockerConfigEntry, dockerConfigEntry } from '../docker-config.ts';
 import type { PluginRequest } from '../exec-protocol.ts';
 import { millisecondsOf } from '../go-duration.ts';
@@ -8,13 +9,18 @@ import type { Provider } from '../validate-provider-config.ts';
 import type { AcceptedResponse } from './accepting.ts';
 import { type AccountInPlay, accountInPlay } from './account-in-play.ts';
 import type { Plugin } from './exec-plugin.ts';
-import { createKeptAnswers } from './kept-answers.ts';
+import { createKeptAnswers, type KeptAnswer } from './kept-answers.ts';
 import type { PodContext } from './pod-context.ts';
 import type { ServiceAccountTokens } from './service-accounts.ts';
 
 /** What a provider gives for one image of one pod. Must never be logged. */
 export type Provided =
-  | { readonly source: CredentialSource; readonly entries: readonly DockerConfigEntry[] }
+  | {
+      readonly source: CredentialSource;
+      readonly entries: readonly DockerConfigEntry[];
+      /** How long the answer is kept from now on, ms. */
+      readonly goodForMs: number;
+    }
   /** It is not asked: as it should be, and nothing that anybody has to repair. */
   | { readonly passedOver: PassedOver };
 
@@ -77,7 +83,11 @@ export function createProvider(
     return accountKey(tokenAttributes?.cacheType === 'Token' ? { ...whose, token } : whose);
   }
 
-  async function entriesFor(image: string, account: AccountInPlay | undefined, pod: PodContext) {
+  async function answerFor(
+    image: string,
+    account: AccountInPlay | undefined,
+    pod: PodContext,
+  ): Promise<KeptAnswer> {
     const keys = cacheKeys(image, keyOf(account, pod));
     const known = kept.find(keys);
     if (known) return known;
@@ -85,12 +95,9 @@ export function createProvider(
     const entries = [...(auth ?? [])].map(([hostKey, login]) =>
       dockerConfigEntry(hostKey, { ...login, email: '' }),
     );
-    kept.keep(
-      keys[cacheKeyType],
-      entries,
-      cacheDuration === undefined ? defaultMs : millisecondsOf(cacheDuration),
-    );
-    return entries;
+    const durationMs = cacheDuration === undefined ? defaultMs : millisecondsOf(cacheDuration);
+    kept.keep(keys[cacheKeyType], entries, durationMs);
+    return { entries, goodForMs: Math.max(0, durationMs) };
   }
 
   return {
@@ -99,7 +106,7 @@ export function createProvider(
       if (!matchesImage(matchImages, image)) return { passedOver: 'otherImage' };
       if (tokenAttributes === undefined || pod.serviceAccountName === '') {
         if (tokenAttributes?.requireServiceAccount) return { passedOver: 'noServiceAccount' };
-        return { source: { kind: 'node', provider: name }, entries: await entriesFor(image, undefined, pod) };
+        return { source: { kind: 'node', provider: name }, ...(await answerFor(image, undefined, pod)) };
       }
       const account = await accountInPlay(serviceAccounts, tokenAttributes, pod);
       if (account === 'annotationMissing') return { passedOver: account };
@@ -107,8 +114,22 @@ export function createProvider(
       const whose = { namespace, name: serviceAccountName, uid: account.uid };
       return {
         source: { kind: 'serviceAccount', ...whose, provider: name },
-        entries: await entriesFor(image, account, pod),
+        ...(await answerFor(image, account, pod)),
       };
     },
   };
+}
+
+/** What a provider gives, or why not. */
+export async function askProvider(
+  provider: ProviderLookup,
+  repository: string,
+  pod: PodContext,
+): Promise<{ readonly provided: Provided } | { readonly error: ProviderError }> {
+  try {
+    return { provided: await provider.provide(repository, pod) };
+  } catch (error) {
+    if (error instanceof ProviderError) return { error };
+    throw error;
+  }
 }

@@ -22,7 +22,7 @@ function scene(hasNotes = true) {
     know(registry, pieces) {
       for (const piece of pieces) known.set(piece, [...(known.get(piece) ?? []), registry]);
     },
-    settle: (registry, pieces) => void brought.push(...pieces.map((piece) => `${registry} ${piece}`)),
+    confirm: (registry, pieces) => void brought.push(...pieces.map((piece) => `${registry} ${piece}`)),
     now: () => clock.now,
   });
   return {

@@ -41,6 +41,12 @@ const elsewhere = {
   nodeName: 'node-a',
   enforcement: 'auto',
   nriSocket: '/nowhere/nri.sock',
+  kubeletRootDir: '/nowhere/kubelet',
+  dockerConfig: [],
+  imageCredentialProviderConfig: undefined,
+  imageCredentialProviderBinDir: undefined,
+  credentialProviderTimeout: 10_000,
+  listenAddress: undefined,
 } as const;
 
 async function examine(

@@ -106,7 +106,7 @@ describe('a plugin that cannot be run', () => {
     node.configure({ absent: {}, present: {} });
     node.install('present', 'touch "$FOLDER/ran"');
     const { providers } = await node.credentials.status();
-    expect(providers.map(({ name, binaryProblem }) => [name, binaryProblem?.reason])).toEqual([
+    expect(providers.map(({ name, file }) => [name, file.problem?.reason])).toEqual([
       ['absent', 'binaryMissing'],
       ['present', undefined],
     ]);
