@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cgroupOf, sweep, tearDown } from './cleanup.ts';
+import { runCommand } from './command.ts';
 import { hostsFile } from './containerd-config.ts';
 import { LabError } from './errors.ts';
 import { connectKubelet, type Kubelet } from './kubelet.ts';
@@ -36,6 +37,8 @@ export interface LabNode {
   kubelet: Kubelet;
   /** Lets containerd reach another registry: `host` is `127.0.0.1:PORT`; no restart needed. */
   addRegistry(host: string, scheme?: 'http' | 'https'): Promise<void>;
+  /** Gives content that is present another name, as an administrator does by hand (`ctr images tag`). */
+  tagImage(from: string, to: string): Promise<void>;
   /** Ends containerd in order; containers survive. */
   stopRuntime(): Promise<void>;
   /** SIGKILL for containerd; containers survive. */
@@ -110,6 +113,10 @@ async function startWithin(
       registries: { htpasswd, anonymous, token },
       kubelet,
       addRegistry: (host, scheme = 'http') => trustRegistry(root, host, scheme),
+      async tagImage(from, to) {
+        const address = ['--address', socket, '--namespace', 'k8s.io'];
+        await runCommand(join(programs.containerdFolder, 'ctr'), [...address, 'images', 'tag', from, to]);
+      },
       stopRuntime: () => prepared.stop(),
       killRuntime: () => prepared.kill(),
       async startRuntime() {

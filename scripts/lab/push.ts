@@ -82,3 +82,9 @@ export async function pushImage(
   await request(target, repository, 'PUT', url, [201], image.manifest);
   return { manifestDigest: image.manifest.digest, configDigest: image.config.digest };
 }
+
+/** Takes a manifest away from the registry again, by its digest; tags that meant it mean nothing then. */
+export async function withdrawImage(target: PushTarget, repository: string, digest: string): Promise<void> {
+  const url = `http://${target.host}/v2/${repository}/manifests/${digest}`;
+  await request(target, repository, 'DELETE', url, [202]);
+}
