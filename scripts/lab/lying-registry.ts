@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
+import { z } from 'zod';
 import { type Blob, type BuiltImage, buildImage } from './image.ts';
 import { tarArchive } from './tar.ts';
 
@@ -142,8 +143,10 @@ function imageOf(attack: Attack, { config, layer }: BuiltImage): { manifest: Blo
       const mine = own([digestOf(tar), diffId]);
       return { manifest: manifestOf(mine, [tool, layer]), blobs: [mine, tool] };
     }
-    default:
-      return { manifest: manifestOf(config, [madeUp]), blobs: [] };
+    default: {
+      const layers = diffIdsOf(victims).map((of) => ({ ...madeUp, digest: digestOf(Buffer.from(of)) }));
+      return { manifest: manifestOf(config, layers), blobs: [] };
+    }
   }
 }
 
@@ -162,11 +165,13 @@ function manifestOf(config: Blob, layers: readonly (Descriptor | Blob)[]): Blob 
   );
 }
 
-function diffIdsOf(config: unknown): [string] {
-  const found = /"diff_ids":\["(sha256:[0-9a-f]{64})"/.exec(JSON.stringify(config))?.[1];
-  if (found === undefined) throw new Error('the image has no layer');
-  return [found];
+function diffIdsOf(config: unknown): [string, ...string[]] {
+  return withDiffIds.parse(config).rootfs.diff_ids;
 }
+
+const withDiffIds = z.object({
+  rootfs: z.object({ diff_ids: z.tuple([z.string()], z.string()) }),
+});
 
 function digestOf(content: Buffer): string {
   return `sha256:${createHash('sha256').update(content).digest('hex')}`;

@@ -59,6 +59,23 @@ async function pushBlob(target: PushTarget, repository: string, blob: Blob): Pro
 }
 
 /**
+ * Pushes blobs, and a manifest of them under this tag.
+ *
+ * @throws {LabError} when the registry answers otherwise than the protocol says.
+ */
+export async function pushManifest(
+  target: PushTarget,
+  repository: string,
+  tag: string,
+  manifest: Blob,
+  blobs: readonly Blob[],
+): Promise<void> {
+  for (const blob of blobs) await pushBlob(target, repository, blob);
+  const url = `http://${target.host}/v2/${repository}/manifests/${tag}`;
+  await request(target, repository, 'PUT', url, [201], manifest);
+}
+
+/**
  * Builds and pushes an image.
  * @param salt makes the content differ; equal salts give equal digests in every repository and registry.
  * `layerSalt` is the layer's alone. With another `stopSignal` than SIGTERM its containers do not end before
@@ -75,12 +92,9 @@ export async function pushImage(
     stopSignal,
   }: { salt?: string; layerSalt?: string; stopSignal?: 'SIGUSR1' } = {},
 ): Promise<PushedImage> {
-  const image = await buildImage(salt, layerSalt, stopSignal);
-  await pushBlob(target, repository, image.layer);
-  await pushBlob(target, repository, image.config);
-  const url = `http://${target.host}/v2/${repository}/manifests/${tag}`;
-  await request(target, repository, 'PUT', url, [201], image.manifest);
-  return { manifestDigest: image.manifest.digest, configDigest: image.config.digest };
+  const { layer, config, manifest } = await buildImage(salt, layerSalt, stopSignal);
+  await pushManifest(target, repository, tag, manifest, [layer, config]);
+  return { manifestDigest: manifest.digest, configDigest: config.digest };
 }
 
 /** Takes a manifest away from the registry again, by its digest; tags that meant it mean nothing then. */

@@ -113,14 +113,15 @@ function bringerByList(isComplete: boolean, [registry, ...others]: readonly stri
 }
 
 /**
- * What the pulls of several hosts had in their hands was fetched by one of them, whichever is listed by now. The
- * notes tell no port, so that they prove nothing between registries of one host name.
+ * What the pulls of several hosts had in their hands was fetched by one of them, whichever is listed by now; what
+ * only one had was fetched by that one, though somebody else names it first. The notes tell no port, so that they
+ * prove nothing between registries of one host name.
  */
 function bringerByNotes(hosts: ReadonlySet<string>, claimants: readonly string[]): Bringer | undefined {
   const [host, ...others] = hosts;
-  const [registry, ...more] = claimants.filter((claimant) => hostNameOf(claimant) === host);
-  if (others.length > 0 || more.length > 0 || registry === undefined) return undefined;
-  return { registry, isProven: registry === host };
+  if (host === undefined || others.length > 0) return undefined;
+  const [registry = host, ...more] = claimants.filter((claimant) => hostNameOf(claimant) === host);
+  return more.length > 0 ? undefined : { registry, isProven: registry === host };
 }
 
 /** As Go's URL.Hostname: without the port, and without the brackets of an IPv6 address. */

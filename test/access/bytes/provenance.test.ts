@@ -61,10 +61,10 @@ describe('a new piece, where the runtime notes whose pulls had it in their hands
     expect(known('app')).toEqual([ATTACKER, VICTIM]);
   });
 
-  it('is nobody’s where it is listed under one registry and was pulled from another', () => {
+  it('was brought by the one whose pull is under way, where another is listed first and never had it', () => {
     const { arrived, brought, isBroughtLately } = scene();
     arrived([image('b', [ATTACKER], ['app'])], { b: [ATTACKER], app: [VICTIM] });
-    expect(brought).toEqual([`${ATTACKER} b`]);
+    expect(brought).toEqual([`${ATTACKER} b`, `${VICTIM} app`]);
     expect(isBroughtLately(ATTACKER, 'app')).toBe(false);
   });
 
