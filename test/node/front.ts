@@ -61,3 +61,34 @@ export const storeRefuses: RequestListener = (_, response) => {
   const body = '<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>';
   response.writeHead(403, { 'content-type': 'application/xml' }).end(body);
 };
+
+/** Answers whatever is asked for with a manifest of its own. */
+export const otherManifest: RequestListener = ({ method }, response) => {
+  const body = JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST, config: {}, layers: [] });
+  response.writeHead(200, { 'content-type': MANIFEST, 'content-length': body.length });
+  response.end(method === 'HEAD' ? undefined : body);
+};
+
+const MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+
+/** Lets everything through, but answers to GET break off when half of what was announced has come. */
+export function breakingOff(target: string): RequestListener {
+  const [host = '', port = ''] = target.split(':');
+  const honest = forwardTo(target);
+  return (incoming, response) => {
+    if (incoming.method !== 'GET' || !incoming.url?.includes('/manifests/'))
+      return honest(incoming, response);
+    const headers = { ...incoming.headers, host: target };
+    request({ host, port, path: incoming.url, headers }, (answer) => {
+      if (answer.statusCode !== 200) {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+        return;
+      }
+      response.writeHead(200, answer.headers);
+      answer.once('data', (part: Buffer) => {
+        response.write(part.subarray(0, part.length / 2), () => response.destroy());
+      });
+    }).end();
+  };
+}

@@ -1,4 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   always,
@@ -6,112 +9,170 @@ import {
   type FaultServer,
   startFaultServer,
 } from '../../scripts/lab/fault-server.ts';
-import { type Front, forwardTo, htmlPage, redirectTo, resetting, startFront, storeRefuses } from './front.ts';
+import { makeKeyPair } from '../../scripts/lab/signing.ts';
+import {
+  breakingOff,
+  forwardTo,
+  htmlPage,
+  otherManifest,
+  redirectTo,
+  resetting,
+  storeRefuses,
+} from './front.ts';
+import { startHttp2Front } from './http2-front.ts';
 import { offers } from './scene.ts';
-import { openWordScene, type WordScene } from './word-scene.ts';
+import { openWordScene, type RegistryOverTls, type Row, type WordScene } from './word-scene.ts';
 
 /** Nobody answers there. */
 const NOWHERE = '127.0.0.1:1';
 
-/**
- * Real mirrors, by hosts.toml, and fronts that answer what real registries and what stands before them do. D
- * has a good secret and a container that ran before the agent came; B has none, C a wrong password, and
- * theirs are new.
- */
+/** What the registry and its mirror, by hosts.toml, answer from when D's container runs. */
+type Given = {
+  readonly what: string;
+  readonly registry?: RequestListener;
+  readonly mirror?: RequestListener | typeof NOWHERE;
+  readonly tls?: RegistryOverTls;
+};
+
+const reset: RequestListener = ({ socket }) => void socket.destroy();
+
+const OUTAGES: readonly string[] = [
+  'the mirror answers 401, the registry is down',
+  'the mirror answers 404, the registry is down',
+  'manifests are reset, blobs answer 404',
+  'manifests are reset, blobs answer 401',
+  'a portal answers 200 with an HTML page',
+  'the token endpoint answers 200 with an HTML page',
+  'the store behind the registry answers 403',
+  'HTTP/2 streams are reset',
+  'other bytes come than the digest says',
+];
+const MIRROR_HAS_NONE: readonly string[] = ['the mirror is dead', 'the mirror answers 500'];
+const POLICY = 'the registry answers 412';
+const BREAKS_OFF = 'manifests break off halfway';
+const OPEN_MIRROR = 'the mirror asks nobody';
+const OPEN_MIRROR_ALONE = 'the mirror asks nobody, the registry is down';
+
 for (const { containerd, available, reason } of offers) {
   const title = `who speaks for the registry, on containerd ${containerd}${available ? '' : ` (cannot be had here: ${reason})`}`;
-  describe.skipIf(!available)(title, { timeout: 120_000 }, () => {
+  describe.skipIf(!available)(title, { timeout: 60_000 }, () => {
     let word: WordScene;
-    let mirror: Front;
-    let html: FaultServer;
-    let store: FaultServer;
+    let folder: string;
+    const servers: FaultServer[] = [];
+    const rows = new Map<string, Row>();
     const tenants = () => word.scene.tenants;
+    const row = (what: string): Row => {
+      const found = rows.get(what);
+      if (found === undefined) throw new Error(`no such row: ${what}`);
+      return found;
+    };
+
+    async function serve(listener: RequestListener): Promise<string> {
+      const server = await startFaultServer(listener);
+      servers.push(server);
+      return server.host;
+    }
+
+    async function givens(): Promise<readonly Given[]> {
+      const { htpasswd } = word.scene.node.registries;
+      const htmlHost = await serve(htmlPage);
+      const storeHost = await serve(storeRefuses);
+      const login = Buffer.from(`alice:${htpasswd.users.alice}`).toString('base64');
+      const onward = forwardTo(htpasswd.host);
+      const asksNobody: RequestListener = (incoming, response) => {
+        incoming.headers.authorization = `Basic ${login}`;
+        onward(incoming, response);
+      };
+      const keyPair = await makeKeyPair(folder, 'http2');
+      const answers: Record<string, Omit<Given, 'what'>> = {
+        'the mirror answers 401, the registry is down': {
+          registry: reset,
+          mirror: always(401, 'UNAUTHORIZED'),
+        },
+        'the mirror answers 404, the registry is down': {
+          registry: reset,
+          mirror: always(404, 'MANIFEST_UNKNOWN'),
+        },
+        'manifests are reset, blobs answer 404': {
+          registry: resetting('/manifests/', always(404, 'BLOB_UNKNOWN')),
+        },
+        'manifests are reset, blobs answer 401': {
+          registry: resetting('/manifests/', always(401, 'UNAUTHORIZED')),
+        },
+        'a portal answers 200 with an HTML page': { registry: htmlPage },
+        'the token endpoint answers 200 with an HTML page': {
+          registry: bearerChallenge(`http://${htmlHost}/token`),
+        },
+        'the store behind the registry answers 403': { registry: redirectTo(storeHost) },
+        'HTTP/2 streams are reset': { registry: reset, tls: { keyPair, start: startHttp2Front } },
+        'other bytes come than the digest says': { registry: otherManifest },
+        [BREAKS_OFF]: { registry: breakingOff(htpasswd.host) },
+        'the mirror is dead': { mirror: NOWHERE },
+        'the mirror answers 500': { mirror: always(500, 'UNKNOWN') },
+        [POLICY]: { registry: always(412, 'DENIED') },
+        [OPEN_MIRROR]: { mirror: asksNobody },
+        [OPEN_MIRROR_ALONE]: { registry: reset, mirror: asksNobody },
+      };
+      return Object.entries(answers).map(([what, given]) => ({ what, ...given }));
+    }
 
     beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'pullwarden-word-'));
       word = await openWordScene(containerd);
-      mirror = await startFront(word.scene.node.registries.htpasswd.host);
-      html = await startFaultServer(htmlPage);
-      store = await startFaultServer(storeRefuses);
+      const all = await givens();
+      for (const { what, tls } of all) rows.set(what, await word.row(tls));
+      for (const { what, registry, mirror } of all) {
+        if (registry) row(what).answers(registry);
+        if (mirror) await row(what).mirrorBy(typeof mirror === 'string' ? mirror : await serve(mirror));
+      }
+      await word.agentComes();
     }, 180_000);
 
     afterAll(async () => {
-      await Promise.all([mirror, html, store].map((server) => server.close()));
-      await word.stop();
+      await Promise.all(servers.map((server) => server.close()));
+      await word?.stop();
+      await rm(folder, { recursive: true });
     }, 60_000);
 
-    describe('the registry has no word: an outage, and what ran before runs on', () => {
-      const reset: RequestListener = ({ socket }) => void socket.destroy();
-      const cases: Array<[string, () => RequestListener, RequestListener | undefined]> = [
-        ['the mirror answers 401, the registry is down', () => reset, always(401, 'UNAUTHORIZED')],
-        ['the mirror answers 404, the registry is down', () => reset, always(404, 'MANIFEST_UNKNOWN')],
-        [
-          'manifests are reset, blobs answer 404',
-          () => resetting('/manifests/', always(404, 'BLOB_UNKNOWN')),
-          undefined,
-        ],
-        [
-          'manifests are reset, blobs answer 401',
-          () => resetting('/manifests/', always(401, 'UNAUTHORIZED')),
-          undefined,
-        ],
-        ['a portal answers 200 with an HTML page', () => htmlPage, undefined],
-        [
-          'the token endpoint answers 200 with an HTML page',
-          () => bearerChallenge(`http://${html.host}/token`),
-          undefined,
-        ],
-        ['the store behind the registry answers 403', () => redirectTo(store.host), undefined],
-      ];
-      it.each(cases)('%s', async (_what, registry, mirrored) => {
-        mirror.answer(mirrored);
-        const { ofD } = await word.given(registry(), mirrored && mirror.host);
-        expect(await word.judged(ofD)).toBe('unverifiable registryUnavailable');
-        const ofC = await word.run(tenants().c);
-        expect(await word.judged(ofC.id)).toBe('unverifiable registryUnavailable');
-        await word.scene.ended(ofC.id);
-        await word.left(ofD);
-      });
+    it.each(OUTAGES)('%s: an outage, also for who comes new with a wrong password', async (what) => {
+      expect(await word.judged(row(what).ofD)).toBe('unverifiable registryUnavailable');
+      expect(await word.run(row(what), tenants().c)).toBe('unverifiable registryUnavailable');
     });
 
-    describe('the mirror has none, the registry has: it denies B and C, and D goes on', () => {
-      const cases: Array<[string, () => string, RequestListener | undefined]> = [
-        ['the mirror is dead', () => NOWHERE, undefined],
-        ['the mirror answers 500', () => mirror.host, always(500, 'UNKNOWN')],
-      ];
-      it.each(cases)('%s', async (_what, host, answer) => {
-        mirror.answer(answer);
-        const { ofD } = await word.given(undefined, host());
-        expect(await word.judged(ofD)).toBe('allowed repullSucceeded');
-        for (const tenant of [tenants().b, tenants().c]) {
-          const { id } = await word.run(tenant);
-          expect(await word.judged(id)).toBe('denied registryRefused');
-          await word.scene.ended(id);
-        }
-        await word.left(ofD);
-      });
+    it.each(MIRROR_HAS_NONE)('%s, the registry is up: it denies B and C, and D is granted', async (what) => {
+      expect(await word.judged(row(what).ofD)).toBe('allowed repullSucceeded');
+      for (const tenant of [tenants().b, tenants().c]) {
+        expect(await word.run(row(what), tenant)).toBe('denied registryRefused');
+      }
     });
 
-    it('412 by the registry has a reason of its own, and what runs is left', async () => {
-      const { ofD } = await word.given(always(412, 'DENIED'));
-      expect(await word.judged(ofD)).toBe('unverifiable registryForbidsImage');
-      await word.left(ofD);
+    it(`${POLICY}: a reason of its own`, async () => {
+      expect(await word.judged(row(POLICY).ofD)).toBe('unverifiable registryForbidsImage');
     });
 
-    it('a mirror that asks nobody grants it for now, and apart from the registry', async () => {
-      const { htpasswd } = word.scene.node.registries;
-      const login = Buffer.from(`alice:${htpasswd.users.alice}`).toString('base64');
-      const onward = forwardTo(htpasswd.host);
-      mirror.answer((incoming, response) => {
-        incoming.headers.authorization = `Basic ${login}`;
-        onward(incoming, response);
-      });
-      await word.given(undefined, mirror.host);
-      const ofB = await word.run(tenants().b);
-      expect(await word.judged(ofB.id)).toBe('allowed grantedByRuntime');
-      const ofC = await word.run(tenants().c);
-      expect(await word.judged(ofC.id)).toBe('denied registryRefused');
-      await word.scene.ended(ofC.id);
-      await word.left(ofB.id);
+    it(`${BREAKS_OFF}: what the registry said to the runtime counts`, async () => {
+      expect(await word.judged(row(BREAKS_OFF).ofD)).toBe('allowed repullSucceeded');
+      expect(await word.run(row(BREAKS_OFF), tenants().c)).toBe('denied registryRefused');
+    });
+
+    it(`${OPEN_MIRROR}: B is granted it for now, apart from the registry, and C is not`, async () => {
+      expect(await word.judged(row(OPEN_MIRROR).ofD)).toBe('allowed repullSucceeded');
+      expect(await word.run(row(OPEN_MIRROR), tenants().b)).toBe('allowed grantedByRuntime');
+      expect(await word.run(row(OPEN_MIRROR), tenants().c)).toBe('denied registryRefused');
+    });
+
+    it(`${OPEN_MIRROR_ALONE}: nobody’s credentials count as granted by what came of it`, async () => {
+      const down = row(OPEN_MIRROR_ALONE);
+      expect(await word.judged(down.ofD)).toBe('allowed grantedByRuntime');
+      expect(await word.run(down, tenants().c)).toBe('allowed grantedByRuntime');
+      // The registry is back: the wrong password was not written down as a good one.
+      down.front.answer(undefined);
+      const other = { ...tenants().c, namespace: 'team-c-elsewhere' };
+      expect(await word.run(down, other)).toBe('denied registryRefused');
+    });
+
+    it('and of what ran before, nothing was stopped', async () => {
+      await word.left([...rows.values()]);
     });
   });
 }

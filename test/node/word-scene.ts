@@ -12,34 +12,46 @@ import type { Tenant } from '../../scripts/story/tenants.ts';
 import { type Front, startFront } from './front.ts';
 import { openScene, type Scene } from './scene.ts';
 
-/** A node whose private registry stands behind a front, and images of it that tenants run. */
+/**
+ * A node on which each row of a test has a registry of its own, behind a front. D has a good secret, and its
+ * containers run before the agent comes to the node for the first time, in enforce mode; B has no secret, C one with
+ * a wrong password, and theirs are new.
+ */
 export type WordScene = {
   readonly scene: Scene;
-  readonly front: Front;
-  /** The image is on the node, and D's container runs. */
-  ranBefore(): Promise<string>;
-  /** The agent comes to the node for the first time, in enforce mode. */
+  /** D's container of an image of this row's registry runs; the registry answers as it should until then. */
+  row(tls?: RegistryOverTls): Promise<Row>;
   agentComes(): Promise<void>;
-  /** D's container runs; then the registry answers so, there is such a mirror, and the agent comes. */
-  given(registry: RequestListener | undefined, mirror?: string): Promise<{ readonly ofD: string }>;
-  /** The tenant starts a container from that image. */
-  run(tenant: Tenant): Promise<StartedContainer>;
   /** What the agent says of a container, and why. */
   judged(id: string): Promise<string>;
-  /** Ends the agent in order, and the container must not have been stopped by then. */
-  left(id: string): Promise<void>;
+  /** The tenant starts a container of the row's image: what the agent says. It must not run if that is no grant. */
+  run(row: Row, tenant: Tenant): Promise<string>;
+  /** Ends the agent in order; what ran before must not have been stopped by then. */
+  left(rows: readonly Row[]): Promise<void>;
   stop(): Promise<void>;
 };
 
-export type RegistryByName = {
-  readonly name: string;
+export type Row = {
+  readonly image: string;
+  readonly front: Front;
+  readonly ofD: string;
+  /** Puts a mirror (`127.0.0.1:PORT`) before the registry. */
+  mirrorBy(mirror: string): Promise<void>;
+  /** What the registry answers from now on. */
+  answers(listener: RequestListener): void;
+};
+
+export type RegistryOverTls = {
+  /** The registry's host as the images' names have it; that of the front unless it is given. */
+  readonly name?: string;
   /** The front speaks TLS with it. */
   readonly keyPair: KeyPair;
+  readonly start?: (target: string, keyPair: KeyPair) => Promise<Front>;
 };
 
 /**
- * Takes the runtime's events, as the agent of an earlier time would have. containerd keeps those that nobody
- * has taken for whoever subscribes next, and the agent would hear that D's container was created just now.
+ * Takes the runtime's events, as the agent of an earlier time would have. containerd keeps those that nobody has taken
+ * for whoever subscribes next, and the agent would hear that D's containers were created just now.
  */
 function listenToEvents(endpoint: string) {
   const client = createCriClient({ socketPath: parseEndpoint(endpoint) });
@@ -56,81 +68,94 @@ function listenToEvents(endpoint: string) {
     },
   });
   return {
-    async takenOf(id: string): Promise<void> {
-      await vi.waitFor(() => expect(hasEnded || started.has(id)).toBe(true), 20_000);
+    async takenOf(ids: readonly string[]): Promise<void> {
+      await vi.waitFor(() => expect(hasEnded || ids.every((id) => started.has(id))).toBe(true), 20_000);
       end();
       client.close();
     },
   };
 }
 
-/** @param named the registry's host as the images' names have it; that of the front unless it is given */
-export async function openWordScene(
-  containerd: ContainerdSeries,
-  named?: RegistryByName,
-): Promise<WordScene> {
+export async function openWordScene(containerd: ContainerdSeries): Promise<WordScene> {
   const scene = await openScene(containerd);
   const { htpasswd } = scene.node.registries;
-  const front = await startFront(htpasswd.host, named?.keyPair);
-  const name = named?.name ?? front.host;
-  const server = named ? `server = "https://${name}"\nskip_verify = true\n` : `server = "http://${name}"\n`;
-  let rows = 0;
-  let image = '';
+  const events = listenToEvents(scene.node.endpoint);
+  const rows: Row[] = [];
+  let begun = 0;
 
-  async function writeHosts(mirror?: string): Promise<void> {
+  /** In a namespace of its own for each image: a tenant's secret is for one registry. */
+  const runPod = (tenant: Tenant, image: string): Promise<StartedContainer> => {
+    const [host = '', , path = ''] = image.split('/');
+    const namespace = `${tenant.namespace}-${path.slice(0, path.indexOf(':'))}`;
+    return scene.run({
+      tenant: { ...tenant, namespace },
+      image,
+      imagePullPolicy: 'IfNotPresent',
+      registry: { ...htpasswd, host },
+    });
+  };
+
+  /** As on real nodes, the registry has a section of its own, behind that of its mirror. */
+  async function writeHosts(name: string, scheme: 'http' | 'https', mirror?: string): Promise<void> {
     const folder = join(scene.node.root, 'certs.d', name);
     await mkdir(folder, { recursive: true });
-    const table = mirror === undefined ? '' : `[host."http://${mirror}"]\n`;
-    await writeFile(join(folder, 'hosts.toml'), `${server}${table}`);
+    const mirrored =
+      mirror === undefined ? '' : `[host."http://${mirror}"]\n  capabilities = ["pull", "resolve"]\n`;
+    const itself = `[host."${scheme}://${name}"]\n  capabilities = ["pull", "resolve"]\n  skip_verify = true\n`;
+    await writeFile(join(folder, 'hosts.toml'), `server = "${scheme}://${name}"\n${mirrored}${itself}`);
   }
 
-  const run = (tenant: Tenant): Promise<StartedContainer> =>
-    scene.run({ tenant, image, imagePullPolicy: 'IfNotPresent', registry: { ...htpasswd, host: name } });
-
-  async function ranBefore(): Promise<string> {
-    rows += 1;
-    front.answer(undefined);
-    await writeHosts();
-    const repository = `team-a/row-${rows}`;
-    await pushImage(htpasswd, repository, '1', { salt: `row ${rows}` });
-    image = `${name}/${repository}:1`;
-    await scene.node.kubelet.pullImage(image, scene.tenants.a.login);
-    const events = listenToEvents(scene.node.endpoint);
-    const { id } = await run(scene.tenants.d);
-    await events.takenOf(id);
-    return id;
-  }
-
-  async function agentComes(): Promise<void> {
-    await scene.startAgent(
-      ...['--mode', 'enforce', '--state-dir', join(scene.node.root, `state-${rows}`)],
-      ...['--existing-images', 'verify', '--bytes', 'off', '--pull-timeout', '10s'],
-    );
+  async function judged(id: string): Promise<string> {
+    const { verdict, reason } = await scene.agent().verdictOf(id, 60_000);
+    return `${verdict} ${reason}`;
   }
 
   return {
     scene,
-    front,
-    run,
-    ranBefore,
-    agentComes,
-    async given(registry, mirror) {
-      const ofD = await ranBefore();
-      front.answer(registry);
-      await writeHosts(mirror);
-      await agentComes();
-      return { ofD };
+    judged,
+    async row(tls) {
+      begun += 1;
+      const repository = `team-a/row-${begun}`;
+      const salt = `row ${begun}`;
+      const start = tls?.start ?? startFront;
+      const front = tls ? await start(htpasswd.host, tls.keyPair) : await startFront(htpasswd.host);
+      const name = tls?.name ?? front.host;
+      const scheme = tls ? 'https' : 'http';
+      const image = `${name}/${repository}:1`;
+      await writeHosts(name, scheme);
+      await pushImage(htpasswd, repository, '1', { salt });
+      const { id: ofD } = await runPod(scene.tenants.d, image);
+      const row: Row = {
+        image,
+        front,
+        ofD,
+        mirrorBy: (mirror) => writeHosts(name, scheme, mirror),
+        answers: front.answer,
+      };
+      rows.push(row);
+      return row;
     },
-    async judged(id) {
-      const { verdict, reason } = await scene.agent().verdictOf(id, 60_000);
-      return `${verdict} ${reason}`;
+    async agentComes() {
+      await events.takenOf(rows.map(({ ofD }) => ofD));
+      await scene.startAgent(
+        ...['--mode', 'enforce', '--existing-images', 'verify', '--bytes', 'off'],
+        ...['--pull-timeout', '10s', '--fuse-count', '100000'],
+      );
     },
-    async left(id) {
+    async run({ image }, tenant) {
+      const { id } = await runPod(tenant, image);
+      const said = await judged(id);
+      if (!said.startsWith('allowed')) await scene.ended(id);
+      return said;
+    },
+    async left(those) {
       await scene.agent().stop();
-      expect(await scene.isRunning(id), scene.agent().log()).toBe(true);
+      for (const { image, ofD } of those) {
+        expect(await scene.isRunning(ofD), `${image}\n${scene.agent().log()}`).toBe(true);
+      }
     },
     async stop() {
-      await front.close();
+      await Promise.all(rows.map(({ front }) => front.close()));
       await scene.stop();
     },
   };

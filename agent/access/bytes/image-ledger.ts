@@ -85,7 +85,10 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     confirm: (registry, pieces) => store.add(registry, pieces, 'brought'),
     now: parts.now,
   });
-  /** Image -> the registries that have shown it from end to end. */
+  /**
+   * Image, as the question spells its id, -> the registries that have shown it from end to end. Cutting the id to
+   * what all spellings share would cost more than the look itself.
+   */
   const whole = new Map<string, Set<string>>();
   /** Images that came and did not tell their pieces: asked again with every list. */
   const unreadable = new Set<string>();
@@ -98,12 +101,11 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
   }
 
   function isWhollyShown(imageRef: string, registry: string): boolean {
-    const key = imageIdKey(imageRef);
-    if (whole.get(key)?.has(registry)) return true;
+    if (whole.get(imageRef)?.has(registry)) return true;
     const image = index.image(imageRef);
     if (image === undefined || !piecesOf(image).every((piece) => counts(registry, piece))) return false;
-    const registries = whole.get(key) ?? new Set();
-    whole.set(key, registries.add(registry));
+    const registries = whole.get(imageRef) ?? new Set();
+    whole.set(imageRef, registries.add(registry));
     return true;
   }
 
@@ -176,7 +178,7 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
   function doubt(pieces: readonly string[]): void {
     doubts += 1;
     const images = index.imagesWith(pieces);
-    for (const { imageRef } of images) whole.delete(imageIdKey(imageRef));
+    whole.clear();
     parts.onDoubt(images.map(({ imageRef }) => imageRef));
   }
 
@@ -227,7 +229,7 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
       for (const key of index.imageRefs()) {
         if (kept.has(key) || lastListed.has(key)) continue;
         index.remove(key);
-        whole.delete(key);
+        whole.clear();
       }
       for (const key of unreadable) if (!lastListed.has(key)) unreadable.delete(key);
       store.keepOnly(index.pieces());

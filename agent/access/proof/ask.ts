@@ -104,7 +104,7 @@ export function createAsking(options: AskOptions): Asking {
     if (second?.answer === 'unverifiable' && !hasSpoken(second) && wasReached) {
       outOfReach.set(registryOf(question.name), now() + OUT_OF_REACH_MS);
     }
-    if (second?.answer === 'granted') return second;
+    if (second?.answer === 'granted' || isOtherContent(second)) return second;
     const { repository } = question.name;
     if (to === 'credential') return { answer: 'granted', to, message: `pulled ${repository}` };
     if (to === 'runtime' && !isRefused(question, second) && options.runtimeGrants === 'allow')
@@ -145,6 +145,14 @@ function isFinal(word: RegistryWord, { credential }: Question): boolean {
   if (word.answer === 'granted') return true;
   if (word.answer === 'refused') return credential !== undefined;
   return word.reason === 'registryForbidsImage';
+}
+
+/**
+ * A pull of content that is present asks for no more than a HEAD answer: where the very bytes were asked for and
+ * others came, that is no registry's yes.
+ */
+function isOtherContent(word: RegistryWord | undefined): word is RegistryWord {
+  return word?.seen === 'digestMismatch' || word?.seen === 'tooLarge';
 }
 
 /** What nobody's credentials were refused may be granted to the runtime's own; a pod's own that is refused is final. */

@@ -133,6 +133,16 @@ describe('a registry that the agent cannot reach: the runtime is asked', () => {
   });
 });
 
+describe('a registry that sends other bytes than it is asked for', () => {
+  it.each([questionOf(), nobodys])(
+    'has granted nothing, though a pull found no fault: %#',
+    async (question) => {
+      const scene = sceneOf({ ...isDown, seen: 'digestMismatch' }, pulled);
+      expect((await scene.answer(question))[0]).toBe('registryUnavailable');
+    },
+  );
+});
+
 describe('a registry that tells the agent of its trouble', () => {
   it.each(['redirect', 'serverError', 'tooManyRequests', 'tokenServer'] as const)(
     '(%s) has refused nobody, whatever the runtime heard in its name',
