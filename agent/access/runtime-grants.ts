@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { imageIdKey } from '../image/image-id.ts';
+import { hostOf } from '../image/reference.ts';
 
 /** What the runtime was granted without any credential of a pod. */
 export type RuntimeGrant = {
@@ -17,8 +18,10 @@ export type RuntimeGrant = {
 export type RuntimeGrants = {
   add(grant: RuntimeGrant): void;
   has(grant: RuntimeGrant): boolean;
-  /** Repositories that were granted in this way, for `doctor` and the metric. */
+  /** Repositories that were granted in this way. */
   repositories(): readonly string[];
+  /** And the registries that they are of. */
+  registries(): readonly string[];
 };
 
 const GOOD_FOR_MS = 24 * 3_600_000;
@@ -28,9 +31,11 @@ export function createRuntimeGrants(): RuntimeGrants {
   const grants = new LRUCache<string, RuntimeGrant>({ max: MAX_KEPT, ttl: GOOD_FOR_MS });
   const keyOf = ({ namespace, imageRef, repository }: RuntimeGrant) =>
     JSON.stringify([namespace, imageIdKey(imageRef), repository]);
+  const repositories = () => [...new Set([...grants.values()].map(({ repository }) => repository))].sort();
   return {
     add: (grant) => void grants.set(keyOf(grant), grant),
     has: (grant) => grants.get(keyOf(grant)) !== undefined,
-    repositories: () => [...new Set([...grants.values()].map(({ repository }) => repository))].sort(),
+    repositories,
+    registries: () => [...new Set(repositories().map(hostOf))],
   };
 }

@@ -16,6 +16,7 @@ import {
 } from '../enforcement/plan.ts';
 import type { NriError, RecordStoreError } from '../errors.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';
+import type { RuntimeWays } from '../records/saved-ways.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 import {
   CHECK_RESULTS,
@@ -44,8 +45,8 @@ export type Observed = {
   readonly pendingVerdicts: () => number;
   /** Containers that run, by what their registry said when it was asked again. */
   readonly entitlements: () => Readonly<Record<EntitlementState, number>>;
-  /** Registries that the runtime reaches and the agent does not. */
-  readonly registriesOnlyTheRuntimeReaches: () => number;
+  /** Registries that the runtime reaches and the agent does not, and those that granted it something itself. */
+  readonly runtimeWays: () => RuntimeWays;
   /** Repositories granted by the runtime's own doing, to no credential of a pod. */
   readonly runtimeGrants: () => number;
   /** Seconds since the epoch; 0 for never. */
@@ -301,6 +302,7 @@ export function createMetrics(build: Build): Metrics {
     providerRun: (provider, outcome) => providerRuns.inc({ provider, outcome }),
     grantRenewed: (outcome) => renewals.inc({ outcome }),
     observe(observed) {
+      observeWays(registry, observed.runtimeWays);
       observeEntitlements(registry, observed.entitlements);
       observeGauges(registry, observed);
       observeEvents(registry, observed.events);
@@ -330,11 +332,6 @@ function observeGauges(registry: Registry, observed: Observed): void {
       observed.pendingVerdicts,
     ],
     [
-      'registries_only_runtime_reaches',
-      'Registries that the container runtime reaches and the agent does not: there its text decides.',
-      observed.registriesOnlyTheRuntimeReaches,
-    ],
-    [
       'runtime_granted_repositories',
       "Repositories that pods run by the runtime's own credentials or a mirror that asks nobody, in the last day.",
       observed.runtimeGrants,
@@ -355,6 +352,35 @@ function observeGauges(registry: Registry, observed: Observed): void {
       },
     });
   }
+}
+
+/** Tenants choose what registries there are: more than these are `other`, so that they choose no series. */
+const MAX_REGISTRIES = 20;
+
+function observeWays(registry: Registry, read: Observed['runtimeWays']): void {
+  const gauge = (name: string, help: string, of: (ways: RuntimeWays) => readonly string[]) =>
+    new Gauge({
+      name: PREFIX + name,
+      help,
+      labelNames: ['registry'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        const all = of(read());
+        for (const host of all.slice(0, MAX_REGISTRIES)) this.set({ registry: host }, 1);
+        if (all.length > MAX_REGISTRIES) this.set({ registry: 'other' }, all.length - MAX_REGISTRIES);
+      },
+    });
+  gauge(
+    'registries_only_runtime_reaches',
+    'Registries that the container runtime reaches and the agent does not: there its text decides.',
+    ({ onlyReached }) => onlyReached,
+  );
+  gauge(
+    'runtime_granted_registries',
+    "Registries whose images pods run by the runtime's own credentials or a mirror that asks nobody, in the last day.",
+    ({ granted }) => granted,
+  );
 }
 
 function observeEntitlements(registry: Registry, read: Observed['entitlements']): void {

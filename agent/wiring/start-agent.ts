@@ -19,6 +19,7 @@ import { packageVersion } from '../version.ts';
 import { connectNri } from './connect-veto.ts';
 import { wireEnforcement } from './enforcement.ts';
 import { fuseEventOf } from './fuse-event.ts';
+import { keepWays } from './keep-ways.ts';
 import { openNodeCredentials } from './node-credentials.ts';
 import { openEndpoints } from './open-endpoints.ts';
 import { openPodSource } from './open-pod-source.ts';
@@ -136,6 +137,11 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     },
   );
   const { verifier, ledger } = verification;
+  const runtimeWays = () => ({
+    onlyReached: verification.onlyReachedByRuntime(),
+    granted: verification.runtimeGrants.registries(),
+  });
+  const ways = keepWays(runtimeWays, records.saveWays);
 
   // What is done about them, and who hears of it.
   const events =
@@ -283,7 +289,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     nriConnected: () => nri?.connected() ?? false,
     fuseOpen: fuse.isOpen,
     pendingVerdicts: guard.pending,
-    registriesOnlyTheRuntimeReaches: () => verification.onlyReachedByRuntime().length,
+    runtimeWays,
     entitlements: time.entitlements,
     runtimeGrants: () => verification.runtimeGrants.repositories().length,
     lastList: () => (watch?.health().lastListAt ?? 0) / 1_000,
@@ -351,6 +357,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       await podSource.close();
       await server?.close();
       decisions.close();
+      ways.close();
       records.close();
     },
   };

@@ -234,7 +234,7 @@ async function exportedSeries(): Promise<Series[]> {
     nriConnected: () => true,
     fuseOpen: () => false,
     pendingVerdicts: () => 0,
-    registriesOnlyTheRuntimeReaches: () => 0,
+    runtimeWays: () => ({ onlyReached: ['far.example'], granted: ['open.example'] }),
     entitlements: () => ({ granted: 0, refused: 0, unverifiable: 0, notAsked: 0 }),
     runtimeGrants: () => 0,
     lastList: () => 0,

@@ -15,7 +15,7 @@ const quiet: Observed = {
   nriConnected: () => true,
   fuseOpen: () => false,
   pendingVerdicts: () => 2,
-  registriesOnlyTheRuntimeReaches: () => 1,
+  runtimeWays: () => ({ onlyReached: ['far.example'], granted: ['open.example'] }),
   entitlements: () => ({ granted: 0, refused: 0, unverifiable: 0, notAsked: 0 }),
   runtimeGrants: () => 2,
   lastList: () => 1_700_000_000.5,
@@ -51,6 +51,17 @@ describe('the metrics of an agent to which nothing has happened', () => {
 
   it("pass Prometheus' own check without a complaint", { timeout: 120_000 }, async () => {
     expect(await promtool(['check', 'metrics'], await metricsOf().render())).toBe('');
+  });
+
+  it('name the registries that only the runtime reaches or was granted something of, twenty at most', async () => {
+    const onlyReached = Array.from({ length: 25 }, (_, n) => `registry-${n}.example`);
+    const runtimeWays = () => ({ onlyReached, granted: ['open.example'] });
+    const { series } = parseExposition(await metricsOf({ runtimeWays }).render());
+    const name = 'registries_only_runtime_reaches';
+    expect(sampleValue(series, name, { registry: 'registry-19.example' })).toBe(1);
+    expect(sampleValue(series, name, { registry: 'registry-20.example' })).toBeUndefined();
+    expect(sampleValue(series, name, { registry: 'other' })).toBe(5);
+    expect(sampleValue(series, 'runtime_granted_registries', { registry: 'open.example' })).toBe(1);
   });
 
   it('have every verdict and reason of the closed list, at 0', async () => {

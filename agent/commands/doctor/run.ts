@@ -5,6 +5,7 @@ import { toneOf } from '../terminal.ts';
 import { checkNodeCredentials, type NodeCredentialsConfig } from './check-node-credentials.ts';
 import { checkNri } from './check-nri.ts';
 import { checkPods } from './check-pods.ts';
+import { checkRegistries } from './check-registries.ts';
 import { checkRuntime } from './check-runtime.ts';
 import { checkState } from './check-state.ts';
 import type { Finding } from './finding.ts';
@@ -45,6 +46,7 @@ export async function runDoctor(
     ...runtime.findings,
     ...(await checkNri(config, runtime.version)),
     ...checkState(config.stateDir, Date.now()),
+    ...checkRegistries(config.stateDir),
     await checkPods(config),
     ...(await checkNodeCredentials(config, probe)),
   ];

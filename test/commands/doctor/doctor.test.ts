@@ -8,6 +8,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkClock } from '../../../agent/commands/doctor/check-state.ts';
 import type { Finding } from '../../../agent/commands/doctor/finding.ts';
 import { runDoctor } from '../../../agent/commands/doctor/run.ts';
+import { writeSavedWays } from '../../../agent/records/saved-ways.ts';
+import { openRecordStore } from '../../../agent/records/sqlite/open.ts';
 import { createFakeRuntime, type FakeRuntime } from '../../runtime/fake-runtime.ts';
 import { stateDirectory } from '../state.ts';
 
@@ -260,5 +262,26 @@ describe('doctor and the clock', () => {
     expect(checkClock(Date.UTC(1970, 0, 1), 0).status).toBe('failure');
     expect(checkClock(now, now + 3_600_000).status).toBe('warning');
     expect(checkClock(now, now - 1).status).toBe('ok');
+  });
+});
+
+describe('doctor on a node where the runtime has ways of its own', () => {
+  it('names the registries that only it reaches, and those that granted it something', async () => {
+    const { store, savedState } = openRecordStore({ stateDir: state.stateDir, onNotice: () => undefined });
+    writeSavedWays(savedState, { onlyReached: ['far.example'], granted: ['open.example:5000'] });
+    store.close();
+    let text = '';
+    const config = {
+      runtimeEndpoint: runtime.socketPath,
+      stateDir: state.stateDir,
+      podsDirectory,
+      ...elsewhere,
+    };
+    const exitCode = await runDoctor(config, { output: 'table', print: (part) => (text += part) });
+    expect(exitCode).toBe(0);
+    expect(text).toMatch(
+      /WARNING\s+registries\s+only the runtime reaches far\.example: there its text decides/i,
+    );
+    expect(text).toMatch(/granted to the runtime itself.*images of open\.example:5000/);
   });
 });
