@@ -133,10 +133,10 @@ async function main(operands: readonly string[]): Promise<number> {
     process.stderr.write(`${USAGE}\n`);
     return 2;
   }
-  const stage = openStage();
-  const interrupted = clearAwayOnSignal(stage);
+  const show = { screen: openScreen(process.stdout, process.env), stage: openStage() };
+  const interrupted = clearAwayOnSignal(show);
   try {
-    const kept = await tellStory(asked, { screen: openScreen(process.stdout, process.env), stage });
+    const kept = await tellStory(asked, show);
     return kept ? 0 : 1;
   } catch (error) {
     // What fails because it is being cleared away under its hands is no news.
@@ -145,17 +145,18 @@ async function main(operands: readonly string[]): Promise<number> {
     process.stderr.write(`demo: ${error.message}\n`);
     return 1;
   } finally {
-    await stage.clear();
+    await show.stage.clear();
   }
 }
 
 /** Returns whether there was one. The process ends when everything is gone, whatever is still under way. */
-function clearAwayOnSignal(stage: Stage): () => boolean {
+function clearAwayOnSignal({ screen, stage }: Show): () => boolean {
   let interrupted = false;
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
       if (!interrupted) process.stderr.write(`\n${name}: clearing everything away …\n`);
       interrupted = true;
+      screen.close();
       void stage.clear().finally(() => process.exit(130));
     });
   }

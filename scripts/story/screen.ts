@@ -16,6 +16,8 @@ export type Screen = {
   progress(what: string): void;
   /** The same for what is over in a moment: only on a terminal. */
   meanwhile(what: string): void;
+  /** Nothing is told any more. */
+  close(): void;
 };
 
 export type ToldStep = {
@@ -35,8 +37,10 @@ export function openScreen(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): 
   const terminal: Terminal = { columns, color: found.color };
   const isTerminal = found.columns !== undefined;
   let isProgressShown = false;
+  let isClosed = false;
 
   const write = (text: string): void => {
+    if (isClosed) return;
     stream.write(`${isProgressShown ? ERASE_LINE : ''}${text}`);
     isProgressShown = false;
   };
@@ -62,7 +66,7 @@ export function openScreen(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): 
       const fits = head.length + 2 + outcome.length <= columns;
       const shown = terminal.color ? toned(outcome, tone) : outcome;
       write(fits ? `${head}: ${shown}\n` : `${head}:\n    ${shown}\n`);
-      for (const detail of details) stream.write(styled(2, paragraph(detail, 4).trimEnd()).concat('\n'));
+      for (const detail of details) write(styled(2, paragraph(detail, 4).trimEnd()).concat('\n'));
     },
     say: (text = '') => write(text === '' ? '\n' : paragraph(text, 0)),
     print: write,
@@ -72,6 +76,9 @@ export function openScreen(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): 
     },
     meanwhile(what) {
       if (isTerminal) passing(what);
+    },
+    close() {
+      isClosed = true;
     },
   };
 }
