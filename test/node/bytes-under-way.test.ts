@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
+import {
+  type Attack,
+  attacks,
+  type LyingRegistry,
+  startLyingRegistry,
+} from '../../scripts/lab/lying-registry.ts';
 import type { Wanted } from '../../scripts/story/tenants.ts';
-import { type Attack, attacks, type LyingRegistry, startLyingRegistry } from './lying-registry.ts';
 import { nameRegistry } from './named-registry.ts';
 import { offers, openScene, type Scene } from './scene.ts';
 import {
