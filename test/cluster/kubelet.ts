@@ -23,6 +23,7 @@ export type ApiPod = {
   };
   readonly spec: {
     readonly nodeName: string;
+    readonly serviceAccountName?: string;
     readonly imagePullSecrets?: readonly { readonly name: string }[];
     readonly initContainers?: readonly ApiContainer[];
     readonly containers: readonly ApiContainer[];
