@@ -220,7 +220,7 @@ function openParts(rows: Rows, checked: SqliteRows, notify: Notify, now: () => n
   // as preloaded.
   if (inventory.length === 0 || (isPending && unsound.length > 0)) {
     const message =
-      'the inventory of preloaded images was lost: nothing counts as preloaded, every image is verified';
+      'the inventory of preloaded images was lost, and no other is taken: what has no sound row is verified';
     notify({ kind: 'inventoryLost', message });
     checked.write({ doing: 'begin without an inventory', durability: 'power' }, () => [inventoryLost(now)]);
   }
