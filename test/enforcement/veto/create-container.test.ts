@@ -14,6 +14,9 @@ function heldVerification() {
   return { judge: () => promise, finish: resolve };
 }
 
+/** Answers soon, long before the runtime's patience ends. */
+const soon = { patienceMs: () => 20, spent: () => undefined };
+
 /** Whatever follows from a verification that has just ended has happened. */
 const ended = setImmediate;
 
@@ -264,8 +267,11 @@ describe('a verdict that is not there in time', () => {
     const first = Promise.withResolvers<Verdict>();
     const second = Promise.withResolvers<Verdict>();
     const held = [first, second];
-    const { create, asked, inProgress } = vetoScene({ judge: () => held.shift()?.promise ?? refused });
-    expect((await create({ patienceMs: 400 })).refusal).toBe(IN_PROGRESS);
+    const { create, asked, inProgress } = vetoScene({
+      judge: () => held.shift()?.promise ?? refused,
+      budget: soon,
+    });
+    expect((await create()).refusal).toBe(IN_PROGRESS);
     first.resolve(refused);
     await ended();
     expect((await create()).refusal).toMatch(/registryRefused/);
@@ -279,8 +285,11 @@ describe('a verdict that is not there in time', () => {
   it('gives way to a newer one that is there in time', async () => {
     const first = Promise.withResolvers<Verdict>();
     const held = [first.promise];
-    const { create } = vetoScene({ judge: () => held.shift() ?? allowed('repullSucceeded', '') });
-    expect((await create({ patienceMs: 400 })).refusal).toBe(IN_PROGRESS);
+    const { create } = vetoScene({
+      judge: () => held.shift() ?? allowed('repullSucceeded', ''),
+      budget: soon,
+    });
+    expect((await create()).refusal).toBe(IN_PROGRESS);
     first.resolve(refused);
     await ended();
     expect((await create()).refusal).toBeUndefined();
@@ -294,8 +303,9 @@ describe('a verdict that is not there in time', () => {
     const scene = vetoScene({
       judge: () => held.shift() ?? promise,
       contentOf: async () => content,
+      budget: soon,
     });
-    expect((await scene.create({ patienceMs: 400 })).refusal).toBe(IN_PROGRESS);
+    expect((await scene.create()).refusal).toBe(IN_PROGRESS);
     first.resolve(allowed('repullSucceeded', ''));
     await ended();
     expect((await scene.create()).refusal).toBeUndefined();
