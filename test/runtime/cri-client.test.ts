@@ -39,6 +39,12 @@ async function failureOf(call: Promise<unknown>): Promise<RuntimeError> {
   throw new Error(`expected a RuntimeError, got ${error}`);
 }
 
+describe('whose pulls had a piece in their hands', () => {
+  it('is not known of a runtime that keeps no notes about it, as CRI-O does not', async () => {
+    expect(await client.pullsOfPieces([`sha256:${ID}`])).toBeUndefined();
+  });
+});
+
 describe('listing', () => {
   it('reads what containerd 2.1 listed, nanoseconds and all', async () => {
     runtime.answers.ListContainers = () => JSON.parse(capture('cri-list-containers-2.1.json'));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { RuntimeError } from '../../../agent/errors.ts';
 import { openLedger, piece, shownPieces } from './scene.ts';
 
 const VICTIM = 'victim.example/secret';
@@ -99,6 +100,44 @@ describe('a second registry that brings the same', () => {
     expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
     expect(ledger.isWhollyShown(piece('b'), 'attacker.example')).toBe(false);
     expect(inDoubt).toEqual([]);
+  });
+});
+
+describe('what the runtime notes about pulls', () => {
+  it('keeps a layer from the first that is listed while another registry’s pull is under way', async () => {
+    const { ledger, has, pulled } = openLedger();
+    pulled('victim.example/secret', ['app']);
+    pulled('attacker.example/claim', ['b', 'mine', 'app']);
+    has('b', [ATTACKER], ['mine', 'app']);
+    await ledger.look();
+    expect(ledger.notShown(piece('b'), 'attacker.example')).toEqual([piece('app')]);
+    expect([...ledger.hostsOf(piece('app'))].sort()).toEqual(['attacker.example', 'victim.example']);
+  });
+
+  it('is good over a restart within the time of a pull, and whoever names it later changes nothing', async () => {
+    const shown = shownPieces();
+    const before = openLedger({ shown });
+    before.pulled('victim.example/secret', ['a', 'app']);
+    before.has('a', [VICTIM], ['app']);
+    await before.ledger.look();
+    const after = openLedger({ shown });
+    after.has('a', [VICTIM], ['app']);
+    after.has('b', [ATTACKER], ['app']);
+    await after.ledger.look();
+    expect(after.ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
+    expect(after.ledger.isWhollyShown(piece('b'), 'attacker.example')).toBe(false);
+    expect(after.inDoubt).toEqual([]);
+  });
+
+  it('is done without where it cannot be read, but not while the runtime is away', async () => {
+    const { ledger, has, state } = openLedger();
+    has('a', [VICTIM], ['app']);
+    state.notesFail = new RuntimeError('unreachable', 'no socket');
+    await expect(ledger.look()).rejects.toThrow('no socket');
+    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(false);
+    state.notesFail = new RuntimeError('failed', 'a message too large');
+    await ledger.look();
+    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
   });
 });
 

@@ -40,6 +40,8 @@ export function openLedger({
     clock: 0,
     /** Piece -> the repositories whose pulls had it, as the runtime notes it; undefined: it keeps no notes. */
     notes: undefined as Map<string, readonly string[]> | undefined,
+    /** What reading the notes ends with instead. */
+    notesFail: undefined as RuntimeError | undefined,
   };
   const inDoubt: string[][] = [];
   const ledger: ImageLedger = createImageLedger({
@@ -59,7 +61,10 @@ export function openLedger({
         const pieces = piecesFrom([...state.images.values()].find(({ config }) => piece(config) === id));
         return pieces ? { pieces } : { pieces: undefined, reason: 'imageAbsent' };
       },
-      pullsOfPieces: async () => state.notes,
+      async pullsOfPieces() {
+        if (state.notesFail) throw state.notesFail;
+        return state.notes;
+      },
     },
     store: shown,
     believesNew,
