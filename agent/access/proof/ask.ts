@@ -99,12 +99,12 @@ export function createAsking(options: AskOptions): Asking {
     const to = pulled.said === 'granted' ? await grantedTo(question) : undefined;
     const second = word ?? (to === 'credential' ? undefined : await askRegistry(registry, question));
     if (second) options.onSecondOpinion(pulled.said, second.answer);
-    const wasReached = to === 'credential' || (pulled.said === 'refused' && pulled.byRegistry);
+    if (second && (second.answer === 'granted' || isOtherContent(second))) return second;
     // What a mirror gave or refused tells nothing about who can reach the registry.
+    const wasReached = to === 'credential' || (pulled.said === 'refused' && pulled.byRegistry);
     if (second?.answer === 'unverifiable' && !hasSpoken(second) && wasReached) {
       outOfReach.set(registryOf(question.name), now() + OUT_OF_REACH_MS);
     }
-    if (second?.answer === 'granted' || isOtherContent(second)) return second;
     const { repository } = question.name;
     if (to === 'credential') return { answer: 'granted', to, message: `pulled ${repository}` };
     if (to === 'runtime' && !isRefused(question, second) && options.runtimeGrants === 'allow')
@@ -151,8 +151,8 @@ function isFinal(word: RegistryWord, { credential }: Question): boolean {
  * A pull of content that is present asks for no more than a HEAD answer: where the very bytes were asked for and
  * others came, that is no registry's yes.
  */
-function isOtherContent(word: RegistryWord | undefined): word is RegistryWord {
-  return word?.seen === 'digestMismatch' || word?.seen === 'tooLarge';
+function isOtherContent({ seen }: RegistryWord): boolean {
+  return seen === 'digestMismatch' || seen === 'tooLarge';
 }
 
 /** What nobody's credentials were refused may be granted to the runtime's own; a pod's own that is refused is final. */

@@ -139,6 +139,7 @@ describe('a registry that sends other bytes than it is asked for', () => {
     async (question) => {
       const scene = sceneOf({ ...isDown, seen: 'digestMismatch' }, pulled);
       expect((await scene.answer(question))[0]).toBe('registryUnavailable');
+      expect(scene.onlyReachedByRuntime()).toEqual([]);
     },
   );
 });
