@@ -1,12 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * The long tests on real containerd take a quarter of an hour by themselves: `npm run test:long`. Everything else is
- * `scripts/test`.
+ * The long tests on real containerd take minutes each and ask for much of a machine: `npm run test:long`. Everything
+ * else is `scripts/test`.
  */
-const LONG = ['abuse', 'bytes', 'bytes-race', 'proxy-word', 'registry-word'].map(
-  (name) => `test/node/${name}.test.ts`,
-);
+const LONG = ['abuse', 'bytes-race'].map((name) => `test/node/${name}.test.ts`);
 
 export default defineConfig({
   test: {
