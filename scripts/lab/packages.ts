@@ -54,7 +54,8 @@ async function privateApt(folder: string, suite: string): Promise<string[]> {
   await writeFile(join(folder, 'sources.list'), `deb ${option}${mirror.uri} ${suite} main\n`);
   const settings = {
     'Dir::State': join(folder, 'state'),
-    'Dir::State::status': '/var/lib/dpkg/status',
+    // What this machine has installed from elsewhere must not hide what the suite offers.
+    'Dir::State::status': '/dev/null',
     'Dir::Cache': join(folder, 'cache'),
     'Dir::Etc::sourcelist': join(folder, 'sources.list'),
     'Dir::Etc::sourceparts': '/dev/null',
