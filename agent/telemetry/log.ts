@@ -51,8 +51,8 @@ export async function createLog({ level, format, destination }: LogOptions): Pro
     },
   };
   const out = destination ?? standardError();
-  const fd = destination === undefined ? STANDARD_ERROR : undefined;
-  return pino(options, pretty ? await prettyStream(out, { fd, env: process.env }) : out);
+  const colors = destination === undefined && isatty(STANDARD_ERROR) && (process.env.NO_COLOR ?? '') === '';
+  return pino(options, pretty ? await prettyStream(out, { colors }) : out);
 }
 
 /** One line per verdict: `info` for one that allows, `warn` otherwise. */

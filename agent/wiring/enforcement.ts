@@ -59,9 +59,9 @@ export function wireEnforcement(config: Config, parts: EnforcementParts): Enforc
   };
   const stopper = createStopper({
     runtime,
-    onLaterOutcome: (containerId, outcome) => {
+    onLaterOutcome: (containerId, outcome, { containerName: container, pod: { namespace, name: pod } }) => {
       metrics.enforcement('stop', outcome);
-      log.warn({ containerId, action: 'stop', outcome }, 'enforcement');
+      log.warn({ namespace, pod, container, containerId, action: 'stop', outcome }, 'enforcement');
     },
   });
   const fuseClosed = createSignal<void>();

@@ -1,8 +1,11 @@
+import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { allowed, denied } from '../../agent/access/verdict.ts';
 import { createLog, type LogLevel, logEnforcement, logVerdict } from '../../agent/telemetry/log.ts';
+import { prettyStream } from '../../agent/telemetry/pretty.ts';
 
 async function logTo(format: 'json' | 'pretty', level: LogLevel = 'info') {
   const written: string[] = [];
@@ -25,6 +28,26 @@ const subject = {
   imageRef: 'sha256:11',
   durationMs: 12.345_678,
 };
+
+describe('the log on a terminal', () => {
+  it('has the verdict first and in its colour, and what was done with whose container it was', async () => {
+    const written: string[] = [];
+    const out = await prettyStream({ write: (text) => void written.push(text) }, { colors: true });
+    const log = pino({ base: null }, out);
+    logVerdict(log, { ...subject, verdict: denied('registryRefused', 'refused') });
+    logEnforcement(log, { ...subject, action: 'stop', outcome: 'stopped' });
+    const text = written.join('');
+    expect(text).toContain('\u001b[31mdenied\u001b[');
+    expect(stripVTControlCharacters(text)).toContain(': denied team-b/web app: registryRefused: refused');
+    expect(text).toContain('stopped team-b/web app (stop)');
+  });
+
+  it('takes no colours from what is logged', async () => {
+    const { log, text } = await logTo('pretty');
+    log.warn({ field: 'a\u001b[31mb' }, 'c\u001b[31md');
+    expect(text()).not.toContain('\u001b');
+  });
+});
 
 describe('a verdict in the log', () => {
   it('is one JSON line with everything an auditor asks for', async () => {

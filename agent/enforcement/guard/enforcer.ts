@@ -34,6 +34,6 @@ export function createEnforcer({ settings, fuse, stopper, census }: EnforcerOpti
       hasStanding: doubt === 'standing',
     };
     if (!fuse.permits(subject, census.withStanding())) return { action: 'none', outcome: 'fuseOpen' };
-    return { action: 'stop', outcome: await stopper.mustNotRun(container.id) };
+    return { action: 'stop', outcome: await stopper.mustNotRun(container.id, container) };
   };
 }

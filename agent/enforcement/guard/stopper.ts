@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RuntimeError } from '../../errors.ts';
-import type { Runtime } from '../../runtime/runtime.ts';
+import type { Runtime, RuntimeContainer } from '../../runtime/runtime.ts';
 import type { StopOutcome } from '../plan.ts';
 
 /** While a container is created but not started there is nothing to stop yet; how often to look, in ms. */
@@ -9,12 +9,15 @@ const CREATED_POLL_MS = 50;
 const CREATED_PATIENCE_MS = 30_000;
 const RETRY_MS = [200, 500, 1_000, 2_000, 5_000];
 
+/** Whose a container is, for those who read what became of it. */
+export type ContainerNames = Pick<RuntimeContainer, 'containerName' | 'pod'>;
+
 export type Stopper = {
   /**
    * Keeps this container from running: stops it now, and again whenever it is seen running. Resolves with how
    * the first try ended; after `failed` it goes on trying until the container is stopped or gone.
    */
-  mustNotRun(id: string): Promise<StopOutcome>;
+  mustNotRun(id: string, names: ContainerNames): Promise<StopOutcome>;
   /** The watch saw it start, or still running. */
   onRunning(id: string): void;
   /** The container is gone from the runtime. */
@@ -25,12 +28,12 @@ export type Stopper = {
 export type StopperOptions = {
   readonly runtime: Pick<Runtime, 'stopContainer' | 'containerState'>;
   /** Every attempt on a container after the first one that `mustNotRun` answers with. */
-  readonly onLaterOutcome: (id: string, outcome: StopOutcome) => void;
+  readonly onLaterOutcome: (id: string, outcome: StopOutcome, names: ContainerNames) => void;
 };
 
 /** Stops containers with StopContainer and a grace period of 0 s, and keeps them stopped. */
 export function createStopper({ runtime, onLaterOutcome }: StopperOptions): Stopper {
-  const mustNotRun = new Set<string>();
+  const mustNotRun = new Map<string, ContainerNames>();
   const busy = new Map<string, Promise<StopOutcome>>();
   const closing = new AbortController();
 
@@ -73,9 +76,10 @@ export function createStopper({ runtime, onLaterOutcome }: StopperOptions): Stop
   async function keepTrying(id: string): Promise<void> {
     for (let tries = 0; mustNotRun.has(id) && !closing.signal.aborted; tries += 1) {
       await pause(RETRY_MS[Math.min(tries, RETRY_MS.length - 1)] ?? 5_000);
-      if (!mustNotRun.has(id) || closing.signal.aborted) return;
+      const names = mustNotRun.get(id);
+      if (names === undefined || closing.signal.aborted) return;
       const outcome = await start(id);
-      onLaterOutcome(id, outcome);
+      onLaterOutcome(id, outcome, names);
       if (outcome !== 'failed') return;
     }
   }
@@ -85,16 +89,17 @@ export function createStopper({ runtime, onLaterOutcome }: StopperOptions): Stop
   }
 
   return {
-    async mustNotRun(id) {
-      mustNotRun.add(id);
+    async mustNotRun(id, names) {
+      mustNotRun.set(id, names);
       const outcome = await start(id);
       if (outcome === 'failed') void keepTrying(id);
       return outcome;
     },
     onRunning(id) {
-      if (!mustNotRun.has(id) || busy.has(id)) return;
+      const names = mustNotRun.get(id);
+      if (names === undefined || busy.has(id)) return;
       void start(id).then((outcome) => {
-        onLaterOutcome(id, outcome);
+        onLaterOutcome(id, outcome, names);
         if (outcome === 'failed') void keepTrying(id);
       });
     },

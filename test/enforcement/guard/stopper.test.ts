@@ -31,29 +31,37 @@ function runtimeOf(initial: ContainerState | undefined) {
   return runtime;
 }
 
+const NAMES = { containerName: 'app', pod: { namespace: 'team-b', name: 'web', uid: 'u' } };
+
 function stopperOf(runtime: ReturnType<typeof runtimeOf>) {
   const later: StopOutcome[] = [];
   return {
     later,
-    stopper: createStopper({ runtime, onLaterOutcome: (_id, outcome) => later.push(outcome) }),
+    stopper: createStopper({
+      runtime,
+      onLaterOutcome(_id, outcome, names) {
+        expect(names).toBe(NAMES);
+        later.push(outcome);
+      },
+    }),
   };
 }
 
 describe('stopping a container that must not run', () => {
   it('stops one that runs', async () => {
     const runtime = runtimeOf('running');
-    expect(await stopperOf(runtime).stopper.mustNotRun('c1')).toBe('stopped');
+    expect(await stopperOf(runtime).stopper.mustNotRun('c1', NAMES)).toBe('stopped');
     expect(runtime.state).toBe('exited');
   });
 
   it('says so when there is nothing left to stop', async () => {
-    expect(await stopperOf(runtimeOf('exited')).stopper.mustNotRun('c1')).toBe('alreadyExited');
-    expect(await stopperOf(runtimeOf(undefined)).stopper.mustNotRun('c1')).toBe('gone');
+    expect(await stopperOf(runtimeOf('exited')).stopper.mustNotRun('c1', NAMES)).toBe('alreadyExited');
+    expect(await stopperOf(runtimeOf(undefined)).stopper.mustNotRun('c1', NAMES)).toBe('gone');
   });
 
   it('waits for one that is created but not started, and stops it as soon as it runs', async () => {
     const runtime = runtimeOf('created');
-    const outcome = stopperOf(runtime).stopper.mustNotRun('c1');
+    const outcome = stopperOf(runtime).stopper.mustNotRun('c1', NAMES);
     await sleep(120);
     expect(runtime.stops).toBe(0);
     runtime.state = 'running';
@@ -63,7 +71,7 @@ describe('stopping a container that must not run', () => {
   it('stops it again when it is seen running again', async () => {
     const runtime = runtimeOf('running');
     const { stopper, later } = stopperOf(runtime);
-    await stopper.mustNotRun('c1');
+    await stopper.mustNotRun('c1', NAMES);
     runtime.state = 'running';
     stopper.onRunning('c1');
     await vi.waitFor(() => expect(later).toEqual(['stopped']));
@@ -74,7 +82,7 @@ describe('stopping a container that must not run', () => {
     const runtime = runtimeOf('running');
     const { stopper } = stopperOf(runtime);
     stopper.onRunning('c1');
-    await stopper.mustNotRun('c2');
+    await stopper.mustNotRun('c2', NAMES);
     stopper.forget('c2');
     runtime.state = 'running';
     stopper.onRunning('c2');
@@ -85,7 +93,7 @@ describe('stopping a container that must not run', () => {
   it('remembers nothing of one that was gone already', async () => {
     const runtime = runtimeOf(undefined);
     const { stopper } = stopperOf(runtime);
-    expect(await stopper.mustNotRun('c1')).toBe('gone');
+    expect(await stopper.mustNotRun('c1', NAMES)).toBe('gone');
     runtime.state = 'running';
     stopper.onRunning('c1');
     await sleep(20);
@@ -96,14 +104,14 @@ describe('stopping a container that must not run', () => {
     const runtime = runtimeOf('running');
     runtime.failures = 2;
     const { stopper, later } = stopperOf(runtime);
-    expect(await stopper.mustNotRun('c1')).toBe('failed');
+    expect(await stopper.mustNotRun('c1', NAMES)).toBe('failed');
     await vi.waitFor(() => expect(later).toEqual(['failed', 'stopped']), { timeout: 5_000 });
   });
 
   it('ends its work when it is closed', async () => {
     const runtime = runtimeOf('created');
     const { stopper } = stopperOf(runtime);
-    const outcome = stopper.mustNotRun('c1');
+    const outcome = stopper.mustNotRun('c1', NAMES);
     await sleep(20);
     await stopper.close();
     expect(await outcome).toBe('notStarted');
