@@ -133,7 +133,7 @@ export async function removeStaleFetches(): Promise<void> {
 }
 
 /**
- * Installs Debian packages whose program is not on this machine; only ones that start no service may be
+ * Installs Debian packages whose program is not on this machine, and says so first; only ones that start no service may be
  * named.
  * @throws {PackageUnavailable} when apt-get cannot install them.
  */
@@ -143,6 +143,7 @@ export async function ensureInstalled(programs: Record<string, string[]>): Promi
     .filter(([program]) => !path.some((folder) => existsSync(join(folder, program))))
     .flatMap(([, packages]) => packages);
   if (missing.length === 0) return;
+  process.stderr.write(`installing on this machine, with apt-get: ${missing.join(', ')}\n`);
   const install = ['-o', 'DPkg::Lock::Timeout=120', 'install', '-y', '--no-install-recommends', ...missing];
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   try {
