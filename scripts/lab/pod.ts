@@ -18,8 +18,8 @@ export interface PodSpec {
   namespace: string;
   name: string;
   uid: string;
-  /** Where kubelet has it from; the API server unless said otherwise. */
-  configSource?: 'api' | 'file';
+  /** Where kubelet has it from; the API server unless said otherwise. Empty: somebody else has made it. */
+  configSource?: 'api' | 'file' | '';
   containers: ContainerSpec[];
 }
 

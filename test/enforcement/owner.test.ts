@@ -23,6 +23,7 @@ const labels = {
   podSandboxId: 's1',
   pod: { namespace: 'team-a', name: 'web', uid: 'uid-web' },
   containerName: 'app',
+  image: 'sha256:0a',
 };
 
 function find(
@@ -56,8 +57,29 @@ describe('the owner of a container', () => {
     expect(await find(web, 'api', other)).toMatchObject({ verdict: 'denied', reason: 'podUnknown' });
   });
 
-  it('is missing as unmanagedPod when kubelet took the pod from a file or a URL, or did not make it', async () => {
-    for (const source of ['file', 'http', 'whatever a tenant wrote', undefined]) {
+  it.each(['file', 'http'])(
+    'is a pod with nothing of its own when kubelet took it from a %s source',
+    async (source) => {
+      const spec = { name: 'app', image: 'sha256:0a', imagePullPolicy: 'IfNotPresent' };
+      expect(await find(undefined, source)).toMatchObject({
+        pod: {
+          namespace: 'team-a',
+          name: 'web',
+          uid: 'uid-web',
+          serviceAccountName: '',
+          imagePullSecrets: [],
+        },
+        spec,
+      });
+      expect(await find(undefined, source, { ...labels, image: '' })).toMatchObject({
+        verdict: 'denied',
+        reason: 'unmanagedPod',
+      });
+    },
+  );
+
+  it('is missing as unmanagedPod when kubelet did not make the container', async () => {
+    for (const source of ['whatever a tenant wrote', undefined]) {
       const verdict = await find(undefined, source);
       expect(verdict).toMatchObject({ verdict: 'denied', reason: 'unmanagedPod' });
       expect(JSON.stringify(verdict)).not.toContain('tenant wrote');

@@ -20,7 +20,7 @@ export type Scene = {
   /** Writes the pod's manifests, then lets kubelet's stand-in run it; gives its one container. */
   run(wanted: Omit<Wanted, 'name'> & { name?: string }): Promise<StartedContainer>;
   /** The same for a pod that the agent is never told about, which kubelet has from there. */
-  runUnknown(wanted: Omit<Wanted, 'name'>, from: 'api' | 'file'): Promise<StartedContainer>;
+  runUnknown(wanted: Omit<Wanted, 'name'>, from: 'api' | 'file' | undefined): Promise<StartedContainer>;
   isRunning(id: string): Promise<boolean>;
   /** Resolves when the container has ended; throws after the time limit (ms). */
   ended(id: string, timeoutMs?: number): Promise<void>;
@@ -92,7 +92,7 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
     },
     async runUnknown(unnamed, from) {
       const wanted = named(unnamed);
-      return start(wanted, { ...podOf(wanted), configSource: from });
+      return start(wanted, { ...podOf(wanted), configSource: from ?? '' });
     },
     isRunning,
     async ended(id, timeoutMs = 15_000) {

@@ -126,16 +126,33 @@ describe('verdicts on a real node', { timeout: 180_000 }, () => {
     );
   });
 
-  it('a container of no known pod is reported and left alone, or stopped where that is asked for', async () => {
+  it('a static pod that nobody knows may run what everybody may, and nothing else', async () => {
+    const isPrivate = await scene.runUnknown(ask(scene.tenants.a, privateImage), 'file');
+    expect(await scene.agent().verdictOf(isPrivate.id)).toMatchObject({
+      verdict: 'denied',
+      reason: 'registryRefused',
+    });
+    await scene.ended(isPrivate.id);
+    const { anonymous } = scene.node.registries;
+    await pushImage(anonymous, 'public/static', '1', { salt: 'static' });
+    const isPublic = await scene.runUnknown(
+      ask(scene.tenants.a, `${anonymous.host}/public/static:1`),
+      'file',
+    );
+    expect(await scene.agent().verdictOf(isPublic.id)).toMatchObject({ verdict: 'allowed' });
+    expect(await scene.isRunning(isPublic.id)).toBe(true);
+  });
+
+  it('a container that kubelet did not make is reported and left alone, or stopped where that is asked for', async () => {
     const unknown = ask(scene.tenants.a, privateImage);
-    const left = await scene.runUnknown(unknown, 'file');
+    const left = await scene.runUnknown(unknown, undefined);
     expect(await scene.agent().verdictOf(left.id)).toMatchObject({
       verdict: 'denied',
       reason: 'unmanagedPod',
     });
     expect(await scene.isRunning(left.id)).toBe(true);
     await restart('--mode', 'enforce', '--unmanaged', 'deny');
-    const stopped = await scene.runUnknown(unknown, 'file');
+    const stopped = await scene.runUnknown(unknown, undefined);
     await scene.ended(stopped.id);
     await scene.ended(left.id);
   });

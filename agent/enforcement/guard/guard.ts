@@ -113,10 +113,14 @@ export function createGuard(options: GuardOptions): Guard {
     else leftRunning.add(id);
   }
 
+  function ownerOf(container: RuntimeContainer): Promise<Owner | Verdict> {
+    return findOwner(options.pods, options.configSourceOf, { ...container, image: container.imageRef });
+  }
+
   async function judge(subject: Subject): Promise<void> {
     const { container } = subject;
     const started = performance.now();
-    const owner = await findOwner(options.pods, options.configSourceOf, container);
+    const owner = await ownerOf(container);
     if ('verdict' in owner) {
       const { namespace } = container.pod;
       const doubt = doubtOf({ namespace, imageRef: container.imageRef, image: undefined });
@@ -196,7 +200,7 @@ export function createGuard(options: GuardOptions): Guard {
   async function reverify(subject: Subject): Promise<EntitlementState | undefined> {
     const { container } = subject;
     const started = performance.now();
-    const owner = await findOwner(options.pods, options.configSourceOf, container);
+    const owner = await ownerOf(container);
     if ('verdict' in owner) return 'unverifiable';
     const finding = await judgeImages(owner, container.imageRef, {
       ensureAccess: options.reverify,

@@ -53,6 +53,14 @@ describe('a container that the guard sees', () => {
     expect([...asked, ...unknown.asked]).toEqual([]);
   });
 
+  it('is judged by its content where kubelet took an unknown pod from a file', async () => {
+    const { see, asked } = guardScene({ getPod: async () => undefined, configSource: 'file' });
+    await see();
+    expect(asked).toMatchObject([
+      { container: { image: webContainer.imageRef }, pod: { imagePullSecrets: [] } },
+    ]);
+  });
+
   it('is of an unknown pod where kubelet took that from the API server', async () => {
     const { see, words } = guardScene({ getPod: async () => undefined, configSource: 'api' });
     await see();

@@ -211,7 +211,7 @@ describe('what cannot be found out about a container', () => {
   });
 
   it('allows a container of no known pod, or refuses it with --unmanaged deny', async () => {
-    const unknown = { getPod: async () => undefined, configSource: 'file' as const };
+    const unknown = { getPod: async () => undefined };
     expect((await vetoScene(unknown).create()).refusal).toBeUndefined();
     const strict = vetoScene({ ...unknown, settings: { unmanaged: 'deny' } });
     expect((await strict.create()).refusal).toMatch(
@@ -219,6 +219,19 @@ describe('what cannot be found out about a container', () => {
     );
     const nameless = { pod: { namespace: '', name: '', uid: '' }, containerName: '' };
     expect((await strict.create(nameless)).refusal).toMatch(/unmanagedPod/);
+  });
+
+  it('judges a static pod that nobody knows as one that has nothing of its own', async () => {
+    const scene = (verdict: Verdict) =>
+      vetoScene({ getPod: async () => undefined, configSource: 'file', judge: () => verdict });
+    const { create, asked } = scene(refused);
+    expect((await create()).refusal).toMatch(/registryRefused/);
+    expect(asked[0]).toMatchObject({
+      pod: { imagePullSecrets: [], serviceAccountName: '' },
+      container: { image: IMAGE },
+      imageRef: CONTENT,
+    });
+    expect((await scene(allowed('repullSucceeded', '')).create()).refusal).toBeUndefined();
   });
 
   it('refuses a container whose pod was deleted while it starts, whatever --unmanaged says', async () => {
