@@ -36,7 +36,8 @@ export async function judgeImages(
 ): Promise<Finding> {
   async function judge(image: AccessRequest['container'], content: string | Verdict): Promise<Part> {
     if (typeof content === 'string') {
-      const access = await ensureAccess({ pod, container: image, imageRef: content, urgent });
+      const container = urgent ? image : provable(image);
+      const access = await ensureAccess({ pod, container, imageRef: content, urgent });
       return { image, imageRef: content, access };
     }
     const doubt = doubtOf({ namespace: pod.namespace, imageRef: undefined, image: image.image });
@@ -49,6 +50,14 @@ export async function judgeImages(
   }
   const { image, imageRef } = worstOf(parts);
   return { spec: image, kind: spec.kind, imageRef, contents: contentsOf(parts), access: combine(parts) };
+}
+
+/**
+ * Of a container that runs already, Never says nothing about its right: there was no record to write when it was
+ * started, and it is the agent that has to find out.
+ */
+function provable(image: AccessRequest['container']): AccessRequest['container'] {
+  return image.imagePullPolicy === 'Never' ? { ...image, imagePullPolicy: 'IfNotPresent' } : image;
 }
 
 function contentsOf([own, ...volumes]: readonly [Part, ...Part[]]): Contents {

@@ -32,7 +32,7 @@ const refused = denied('registryRefused', 'refused');
 const unknown = unverifiable('registryUnavailable', 'connection refused');
 
 /** The finding about a container whose images have these verdicts; an image that is not named is granted. */
-async function judge(answers: Readonly<Record<string, Verdict | Access>>) {
+async function judge(answers: Readonly<Record<string, Verdict | Access>>, urgent = true) {
   const asked: string[] = [];
   const finding = await judgeImages({ pod, spec }, 'sha256:app', {
     ensureAccess: async ({ container, imageRef }) => {
@@ -42,7 +42,7 @@ async function judge(answers: Readonly<Record<string, Verdict | Access>>) {
     },
     doubtOf: () => 'none',
     volumeContent: async ({ name }) => `sha256:${name}`,
-    urgent: true,
+    urgent,
   });
   return { ...finding, asked };
 }
@@ -57,6 +57,12 @@ describe('a container that mounts image volumes', () => {
       'registry.example/team-a/models:1 sha256:models IfNotPresent',
       'registry.example/team-a/data:1 sha256:data Never',
     ]);
+  });
+
+  it('is proved with pull policy Never as well where it runs already, and reported with its own policy', async () => {
+    const { asked, spec: about } = await judge({ [data.image]: refused }, false);
+    expect(asked.at(-1)).toBe('registry.example/team-a/data:1 sha256:data IfNotPresent');
+    expect(about?.imagePullPolicy).toBe('Never');
   });
 
   it('is denied for one volume that its pod may not pull, and the verdict says which', async () => {

@@ -294,8 +294,10 @@ describe('verdicts on a real node', { timeout: 180_000 }, () => {
     expect((await verdictOf(ask(b, privateImage))).said).toBe('denied registryRefused');
   });
 
-  it('--existing-images verify trusts nothing that is on the node', async () => {
+  it('--existing-images verify trusts nothing that is on the node, and proves what runs whatever its policy', async () => {
     await scene.agent().stop();
+    const rightful = await scene.run(ask(scene.tenants.a, privateImage, 'Never'));
+    const withoutRight = await scene.run(ask(scene.tenants.b, privateImage, 'Never'));
     await scene.startAgent(
       '--mode',
       'enforce',
@@ -304,6 +306,13 @@ describe('verdicts on a real node', { timeout: 180_000 }, () => {
       '--state-dir',
       join(scene.node.root, 'fresh'),
     );
+    expect(await scene.agent().verdictOf(rightful.id)).toMatchObject({
+      verdict: 'allowed',
+      reason: 'repullSucceeded',
+    });
+    expect(await scene.agent().verdictOf(withoutRight.id)).toMatchObject({ reason: 'registryRefused' });
+    await scene.ended(withoutRight.id);
+    expect(await scene.isRunning(rightful.id)).toBe(true);
     const base = `${scene.node.registries.anonymous.host}/public/unused-2:1`;
     expect((await verdictOf(ask(scene.tenants.b, base, 'Never'))).said).toBe('denied neverWithoutRecord');
     expect((await verdictOf(ask(scene.tenants.b, base))).said).toBe('allowed repullSucceeded');
