@@ -9,6 +9,7 @@ import { combinedPodSource } from '../pods/combined.ts';
 import { openDirectoryPodSource } from '../pods/directory/source.ts';
 import { openStaticPodSource } from '../pods/directory/static-pods.ts';
 import { openKubernetesPodSource } from '../pods/kubernetes/source.ts';
+import { type NamespaceSource, NO_NAMESPACES } from '../pods/namespace-source.ts';
 import type { PodSource } from '../pods/pod-source.ts';
 import { NO_SERVICE_ACCOUNTS, type ServiceAccountSource } from '../pods/service-account-source.ts';
 import { packageVersion } from '../version.ts';
@@ -16,6 +17,7 @@ import { packageVersion } from '../version.ts';
 export type OpenedPodSource = {
   readonly pods: PodSource;
   readonly serviceAccounts: ServiceAccountSource;
+  readonly namespaces: NamespaceSource;
   /** For Events; undefined where pods come from a folder, and nobody would read them. */
   readonly apiClient: ApiClient | undefined;
   /** Stops the source and closes what it was opened with. */
@@ -49,6 +51,7 @@ export function openPodSource(config: PodSourceConfig, options: PodSourceOptions
     return {
       pods,
       serviceAccounts: NO_SERVICE_ACCOUNTS,
+      namespaces: NO_NAMESPACES,
       apiClient: undefined,
       close: () => pods.stop(),
     };
@@ -68,6 +71,7 @@ export function openPodSource(config: PodSourceConfig, options: PodSourceOptions
   return {
     pods,
     serviceAccounts: apiPods.serviceAccounts,
+    namespaces: apiPods.namespaces,
     apiClient,
     async close() {
       await pods.stop();

@@ -1,4 +1,5 @@
 import type { ShownStore } from '../access/bytes/image-ledger.ts';
+import type { StandingOfNamespaces } from '../access/renewal/gone-namespaces.ts';
 import type { StandingStore } from '../access/standing.ts';
 import type { FuseState } from '../enforcement/fuse-keeper.ts';
 import { RecordStoreError } from '../errors.ts';
@@ -18,7 +19,7 @@ import type { Log } from '../telemetry/log.ts';
 export type Records = {
   readonly store: RecordStore;
   readonly keyedHash: (credentialHash: string) => string;
-  readonly standing: StandingStore;
+  readonly standing: StandingStore & StandingOfNamespaces;
   readonly shown: ShownStore;
   readonly fuseState: FuseState;
   readonly containers: KnownContainers;
@@ -89,13 +90,21 @@ export async function openRecords(
 
 type Attempt = (write: () => void) => void;
 
-function standingOf({ standing }: OpenedRecordStore, attempt: Attempt): StandingStore {
+function standingOf({ standing }: OpenedRecordStore, attempt: Attempt): StandingStore & StandingOfNamespaces {
   return {
     has: (about) =>
       standing.hasSome(about) ||
       (about.imageRef !== undefined && standing.hasSome({ ...about, trimmedImage: ANY_NAME })),
     add: (about) => attempt(() => standing.add({ ...about, since: Date.now(), by: 'granted' })),
     revoke: (imageRefs) => attempt(() => standing.revoke(imageRefs)),
+    namespaces: () => [...new Set(standing.list().map(({ namespace }) => namespace))],
+    forgetNamespace(namespace) {
+      let forgotten = 0;
+      attempt(() => {
+        forgotten = standing.forget({ namespace });
+      });
+      return forgotten;
+    },
   };
 }
 

@@ -168,9 +168,11 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     metrics,
   });
   judgeAgain.on(guard.judgeAgain);
-  const { serviceAccounts } = podSource;
+  const { serviceAccounts, namespaces } = podSource;
+  const { standing } = records;
   const time = wireTime(config, {
-    ...{ store, pods, serviceAccounts, verification, guard, log, metrics, onRecordStoreError },
+    ...{ store, standing, pods, serviceAccounts, namespaces, verification, guard, log, metrics },
+    onRecordStoreError,
   });
 
   // How containers get here.

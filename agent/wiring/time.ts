@@ -1,3 +1,4 @@
+import { forgetGoneNamespaces, type StandingOfNamespaces } from '../access/renewal/gone-namespaces.ts';
 import { forgetGoneOwners, type UidNow } from '../access/renewal/gone-owners.ts';
 import { createPace } from '../access/renewal/pace.ts';
 import { startRenewal } from '../access/renewal/renewal.ts';
@@ -5,6 +6,7 @@ import type { Config } from '../config/resolve.ts';
 import type { Guard } from '../enforcement/guard/guard.ts';
 import { type Reverification, startReverification } from '../enforcement/guard/reverification.ts';
 import { PodSourceError, type RecordStoreError, ServiceAccountError } from '../errors.ts';
+import type { NamespaceSource } from '../pods/namespace-source.ts';
 import type { PodSource } from '../pods/pod-source.ts';
 import type { ServiceAccountSource } from '../pods/service-account-source.ts';
 import type { RecordStore } from '../records/record-store.ts';
@@ -16,6 +18,8 @@ export type TimeParts = {
   readonly store: RecordStore;
   readonly pods: Pick<PodSource, 'getSecret'>;
   readonly serviceAccounts: Pick<ServiceAccountSource, 'getServiceAccount'>;
+  readonly namespaces: NamespaceSource;
+  readonly standing: StandingOfNamespaces;
   readonly verification: Pick<Verification, 'renew'>;
   readonly guard: Pick<Guard, 'running' | 'reverify'>;
   readonly log: Log;
@@ -28,7 +32,7 @@ export type Time = {
   close(): Promise<void>;
 };
 
-/** How often secrets and service accounts on record are looked for. */
+/** How often secrets, service accounts and namespaces on record are looked for. */
 const SWEEP_INTERVAL_MS = 300_000;
 
 /**
@@ -37,8 +41,9 @@ const SWEEP_INTERVAL_MS = 300_000;
  */
 export function wireTime(
   config: Pick<Config, 'recordTtl' | 'reverifyRunning' | 'backgroundQuestions'>,
-  { store, pods, serviceAccounts, verification, guard, log, metrics, onRecordStoreError }: TimeParts,
+  parts: TimeParts,
 ): Time {
+  const { store, pods, serviceAccounts, verification, guard, log, metrics, onRecordStoreError } = parts;
   const pace = createPace(config.backgroundQuestions);
   const reverification = startReverification({
     periodMs: config.reverifyRunning,
@@ -65,9 +70,8 @@ export function wireTime(
         })
       : undefined;
 
-  let sweeping: Promise<void> | undefined;
-  function sweep(): void {
-    sweeping ??= forgetGoneOwners({
+  async function lookForAll(): Promise<void> {
+    await forgetGoneOwners({
       store,
       secretUid: secretUidFrom(pods),
       serviceAccountUid: serviceAccountUidFrom(serviceAccounts),
@@ -75,7 +79,19 @@ export function wireTime(
       onForgotten: ({ kind, namespace, name }, grants) =>
         log.info({ kind, namespace, name, grants }, 'forgot what was granted to an owner that is gone'),
       onRecordStoreError,
-    }).finally(() => {
+    });
+    await forgetGoneNamespaces({
+      standing: parts.standing,
+      namespaces: parts.namespaces,
+      pace,
+      onForgotten: (namespace, count) =>
+        log.info({ namespace, images: count }, 'forgot the standing of a namespace that is gone'),
+    });
+  }
+
+  let sweeping: Promise<void> | undefined;
+  function sweep(): void {
+    sweeping ??= lookForAll().finally(() => {
       sweeping = undefined;
     });
   }

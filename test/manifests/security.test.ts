@@ -142,6 +142,7 @@ describe.each(AS_SERVICE_ACCOUNT)('the rights of manifests/%s', { timeout: 60_00
         metadata: { name: 'pullwarden' },
         rules: [
           { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] },
+          { apiGroups: [''], resources: ['namespaces'], verbs: ['get'] },
           { apiGroups: [''], resources: ['events'], verbs: ['create', 'patch'] },
         ],
       },

@@ -2,11 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiError, PodSourceError } from '../../errors.ts';
 import type { ApiClient } from '../../kubernetes/api-client.ts';
 import { DEFAULT_TIMINGS, type KubernetesTimings } from '../../kubernetes/timings.ts';
+import type { NamespaceSource } from '../namespace-source.ts';
 import type { Pod, PodSource } from '../pod-source.ts';
 import type { ServiceAccountSource } from '../service-account-source.ts';
 import { terminatingOf } from '../termination.ts';
 import { createFairQueue } from './fair-queue.ts';
 import { createLargeObjectReader } from './large-objects/reader.ts';
+import { createNamespaceSource } from './namespaces.ts';
 import { createObjectReader } from './object-reader.ts';
 import { createPodCache } from './pod-cache.ts';
 import { whatToGrant } from './pod-errors.ts';
@@ -32,6 +34,7 @@ export type KubernetesPodSource = PodSource & {
   /** Pods, list items and watch lines that were too large or not understood, since the start. */
   passedOver(): number;
   readonly serviceAccounts: ServiceAccountSource;
+  readonly namespaces: NamespaceSource;
 };
 
 const SWEEP_INTERVAL_MS = 30_000;
@@ -172,6 +175,7 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
       return () => podListeners.delete(listener);
     },
     serviceAccounts,
+    namespaces: createNamespaceSource(client),
     passedOver: podReader.passedOver,
   };
 }

@@ -61,6 +61,7 @@ export type ApiServer = {
   deleteSecret(namespace: string, name: string): boolean;
   putServiceAccount(serviceAccount: KubeObject): KubeObject;
   deleteServiceAccount(namespace: string, name: string): boolean;
+  putNamespace(name: string): void;
   /** The Events as they are stored now, in the order of their names. */
   events(namespace?: string): readonly KubeObject[];
   /** As after their time to live. */
@@ -193,6 +194,9 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     deleteSecret: (namespace, name) => store.remove('secrets', namespace, name) !== undefined,
     putServiceAccount: (serviceAccount) => store.put('serviceaccounts', serviceAccount),
     deleteServiceAccount: (namespace, name) => store.remove('serviceaccounts', namespace, name) !== undefined,
+    putNamespace(name) {
+      store.put('namespaces', { metadata: { namespace: '', name } });
+    },
     events: (namespace) =>
       (store.list('events') ?? []).filter(
         ({ metadata }) => namespace === undefined || metadata.namespace === namespace,

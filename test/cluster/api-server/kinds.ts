@@ -6,6 +6,7 @@ const KINDS: ReadonlyMap<string, string> = new Map([
   ['secrets', 'Secret'],
   ['events', 'Event'],
   ['serviceaccounts', 'ServiceAccount'],
+  ['namespaces', 'Namespace'],
 ]);
 
 export function kindOf(resource: string): string | undefined {
