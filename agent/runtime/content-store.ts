@@ -38,7 +38,7 @@ export async function readPullsOfPieces(
   const filters = pieces.length <= MAX_FILTERS ? pieces.flatMap(filtersOf) : [];
   try {
     const answers = await channel.collect(
-      listContentMethod(),
+      listContentMethod,
       { filters },
       metadata,
       listContentResponse,

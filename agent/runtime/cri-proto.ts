@@ -29,8 +29,13 @@ export function criMethod(service: CriService, name: string): CriMethod {
 }
 
 /** containerd's list of its content (api/services/content/v1, Content.List), a stream; CRI has nothing like it. */
-export function listContentMethod(): CriMethod {
-  const service = loadSync(protoFile('containerd.proto'), OPTIONS)['containerd.services.content.v1.Content'];
+export const listContentMethod: CriMethod = readListContent();
+
+function readListContent(): CriMethod {
+  const { 'containerd.services.content.v1.Content': service } = loadSync(
+    protoFile('containerd.proto'),
+    OPTIONS,
+  );
   if (service === undefined || 'format' in service)
     throw new TypeError('proto/containerd.proto has no Content');
   const { List } = service as ServiceDefinition;
