@@ -24,7 +24,8 @@ import { createVetoReports } from './veto-reports.ts';
 export type TimeBudget = {
   /** How long this namespace's next question may take, in ms; at most `untilDeadlineMs`. */
   patienceMs(namespace: string, untilDeadlineMs: number): number;
-  spent(namespace: string, ms: number): void;
+  /** `granted`: what was waited for is a right. */
+  spent(namespace: string, ms: number, granted: boolean): void;
 };
 
 export type VetoOptions = JudgeRequestOptions & {
@@ -98,8 +99,8 @@ export function createVeto(options: VetoOptions): Veto {
     const finding = find(question);
     const isFound = await endsWithin(patienceMs, finding);
     const answered = performance.now();
-    budget.spent(namespace, answered - started);
     const found = isFound ? await finding : undefined;
+    budget.spent(namespace, answered - started, found?.access.verdict.verdict === 'allowed');
     // Somebody else has answered by now.
     if (answered >= deadlineMs) {
       inquiries.wasLate(question, found);

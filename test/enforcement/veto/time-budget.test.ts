@@ -14,10 +14,10 @@ function budget(limits = { namespaceMs: 1_000, nodeMs: 2_000 }) {
    * The runtime asks, and the answer comes `takesMs` later or when patience is over; gives how long it
    * waited.
    */
-  const wait = (namespace: string, takesMs = Number.POSITIVE_INFINITY): number => {
+  const wait = (namespace: string, takesMs = Number.POSITIVE_INFINITY, granted = false): number => {
     const waitedMs = Math.min(patienceMs(namespace, UNTIL_DEADLINE_MS), takesMs);
     clock.now += waitedMs;
-    spent(namespace, waitedMs);
+    spent(namespace, waitedMs, granted && waitedMs === takesMs);
     return waitedMs;
   };
   return { clock, patienceMs, spent, wait };
@@ -49,6 +49,18 @@ describe('the time that the runtime waits for the veto', () => {
     expect(waits[0]).toBe(900);
     expect(waits[1]).toBeLessThan(150);
     expect(waits[2]).toBeLessThan(LOOKUP_MS / 2);
+  });
+
+  it('lasts four times as long where rights are found soon, and no longer where they are found slowly', () => {
+    const count = (takesMs: number): number => {
+      const { wait } = budget();
+      let found = 0;
+      while (found < 100 && wait('team-a', takesMs, true) === takesMs) found += 1;
+      return found;
+    };
+    expect(count(150)).toBeGreaterThan(25);
+    expect(count(150)).toBeLessThan(40);
+    expect(count(400)).toBe(2);
   });
 
   it('of one namespace is not another`s', () => {
@@ -93,7 +105,7 @@ describe('the time that the runtime waits for the veto', () => {
 
   it('is owed for a limited time only, however long one wait was', () => {
     const { clock, patienceMs, spent } = budget();
-    spent('team-b', 3_600_000);
+    spent('team-b', 3_600_000, false);
     clock.now += 401_000;
     expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(1_000);
   });
