@@ -113,7 +113,7 @@ async function abuse(json: boolean): Promise<void> {
     both('P99', ({ freshP99 }) => freshP99),
     {
       header: 'WITHOUT AGENT P50 / P99',
-      value: ({ floor }) => (floor ? `${round(floor.createP50)} / ${round(floor.createP99)}` : ''),
+      value: ({ floor }) => `${round(floor.createP50)} / ${round(floor.createP99)}`,
     },
     both('PULL MS', ({ pullMs }) => pullMs),
     both('HEALTHZ WORST MS', ({ healthzWorst }) => healthzWorst),

@@ -3,7 +3,7 @@ import type { RequestListener } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import PQueue from 'p-queue';
 import type { BoundPod, PodToBind, SharedNode } from './shared-node.ts';
-import { keepTrying, type Trying } from './trying.ts';
+import { createAtLast, keepTrying, type Trying } from './trying.ts';
 
 /** What a tenant does under way. */
 export type Abuse = {
@@ -26,6 +26,7 @@ export type Scale = 'whole' | 'short';
 
 const NAMESPACE = 'abuser';
 const SANDBOXES_AT_ONCE = 4;
+const BEGIN_WITHIN_MS: Readonly<Record<Scale, number>> = { whole: 5_000, short: 0 };
 
 async function bindAll(node: SharedNode, pods: readonly PodToBind[]): Promise<BoundPod[]> {
   const queue = new PQueue({ concurrency: SANDBOXES_AT_ONCE });
@@ -56,7 +57,7 @@ const longPasswords: Abuser = {
     const { host } = node.lab.registries.htpasswd;
     const pods = await bindAll(
       node,
-      some(scale === 'whole' ? 10 : 3).map((pod) => {
+      some(scale === 'whole' ? 10 : 2).map((pod) => {
         const imagePullSecrets = some(14).map((n) => `long-${pod}-${n}`);
         for (const name of imagePullSecrets) {
           node.putConfig(NAMESPACE, name, configFor(host, `${'é'.repeat(65_536)}${name}`));
@@ -64,7 +65,7 @@ const longPasswords: Abuser = {
         return { namespace: NAMESPACE, images: [victim(node)], imagePullSecrets };
       }),
     );
-    return counted(keepTrying(pods, 1));
+    return counted(keepTrying(pods, 1, BEGIN_WITHIN_MS[scale]));
   },
 };
 
@@ -75,14 +76,14 @@ const wrongPasswords: Abuser = {
     const { host } = node.lab.registries.htpasswd;
     const pods = await bindAll(
       node,
-      some(scale === 'whole' ? 60 : 10).map((pod) => {
+      some(scale === 'whole' ? 60 : 5).map((pod) => {
         const imagePullSecrets = some(20).map((n) => `wrong-${pod}-${n}`);
         for (const name of imagePullSecrets)
           node.putConfig(NAMESPACE, name, configFor(host, `wrong ${name}`));
         return { namespace: NAMESPACE, images: [victim(node)], imagePullSecrets };
       }),
     );
-    return counted(keepTrying(pods, 1));
+    return counted(keepTrying(pods, 1, BEGIN_WITHIN_MS[scale]));
   },
 };
 
@@ -101,17 +102,17 @@ function ownRegistry(
     name,
     does,
     async begin(node, scale) {
-      const names = some(scale === 'whole' ? images : Math.min(images, 10)).map((n) => `own/app-${n}`);
+      const names = some(scale === 'whole' ? images : 2).map((n) => `own/app-${n}`);
       const registry = await node.tenantRegistry(names);
       registry.behave(behaviour);
       const all = names.map((image) => `${registry.host}/${image}:1`);
       const bound = await bindAll(
         node,
-        some(scale === 'whole' ? pods : Math.min(pods, 3)).map(() => {
+        some(scale === 'whole' ? pods : 2).map(() => {
           return { namespace: NAMESPACE, images: all, imagePullSecrets: [] };
         }),
       );
-      return counted(keepTrying(bound, all.length), registry.requests, hasRight);
+      return counted(keepTrying(bound, all.length, BEGIN_WITHIN_MS[scale]), registry.requests, hasRight);
     },
   };
 }
@@ -166,7 +167,7 @@ const slowYes: Abuser = {
       node,
       some(3).map(() => ({ namespace: NAMESPACE, images: all, imagePullSecrets: [] })),
     );
-    return counted(keepTrying(bound, all.length), registry.requests, true);
+    return counted(keepTrying(bound, all.length, BEGIN_WITHIN_MS[scale]), registry.requests, true);
   },
 };
 
@@ -205,7 +206,7 @@ const missingSecrets: Abuser = {
     });
     const bound = await bindAll(node, [...pods, ...some(4).map(hundred)]);
     const announced = some(scale === 'whole' ? 96 : 5).map((n) => node.announce(hundred(n + 4)));
-    const trying = keepTrying(bound, 1);
+    const trying = keepTrying(bound, 1, BEGIN_WITHIN_MS[scale]);
     return {
       ...counted(trying),
       async stop() {
@@ -226,7 +227,7 @@ const largeSecrets: Abuser = {
     const { host } = node.lab.registries.htpasswd;
     const pods = await bindAll(
       node,
-      some(scale === 'whole' ? 20 : 4).map((n) => {
+      some(scale === 'whole' ? 20 : 2).map((n) => {
         const name = `large-${n}`;
         const password = 'x'.repeat(500);
         const entries = some(1_900).map((e) => [`${host}/good/${e}`, { username: `u${n}`, password }]);
@@ -238,7 +239,7 @@ const largeSecrets: Abuser = {
         return { namespace: NAMESPACE, images: [victim(node)], imagePullSecrets: [name] };
       }),
     );
-    return counted(keepTrying(pods, 1));
+    return counted(keepTrying(pods, 1, BEGIN_WITHIN_MS[scale]));
   },
 };
 
@@ -291,7 +292,7 @@ const largeEnvironment: Abuser = {
         env,
       })),
     );
-    for (const pod of pods) for (const n of images.keys()) await pod.create(n);
+    for (const pod of pods) for (const n of images.keys()) await createAtLast(pod, n);
     await node.restartAgent();
     return {
       created: () => 0,

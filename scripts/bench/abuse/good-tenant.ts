@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CriError } from '../../lab/cri.ts';
 import type { SharedNode } from './shared-node.ts';
+import { createAtLast } from './trying.ts';
 
 /**
  * What a tenant who does nothing wrong gets of the node, in ms of CreateContainer, with kubelet's further
@@ -17,11 +17,8 @@ export type GoodTenant = {
 };
 
 const NAMESPACE = 'good';
-const RECORDED = 5;
-const FRESH = 1;
-/** Kubelet waits longer; what counts is when the container could run. */
-const AGAIN_MS = 250;
-const PATIENCE_MS = 60_000;
+const RECORDED = 12;
+const FRESH = 3;
 /** Within a pod, so that one create is over before the next. */
 const PAUSE_MS = 20;
 
@@ -37,26 +34,13 @@ export async function prepareGoodTenant(node: SharedNode, pods: number): Promise
   const login = { username: 'alice', password: htpasswd.users.alice ?? '' };
   const config = JSON.stringify({ auths: { [htpasswd.host]: login } });
 
-  async function create(pod: Awaited<ReturnType<SharedNode['bind']>>, n: number): Promise<number> {
-    const began = performance.now();
-    for (;;) {
-      try {
-        await pod.create(n);
-        return performance.now() - began;
-      } catch (error) {
-        if (!(error instanceof CriError) || performance.now() - began > PATIENCE_MS) throw error;
-        await sleep(AGAIN_MS);
-      }
-    }
-  }
-
   return async () => {
     let next = 0;
     let secrets = 0;
     const first = `pull-secret-${secrets}`;
     node.putConfig(NAMESPACE, first, config);
     const pod = await node.bind({ namespace: NAMESPACE, images: [known], imagePullSecrets: [first] });
-    await create(pod, 0);
+    await createAtLast(pod, 0);
     await pod.remove();
     return {
       async work(count) {
@@ -71,7 +55,7 @@ export async function prepareGoodTenant(node: SharedNode, pods: number): Promise
           const images = [...Array.from({ length: RECORDED }, () => known), ...mine];
           const working = await node.bind({ namespace: NAMESPACE, images, imagePullSecrets: [secret] });
           for (let n = 0; n < images.length; n += 1) {
-            (n < RECORDED ? recorded : fresh).push(await create(working, n));
+            (n < RECORDED ? recorded : fresh).push(await createAtLast(working, n));
             await sleep(PAUSE_MS);
           }
           await working.remove();

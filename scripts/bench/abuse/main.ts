@@ -14,7 +14,7 @@ export type AbuseFigures = {
 };
 
 /** Of the good tenant, in each phase. */
-const PODS = 20;
+const PODS = 8;
 
 export const abuserNames: readonly string[] = abusers.map(({ name }) => name);
 
@@ -40,9 +40,7 @@ export async function benchAbuse(
     const rows: Row[] = [];
     for (const abuser of names.flatMap((name) => abusers.filter((one) => one.name === name))) {
       progress(`${abuser.name}: ${abuser.does}`);
-      rows.push(
-        await measureRow(abuser, { node, tenant, pods: PODS, scale: 'whole', floor: true, progress }),
-      );
+      rows.push(await measureRow(abuser, { node, tenant, pods: PODS, scale: 'whole', progress }));
     }
     return { rows, load: [before, loadavg()[0] ?? Number.NaN] };
   } finally {

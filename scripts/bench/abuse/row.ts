@@ -34,7 +34,7 @@ export type Row = {
    * Beside the same abuser, without the agent: a plugin of its own refuses the abuser's containers at once
    * and is asked about nobody else's. What this takes, the runtime takes by itself.
    */
-  readonly floor?: Floor;
+  readonly floor: Floor;
   /** Requests that the abuser's own registries had, a minute. */
   readonly ownPerMinute: number;
   /** How often the runtime dropped the veto, or the veto the runtime. */
@@ -50,15 +50,13 @@ export type RowParts = {
   /** Pods of the good tenant in each phase. */
   readonly pods: number;
   readonly scale: Scale;
-  /** Measure without the agent as well? */
-  readonly floor: boolean;
   /** What is known after each part. */
   readonly progress: (line: string) => void;
 };
 
 /**
  * The same tenant on the same node with the same agent, first alone, then beside one who abuses what it may
- * write.
+ * write, and beside him without the agent.
  */
 export async function measureRow(abuser: Abuser, parts: RowParts): Promise<Row> {
   const { node, pods, scale, progress } = parts;
@@ -73,27 +71,32 @@ export async function measureRow(abuser: Abuser, parts: RowParts): Promise<Row> 
     const beside = await measurePhase(node, `${abuser.name} beside`, () => good.work(pods));
     const minutes = (performance.now() - before.at) / 60_000;
     const ownPerMinute = (abuse.ownRequests() - before.own) / minutes;
-    const { body } = await node.agent().get('/metrics');
+    const connection = await connectionOf(node);
     // Between the agent's end and the plugin that comes in its place nobody refuses anything.
     const created = abuse.created();
     progress(`${abuser.name} beside: ${JSON.stringify(beside)}`);
-    const floor = parts.floor ? await measureFloor(node, () => good.work(pods)) : undefined;
-    return {
-      abuser: abuser.name,
-      alone,
-      beside,
-      ...(floor && { floor }),
-      ownPerMinute,
-      disconnects: sumOf(body, 'pullwarden_nri_disconnects_total'),
-      connectedAtEnd: sumOf(body, 'pullwarden_nri_connected') === 1,
-      created,
-    };
+    const floor = await measureFloor(node, () => good.work(pods));
+    return { abuser: abuser.name, alone, beside, floor, ownPerMinute, ...connection, created };
   } finally {
     await abuse.stop();
   }
 }
 
-async function measurePhase(node: SharedNode, name: string, work: () => Promise<GoodTimes>): Promise<Phase> {
+/** How the veto's connection to the runtime has fared since the agent's start. */
+export async function connectionOf(node: SharedNode): Promise<Pick<Row, 'disconnects' | 'connectedAtEnd'>> {
+  const { body } = await node.agent().get('/metrics');
+  return {
+    disconnects: sumOf(body, 'pullwarden_nri_disconnects_total'),
+    connectedAtEnd: sumOf(body, 'pullwarden_nri_connected') === 1,
+  };
+}
+
+/** `name` of no other phase on this node. */
+export async function measurePhase(
+  node: SharedNode,
+  name: string,
+  work: () => Promise<GoodTimes>,
+): Promise<Phase> {
   const { htpasswd } = node.lab.registries;
   const agent = node.agent();
   // What stands in the metrics is of the time since they were last read.

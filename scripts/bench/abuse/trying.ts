@@ -16,12 +16,35 @@ export type Trying = {
 const AGAIN_MS = 5_000;
 const JITTER = 0.5;
 
-export function keepTrying(pods: readonly BoundPod[], containers: number): Trying {
+/** Kubelet waits longer; what counts is when the container could run. */
+const SOON_MS = 250;
+const PATIENCE_MS = 60_000;
+
+/** Creates what may be created, with further tries where the veto has no verdict yet; ms until then. */
+export async function createAtLast(pod: BoundPod, n: number): Promise<number> {
+  const began = performance.now();
+  for (;;) {
+    try {
+      await pod.create(n);
+      return performance.now() - began;
+    } catch (error) {
+      if (!(error instanceof CriError) || performance.now() - began > PATIENCE_MS) throw error;
+      await sleep(SOON_MS);
+    }
+  }
+}
+
+/**
+ * @param beginWithinMs when the first of them is asked for: kubelet makes one sandbox after the other, and asks
+ * for the container as soon as one stands
+ */
+export function keepTrying(pods: readonly BoundPod[], containers: number, beginWithinMs: number): Trying {
   const stopping = new AbortController();
   const { signal } = stopping;
   let created = 0;
 
   async function tryPod(pod: BoundPod): Promise<void> {
+    await sleep(beginWithinMs * Math.random(), undefined, { signal }).catch(() => undefined);
     const open = new Set(Array.from({ length: containers }, (_, n) => n));
     while (!signal.aborted && open.size > 0) {
       for (const n of open) {
