@@ -47,7 +47,9 @@ function agentCommand(made: Playground, endpoint: string, nriSocket: string | un
     `--runtime-endpoint ${endpoint}`,
     `--state-dir ${join(made.root, 'agent-state')}`,
     `--pods-directory ${podsDirectoryOf(made)}`,
-    ...(nriSocket === undefined ? [] : [`--nri-socket ${nriSocket}`]),
+    `--registry-config-dir ${join(made.root, 'certs.d')}`,
+    // Without NRI a socket that is not there, so that the agent does not take the machine's own.
+    `--nri-socket ${nriSocket ?? join(made.root, 'no-nri.sock')}`,
     '--mode enforce',
   ];
   return `  npm run pullwarden -- agent ${flags.join(' \\\n    ')}`;
