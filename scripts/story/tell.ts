@@ -13,6 +13,8 @@ const WHY: Readonly<Record<string, string>> = {
   bytesNotShown: 'A registry counts only for content that it has shown, and this one has no byte of it.',
 };
 
+const SHOWN_TOO = "now that two registries claim this content, A's had to show it as well; that";
+
 /** A result in words: how it ended, what the verdict cost and why, and what the tenant reads. */
 export function toldStep(result: StepResult): ToldStep {
   const { step, kept, reason, kubeletsRequests, agentsRequests, told } = result;
@@ -43,7 +45,7 @@ export function toldAttack(result: StepResult, seen: ReturnType<LyingRegistry['r
     ...told,
     details: [
       `F's registry was asked: ${counted.join(', ')}; it saw ${credentials} credentials`,
-      costs("A's registry: to be sure that it has its own content, the verdict", result.agentsRequests),
+      ...(result.agentsRequests.length === 0 ? [] : [costs(SHOWN_TOO, result.agentsRequests)]),
       ...told.details.filter((line) => !line.startsWith('the verdict') && !line.startsWith('kubelet')),
     ],
   };
