@@ -2,6 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import PQueue from 'p-queue';
 import { type ApiServer, startApiServer } from '../../test/cluster/api-server/api-server.ts';
+import {
+  type KubeletCredentials,
+  LOGIN_ANNOTATION,
+  type Login,
+  writeKubeletCredentials,
+} from '../../test/cluster/credentials/kubelet-credentials.ts';
 import { CriError } from '../lab/cri.ts';
 import { ContainerNotStarted } from '../lab/kubelet.ts';
 import { type LabNode, startNode } from '../lab/node.ts';
@@ -20,13 +26,16 @@ export type BusyNode = {
   /** Ends and deletes the oldest pod. */
   removeOldest(): Promise<void>;
   pods(): number;
+  /** How often the plugin was executed; 0 without a provider. */
+  pluginRuns(): Promise<number>;
   stop(): Promise<void>;
 };
 
 const NODE = 'busy';
 const NAMESPACES = 25;
 const PULLS_AT_ONCE = 4;
-export async function openBusyNode(): Promise<BusyNode> {
+/** @param provider pods that may use their image have a service account for it, and no secret */
+export async function openBusyNode({ provider }: { readonly provider: boolean }): Promise<BusyNode> {
   const node = await startNode({ containerd: '2', nri: true });
   const api = await startApiServer({ parent: node.root, nodeName: NODE });
   const { htpasswd } = node.registries;
@@ -39,6 +48,7 @@ export async function openBusyNode(): Promise<BusyNode> {
       data: { '.dockerconfigjson': Buffer.from(config).toString('base64') },
     });
   }
+  const plugins = provider ? await openProvider(node, api, { [htpasswd.host]: login }) : undefined;
   const { path } = await api.kubeconfig(`system:node:${NODE}`);
   const agent = startAgent(
     [
@@ -46,6 +56,7 @@ export async function openBusyNode(): Promise<BusyNode> {
       ...['--nri-socket', node.nriSocket ?? '', '--kubeconfig', path, '--node-name', NODE],
       // What is pulled here counts as no image that was there before.
       ...['--mode', 'enforce', '--existing-images', 'verify', '--fuse-count', '1000000'],
+      ...(plugins?.flags ?? []),
     ],
     { program: programOfImage() },
   );
@@ -74,7 +85,7 @@ export async function openBusyNode(): Promise<BusyNode> {
     async addPod(allowed) {
       const n = begun;
       begun += 1;
-      const object = podObject(n, image(n % images), allowed);
+      const object = podObject(n, image(n % images), allowed ? (provider ? 'account' : 'secret') : 'nothing');
       const { namespace, name, uid } = object.metadata;
       const containers = [
         { name: 'app', image: image(n % images), imagePullPolicy: 'IfNotPresent' as const },
@@ -94,12 +105,46 @@ export async function openBusyNode(): Promise<BusyNode> {
       if (oldest) await remove(node, api, oldest);
     },
     pods: () => running.length,
+    pluginRuns: async () => plugins?.runsOf(PLUGIN) ?? 0,
     async stop() {
       await agent.kill();
       await api.close();
       await node.stop();
     },
   };
+}
+
+const PLUGIN = 'account-plugin';
+const AUDIENCE = 'https://registry.lab.example.com';
+
+/** A plugin for service accounts; its answers are kept for 12 h, as ECR's are. */
+async function openProvider(
+  node: LabNode,
+  api: ApiServer,
+  auth: Readonly<Record<string, Login>>,
+): Promise<KubeletCredentials> {
+  for (let n = 0; n < NAMESPACES; n += 1) {
+    const metadata = {
+      namespace: `team-${n}`,
+      name: 'builder',
+      annotations: { [LOGIN_ANNOTATION]: 'alice' },
+    };
+    api.putServiceAccount({ metadata });
+    api.putServiceAccount({ metadata: { namespace: `team-${n}`, name: 'default' } });
+  }
+  api.grant(`system:node:${NODE}`, {
+    verbs: ['request-serviceaccounts-token-audience'],
+    resources: [AUDIENCE],
+  });
+  return writeKubeletCredentials(join(node.root, 'kubelet'), {}, [
+    {
+      name: PLUGIN,
+      matchImages: Object.keys(auth),
+      audience: AUDIENCE,
+      logins: { alice: auth },
+      cacheDuration: '12h',
+    },
+  ]);
 }
 
 async function remove(
@@ -114,7 +159,7 @@ async function remove(
 }
 
 /** About as large as pods of real clusters are: some 6 KiB of JSON, most of which no verdict needs. */
-function podObject(n: number, image: string, allowed: boolean) {
+function podObject(n: number, image: string, pullsWith: 'secret' | 'account' | 'nothing') {
   const environment = Array.from({ length: 30 }, (_, i) => ({
     name: `SETTING_${i}`,
     value: `value ${i} of pod ${n}, as long as such values tend to be`,
@@ -130,8 +175,8 @@ function podObject(n: number, image: string, allowed: boolean) {
       annotations: { 'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify(environment) },
     },
     spec: {
-      serviceAccountName: 'default',
-      imagePullSecrets: allowed ? [{ name: 'pull-secret' }] : [],
+      serviceAccountName: pullsWith === 'account' ? 'builder' : 'default',
+      imagePullSecrets: pullsWith === 'secret' ? [{ name: 'pull-secret' }] : [],
       containers: [{ name: 'app', image, imagePullPolicy: 'IfNotPresent', env: environment }],
     },
   };

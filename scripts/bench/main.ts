@@ -4,16 +4,17 @@ import { abuserNames, benchAbuse } from './abuse/main.ts';
 import type { Phase, Row } from './abuse/row.ts';
 import { benchBytes } from './bytes.ts';
 import { benchCheck, type CheckRow } from './check.ts';
-import { benchNode, NODE_BENCH } from './node.ts';
+import { benchNode, NODE_BENCH, PROVIDER_BENCH } from './node.ts';
 import type { Spread } from './statistics.ts';
 import { benchVeto, type Quantiles } from './veto.ts';
 import type { Ratio } from './veto-ratio.ts';
 
 /**
  * `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not
- * for a test. `abuse` takes the names of rows: `npm run bench -- abuse 'wrong passwords'`.
+ * for a test. `abuse` takes the names of rows (`npm run bench -- abuse 'wrong passwords'`), and `node` may be
+ * one with a credential provider plugin (`--provider`).
  */
-const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = {
+const benches: Readonly<Record<string, (json: boolean, provider: boolean) => void | Promise<void>>> = {
   bytes,
   abuse,
   check,
@@ -25,16 +26,19 @@ const [name = '', ...rest] = process.argv.slice(2);
 const flags = rest.filter((arg) => arg.startsWith('--'));
 const rows = rest.filter((arg) => !arg.startsWith('--'));
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
-const known = name === 'abuse' ? abuserNames : [];
-if (!bench || flags.some((flag) => flag !== '--json') || rows.some((row) => !known.includes(row))) {
+const knownRows = name === 'abuse' ? abuserNames : [];
+const knownFlags = name === 'node' ? ['--json', '--provider'] : ['--json'];
+const isUnknown =
+  flags.some((flag) => !knownFlags.includes(flag)) || rows.some((row) => !knownRows.includes(row));
+if (!bench || isUnknown) {
   const isHelp = [name, ...flags].includes('--help');
   (isHelp ? process.stdout : process.stderr).write(
-    `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]\n` +
+    `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]; node [--provider]; abuse [ROW…]\n` +
       `rows of abuse: ${abuserNames.join(', ')}\n`,
   );
   process.exitCode = isHelp ? 0 : 2;
 } else {
-  await bench(flags.length > 0);
+  await bench(flags.includes('--json'), flags.includes('--provider'));
 }
 
 async function bytes(json: boolean): Promise<void> {
@@ -79,8 +83,8 @@ function check(json: boolean): void {
   process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
 }
 
-async function node(json: boolean): Promise<void> {
-  const figures = await benchNode(NODE_BENCH, progress);
+async function node(json: boolean, provider: boolean): Promise<void> {
+  const figures = await benchNode(provider ? PROVIDER_BENCH : NODE_BENCH, progress);
   if (json) {
     const plain = Object.entries(figures).map(([key, value]) => [key, round(value)]);
     process.stdout.write(`${JSON.stringify({ machine: machine(), ...Object.fromEntries(plain) })}\n`);

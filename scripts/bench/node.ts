@@ -24,6 +24,8 @@ export type NodeFigures = {
   readonly anonymousMedianMiB: number;
   /** Of one core, while pods come and go. */
   readonly cpuPercent: number;
+  /** Of credential provider plugins, while pods come and go; 0 without a provider. */
+  readonly pluginsPerMinute: number;
   /** How late the event loop was: the worst p99 that a scrape showed, ms. */
   readonly eventLoopP99Ms: number;
 };
@@ -33,9 +35,25 @@ export type NodeBenchOptions = {
   readonly images: number;
   readonly podsPerMinute: number;
   readonly minutes: number;
+  /** Pods pull with their service account through a plugin, in place of a secret. */
+  readonly provider: boolean;
 };
 
-export const NODE_BENCH: NodeBenchOptions = { pods: 500, images: 2_000, podsPerMinute: 50, minutes: 5 };
+export const NODE_BENCH: NodeBenchOptions = {
+  pods: 500,
+  images: 2_000,
+  podsPerMinute: 50,
+  minutes: 5,
+  provider: false,
+};
+/** Smaller: what is measured is what a plugin adds. */
+export const PROVIDER_BENCH: NodeBenchOptions = {
+  pods: 40,
+  images: 40,
+  podsPerMinute: 50,
+  minutes: 2,
+  provider: true,
+};
 
 const PODS_AT_ONCE = 4;
 /** One in so many may not use its image. */
@@ -46,13 +64,13 @@ const SCRAPE_MS = 15_000;
 
 /** Fills a real node and lets pods come and go; the agent is built first and runs as in its image. */
 export async function benchNode(
-  { pods, images, podsPerMinute, minutes }: NodeBenchOptions,
+  { pods, images, podsPerMinute, minutes, provider }: NodeBenchOptions,
   progress: (line: string) => void,
 ): Promise<NodeFigures> {
   const build = fileURLToPath(new URL('../build.ts', import.meta.url));
   const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
   if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
-  const node = await openBusyNode();
+  const node = await openBusyNode({ provider });
   const { agent } = node;
   try {
     await sleep(SETTLE_MS);
@@ -64,6 +82,7 @@ export async function benchNode(
     const fullMiB = useOf(agent.pid).residentMiB;
     progress(`the full node: ${fullMiB.toFixed(1)} MiB`);
 
+    const pluginsBefore = await node.pluginRuns();
     const { samples, eventLoopP99Ms } = await churn(node, podsPerMinute, minutes, progress);
     const resident = Float64Array.from(samples, ({ residentMiB }) => residentMiB);
     const anonymous = Float64Array.from(samples, ({ anonymousMiB }) => anonymousMiB);
@@ -81,6 +100,7 @@ export async function benchNode(
       residentHighestMiB: quantile(resident, 1),
       anonymousMedianMiB: quantile(anonymous, 0.5),
       cpuPercent: (cpuSeconds / (minutes * 60)) * 100,
+      pluginsPerMinute: ((await node.pluginRuns()) - pluginsBefore) / minutes,
       eventLoopP99Ms,
     };
   } finally {

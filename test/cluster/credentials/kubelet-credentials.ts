@@ -20,6 +20,8 @@ export type PluginWanted = {
   readonly auth?: Readonly<Record<string, Login>>;
   /** What an account with this word in its annotation LOGIN_ANNOTATION logs in with. */
   readonly logins?: Readonly<Record<string, Readonly<Record<string, Login>>>>;
+  /** How long its answers are good, as Go writes it; left out: for once. */
+  readonly cacheDuration?: string;
 };
 
 /** By this a service account says as whom it is to log in, as a role is named on EKS. */
@@ -60,12 +62,12 @@ export async function writeKubeletCredentials(
   };
 }
 
-function configOf({ name, matchImages, audience }: PluginWanted): object {
+function configOf({ name, matchImages, audience, cacheDuration = '0s' }: PluginWanted): object {
   return {
     name,
     apiVersion: EXEC_VERSION,
     matchImages,
-    defaultCacheDuration: '0s',
+    defaultCacheDuration: cacheDuration,
     ...(audience !== undefined && {
       tokenAttributes: {
         serviceAccountTokenAudience: audience,
