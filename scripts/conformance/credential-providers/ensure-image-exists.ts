@@ -158,7 +158,10 @@ function providersOf({ providers }: ImageManagerNode, step: ImageManagerStep, ca
           () => calls.push(provider.name),
         ),
         serviceAccounts: recordedServer(() => ({
-          account: account && { uid: account.uid, annotations: new Map() },
+          account: account && {
+            uid: account.uid,
+            annotations: new Map(Object.entries(account.annotations ?? {})),
+          },
           token: 'fake-token',
         })),
       },

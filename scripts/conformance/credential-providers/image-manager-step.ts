@@ -18,7 +18,9 @@ export const imageManagerStep = z.object({
   image: z.string(),
   imagePullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']),
   pod: recordedPod.extend({ serviceAccountName: z.string() }),
-  serviceAccount: z.object({ uid: z.string() }).nullable(),
+  serviceAccount: z
+    .object({ uid: z.string(), annotations: z.record(z.string(), z.string()).nullish() })
+    .nullable(),
   imagePullSecrets: z.array(recordedPod.extend({ dockerconfigjsonUtf8: z.string() })),
   registryAccepts: z.array(z.string()),
   presentBefore: z.boolean(),
