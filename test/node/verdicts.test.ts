@@ -127,11 +127,13 @@ describe('verdicts on a real node', { timeout: 180_000 }, () => {
   });
 
   it('a static pod that nobody knows may run what everybody may, and nothing else', async () => {
-    const isPrivate = await scene.runUnknown(ask(scene.tenants.a, privateImage), 'file');
-    expect(await scene.agent().verdictOf(isPrivate.id)).toMatchObject({
-      verdict: 'denied',
-      reason: 'registryRefused',
-    });
+    const { htpasswd } = scene.node.registries;
+    // Of no content that goes by a public name as well.
+    await pushImage(htpasswd, 'team-a/static', '1', { salt: 'private static' });
+    const wanted = ask(scene.tenants.a, `${htpasswd.host}/team-a/static:1`);
+    const isPrivate = await scene.runUnknown(wanted, 'file');
+    const { verdict } = await scene.agent().verdictOf(isPrivate.id);
+    expect(verdict).toBe('denied');
     await scene.ended(isPrivate.id);
     const { anonymous } = scene.node.registries;
     await pushImage(anonymous, 'public/static', '1', { salt: 'static' });
