@@ -32,8 +32,11 @@ export type Time = {
   close(): Promise<void>;
 };
 
-/** How often secrets, service accounts and namespaces on record are looked for. */
-const SWEEP_INTERVAL_MS = 300_000;
+/**
+ * How often secrets, service accounts and namespaces on record are looked for, half as long or half as long
+ * again by chance: each costs the API server a request, and a large cluster's nodes are not to ask together.
+ */
+const SWEEP_MS = 900_000;
 
 /**
  * What grows old is asked about again: records, what runs, and whether what was granted something is there
@@ -95,12 +98,19 @@ export function wireTime(
       sweeping = undefined;
     });
   }
-  const timer = setInterval(sweep, SWEEP_INTERVAL_MS).unref();
+  function sweepLater(): NodeJS.Timeout {
+    const delayMs = SWEEP_MS * (0.5 + Math.random());
+    return setTimeout(() => {
+      sweep();
+      timer = sweepLater();
+    }, delayMs).unref();
+  }
+  let timer = sweepLater();
 
   return {
     entitlements: reverification.states,
     async close() {
-      clearInterval(timer);
+      clearTimeout(timer);
       pace.close();
       await Promise.all([renewal?.close(), reverification.close(), sweeping]);
     },
