@@ -27,6 +27,7 @@ export type Preparation = {
   take(container: ContainerOfPod): Finding | undefined;
 };
 
+/** Of one namespace: one whose secrets or registry are slow holds up nobody else's pods. */
 const AT_ONCE = 2;
 const MAX_PREPARED = 10_000;
 /**
@@ -40,7 +41,7 @@ const GOOD_FOR_MS = 10_000;
  */
 export function createPreparation(options: PreparationOptions): Preparation {
   const { runtime, contentOf, ensureAccess, onPrepared } = options;
-  const queue = new PQueue({ concurrency: AT_ONCE });
+  const queues = new Map<string, PQueue>();
   // Longer than anybody relies on them: the message that a container was created takes a moment.
   const prepared = new LRUCache<string, Finding>({ max: MAX_PREPARED, ttl: 2 * GOOD_FOR_MS });
 
@@ -70,17 +71,25 @@ export function createPreparation(options: PreparationOptions): Preparation {
   }
 
   /** What fails here, by whatever mistake, fails again when the question is asked, and is answered there. */
-  function later(work: () => Promise<void>): void {
-    void queue.add(() => work().catch(() => undefined));
+  function later(namespace: string, work: () => Promise<void>): void {
+    const queue = queues.get(namespace) ?? new PQueue({ concurrency: AT_ONCE });
+    queues.set(namespace, queue);
+    void queue
+      .add(() => work().catch(() => undefined))
+      .then(() => {
+        if (queue.size + queue.pending === 0) queues.delete(namespace);
+      });
   }
 
   return {
     prepare(pod) {
       for (const container of pod.containers) {
         // With Always kubelet pulls first.
-        if (container.imagePullPolicy !== 'Always') later(() => prepareContainer(pod, container));
+        if (container.imagePullPolicy !== 'Always')
+          later(pod.namespace, () => prepareContainer(pod, container));
         for (const volume of container.imageVolumes) {
-          if (volume.imagePullPolicy === 'IfNotPresent') later(() => prepareVolume(pod, volume));
+          if (volume.imagePullPolicy === 'IfNotPresent')
+            later(pod.namespace, () => prepareVolume(pod, volume));
         }
       }
     },

@@ -34,6 +34,16 @@ describe('a pod that was bound to the node', () => {
     ]);
   });
 
+  it('is judged whatever pods of another namespace wait for', async () => {
+    const { veto, prepared } = vetoScene({
+      judge: ({ pod }) =>
+        pod.namespace === 'team-b' ? new Promise(() => undefined) : allowed('recordMatched', ''),
+    });
+    for (let n = 0; n < 20; n += 1) veto.prepare({ ...webPod, namespace: 'team-b', uid: `uid-${n}` });
+    veto.prepare(webPod);
+    await vi.waitFor(() => expect(prepared.map(({ pod }) => pod.namespace)).toEqual(['team-a']));
+  });
+
   it('has one verdict reported for the container that was created without a question', async () => {
     const { veto, prepared, reported, whoJudges } = vetoScene();
     veto.prepare(webPod);
