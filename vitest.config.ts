@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * The long tests on real containerd take minutes each and ask for much of a machine: `npm run test:long`. Everything
- * else is `scripts/test`.
+ * The long tests on real containerd take minutes each and ask for much of a machine: `npm run test:long`.
+ * Everything else is `scripts/test`.
  */
 const LONG = ['abuse', 'bytes-race'].map((name) => `test/node/${name}.test.ts`);
 

@@ -4,10 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { build, type OutputChunk } from 'rolldown';
 
 /**
- * `npm run build`: the agent and what it uses of its libraries in a few files under dist/. Of whole
- * libraries much is
- * loaded that is never called; see docs/numbers.md for what this saves on every node. The SQLite addon stays
- * a package.
+ * `npm run build`: the agent and what it uses of its libraries in a few files under dist/. Of whole libraries
+ * much is loaded that is never called; see docs/numbers.md for what this saves on every node. The SQLite
+ * addon stays a package.
  */
 const repository = fileURLToPath(new URL('../', import.meta.url));
 const dist = join(repository, 'dist');

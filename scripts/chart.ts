@@ -15,10 +15,9 @@ import { addedBy, byPlatform, optionsOfKustomization } from './chart-platforms.t
 
 /**
  * `node scripts/chart.ts` writes the templates of manifests/chart from the manifests that kustomize uses, so
- * that there
- * is one source. With `--check` it writes nothing and ends with 1 when one is stale. The templates use Go's
- * own
- * text/template and none of the functions that Helm adds, so that a test can render them with kubectl.
+ * that there is one source. With `--check` it writes nothing and ends with 1 when one is stale. The templates
+ * use Go's own text/template and none of the functions that Helm adds, so that a test can render them with
+ * kubectl.
  */
 const manifests = fileURLToPath(new URL('../manifests/', import.meta.url));
 const templates = join(manifests, 'chart/templates');

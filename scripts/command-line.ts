@@ -1,8 +1,8 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 
 /**
- * A script's own command line, as node:util reads it. `--help` prints the usage line and ends the process with 0;
- * what the script does not know prints it to standard error and ends it with 2.
+ * A script's own command line, as node:util reads it. `--help` prints the usage line and ends the process
+ * with 0; what the script does not know prints it to standard error and ends it with 2.
  */
 export function readCommandLine<const Config extends ParseArgsConfig>(usage: string, config: Config) {
   if (process.argv.includes('--help') || process.argv.includes('-h')) {

@@ -8,8 +8,7 @@ const PAGE = fileURLToPath(new URL('../docs/configuration.md', import.meta.url))
 
 /**
  * Writes the table of options into docs/configuration.md, between its two marks. With `--check` it writes
- * nothing and
- * ends with 1 when the table there is not that of agent/config/options.ts.
+ * nothing and ends with 1 when the table there is not that of agent/config/options.ts.
  */
 function main(check: boolean): number {
   const before = readFileSync(PAGE, 'utf8');

@@ -8,8 +8,7 @@ const OF_THE_NODE = 'nodeName';
 
 /**
  * Writes manifests/agent/options.yaml: a patch that gives the agent and doctor every option of the map
- * pullwarden-options
- * by name. With `--check` it writes nothing and ends with 1 when the file is not that of
+ * pullwarden-options by name. With `--check` it writes nothing and ends with 1 when the file is not that of
  * agent/config/options.ts.
  */
 function main(check: boolean): number {

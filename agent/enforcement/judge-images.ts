@@ -53,8 +53,8 @@ export async function judgeImages(
 }
 
 /**
- * Of a container that runs already, Never says nothing about its right: there was no record to write when it was
- * started, and it is the agent that has to find out.
+ * Of a container that runs already, Never says nothing about its right: there was no record to write when it
+ * was started, and it is the agent that has to find out.
  */
 function provable(image: AccessRequest['container']): AccessRequest['container'] {
   return image.imagePullPolicy === 'Never' ? { ...image, imagePullPolicy: 'IfNotPresent' } : image;

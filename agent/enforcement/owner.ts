@@ -58,9 +58,9 @@ export async function findOwner(
 }
 
 /**
- * A static pod that nobody knows: its namespace does not exist, so that it has no mirror pod, and `--static-pods` is
- * not set. Kubelet took it from the node itself, so that it has what the node has, and no secret or service account of
- * a namespace (kubelet refuses a static pod that refers to one).
+ * A static pod that nobody knows: its namespace does not exist, so that it has no mirror pod, and
+ * `--static-pods` is not set. Kubelet took it from the node itself, so that it has what the node has, and no
+ * secret or service account of a namespace (kubelet refuses a static pod that refers to one).
  */
 function staticOwner(
   { pod: place, containerName, image }: ContainerLabels,

@@ -91,8 +91,8 @@ export type ImagePiecesAnswer =
   | { readonly pieces: undefined; readonly reason: PiecesUnknown };
 
 /**
- * By piece, the repositories whose pulls have had it in their hands, as `HOST/PATH` without a port; several where it
- * cannot be told which of them fetched it. A piece that the runtime does not keep is missing.
+ * By piece, the repositories whose pulls have had it in their hands, as `HOST/PATH` without a port; several
+ * where it cannot be told which of them fetched it. A piece that the runtime does not keep is missing.
  */
 export type PullsOfPieces = ReadonlyMap<string, readonly string[]>;
 
@@ -168,8 +168,8 @@ export interface Runtime {
    */
   imagePieces(imageId: string): Promise<ImagePiecesAnswer>;
   /**
-   * Whose pulls have had these pieces in their hands; undefined where the runtime keeps no notes about it (CRI-O).
-   * Costs the runtime a look at all of its content: not for a hot path.
+   * Whose pulls have had these pieces in their hands; undefined where the runtime keeps no notes about it
+   * (CRI-O). Costs the runtime a look at all of its content: not for a hot path.
    */
   pullsOfPieces(pieces: readonly string[]): Promise<PullsOfPieces | undefined>;
   /** Asks the runtime to pull; never throws. */

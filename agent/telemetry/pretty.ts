@@ -23,8 +23,8 @@ const VERDICT_COLORS: ReadonlyMap<string, number> = new Map([
 ]);
 
 /**
- * Log lines for people, in the machine's own time, a verdict first and in its colour. In this process and not in
- * pino's worker thread: a thread would lose the last lines of a crash.
+ * Log lines for people, in the machine's own time, a verdict first and in its colour. In this process and not
+ * in pino's worker thread: a thread would lose the last lines of a crash.
  */
 export async function prettyStream(
   out: DestinationStream,

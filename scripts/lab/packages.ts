@@ -133,8 +133,8 @@ export async function removeStaleFetches(): Promise<void> {
 }
 
 /**
- * Installs Debian packages whose program is not on this machine, and says so first; only ones that start no service may be
- * named.
+ * Installs Debian packages whose program is not on this machine, and says so first; only ones that start no
+ * service may be named.
  * @throws {PackageUnavailable} when apt-get cannot install them.
  */
 export async function ensureInstalled(programs: Record<string, string[]>): Promise<void> {

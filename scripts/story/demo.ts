@@ -89,7 +89,8 @@ async function tellWithGuard(title: string, show: Show, isShown: (step: Step) =>
   const place = await bringUp('1.6', false, show);
   screen.meanwhile('starting the agent');
   const steps = (await prepareStory(place.node)).filter(isShown);
-  // containerd 1.6 sends no events, so containers are found by listing: every 10 s by default, here more often.
+  // containerd 1.6 sends no events, so containers are found by listing: every 10 s by default, here more
+  // often.
   const agent = await startDemoAgent(place, stage, ['--poll-interval', '500ms']);
   screen.say(
     'Here a container runs until its verdict: the runtime is asked for its containers twice a second.',

@@ -29,7 +29,8 @@ export async function tellGuarded(
   screen.title('2 · With Pullwarden, asked by the runtime before it creates a container (NRI)');
   screen.meanwhile('starting the agent');
   const dockerConfig = await writeNodeDockerConfig(node);
-  // What is on the node already counts for nobody: without this flag it would be everybody's, as with kubelet.
+  // What is on the node already counts for nobody: without this flag it would be everybody's, as with
+  // kubelet.
   const flags = ['--existing-images', 'verify', '--docker-config', dockerConfig];
   const agent = await startDemoAgent(place, stage, flags);
   let broken = 0;

@@ -3,8 +3,8 @@ import type { TokenRequest } from '../lab/token-server.ts';
 
 /**
  * Each request that a step cost, with what it was for, in the words of the OCI distribution specification:
- * `HEAD manifest: 401, how to log in`. Docker's logs name no user, so a 401 means "log in first" where another
- * request for the same follows, and a refusal where none does.
+ * `HEAD manifest: 401, how to log in`. Docker's logs name no user, so a 401 means "log in first" where
+ * another request for the same follows, and a refusal where none does.
  */
 export function explainRequests(
   registry: readonly RegistryRequest[],

@@ -7,8 +7,8 @@ import { openSharedNode, type SharedNode } from '../../scripts/bench/abuse/share
 import { offers } from './scene.ts';
 
 /**
- * The short form of `npm run bench -- abuse`: several abusers at once, beside one good tenant. What is counted is
- * asserted, what is timed only as a ratio that no busy machine comes near.
+ * The short form of `npm run bench -- abuse`: several abusers at once, beside one good tenant. What is
+ * counted is asserted, what is timed only as a ratio that no busy machine comes near.
  */
 const agent = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 const PODS = 1;

@@ -13,8 +13,8 @@ const PUBLIC = 'public.test';
 const PUBLIC_TOO = 'public-too.test';
 
 /**
- * What honest tenants are made to pay, from the registries' own access logs: requests for blobs by the agent, which
- * each take the whole of one. The names have no port, as on most nodes.
+ * What honest tenants are made to pay, from the registries' own access logs: requests for blobs by the agent,
+ * which each take the whole of one. The names have no port, as on most nodes.
  */
 describe('bytes that are fetched twice', { timeout: 120_000 }, () => {
   let scene: Scene;
@@ -22,7 +22,8 @@ describe('bytes that are fetched twice', { timeout: 120_000 }, () => {
   beforeAll(async () => {
     scene = await openScene(newest(), true);
     const { htpasswd, anonymous, token } = scene.node.registries;
-    // A pull-through cache answers with the very content of its origin, and asks for the same credentials here.
+    // A pull-through cache answers with the very content of its origin, and asks for the same credentials
+    // here.
     for (const name of [ORIGIN, CACHE]) await nameRegistry(scene.node, name, htpasswd.host);
     for (const name of [PUBLIC, PUBLIC_TOO]) await nameRegistry(scene.node, name, anonymous.host);
     await nameRegistry(scene.node, SECOND, token.host);

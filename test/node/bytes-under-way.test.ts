@@ -26,8 +26,8 @@ const earlyAttacks: readonly Attack[] = attacks.filter((attack) =>
 );
 
 /**
- * The victim's pull has fetched and unpacked the layer with the program, and waits for the next one. Its image is
- * not listed; the attacker's, which names that layer, is the first that is.
+ * The victim's pull has fetched and unpacked the layer with the program, and waits for the next one. Its
+ * image is not listed; the attacker's, which names that layer, is the first that is.
  */
 for (const { containerd, available, reason } of offers) {
   const hasVeto = containerd !== '1.6';

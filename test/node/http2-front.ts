@@ -7,8 +7,8 @@ import type { KeyPair } from '../../scripts/lab/signing.ts';
 import type { Front } from './front.ts';
 
 /**
- * Stands before a real registry, over TLS, and speaks HTTP/2 with whoever can: containerd does. Told to answer
- * otherwise, it resets each stream with INTERNAL_ERROR, whatever the answer was to be.
+ * Stands before a real registry, over TLS, and speaks HTTP/2 with whoever can: containerd does. Told to
+ * answer otherwise, it resets each stream with INTERNAL_ERROR, whatever the answer was to be.
  */
 export async function startHttp2Front(target: string, { key, certificate }: KeyPair): Promise<Front> {
   let isResetting = false;

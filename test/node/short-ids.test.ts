@@ -5,8 +5,8 @@ import { podOf, type Wanted, writeManifests } from '../../scripts/story/tenants.
 import { offers, openScene, type Scene } from './scene.ts';
 
 /**
- * An image may be named by the beginning of its id, whatever repository it belongs to. Whoever guesses ids learns
- * nothing from the agent: neither by its words nor by the time it takes.
+ * An image may be named by the beginning of its id, whatever repository it belongs to. Whoever guesses ids
+ * learns nothing from the agent: neither by its words nor by the time it takes.
  */
 
 const PREFIX_LENGTH = 12;

@@ -139,7 +139,8 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
       const [container] = since.containers;
       if (container === undefined) throw new Error('the pod has no container');
       let attempts = 0;
-      // B has asked so much that it waits no longer than for what is on record: on a busy node the next try hears it.
+      // B has asked so much that it waits no longer than for what is on record: on a busy node the next try
+      // hears it.
       await vi.waitFor(
         async () => {
           attempts += 1;

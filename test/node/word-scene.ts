@@ -14,8 +14,8 @@ import { openScene, type Scene } from './scene.ts';
 
 /**
  * A node on which each row of a test has a registry of its own, behind a front. D has a good secret, and its
- * containers run before the agent comes to the node for the first time, in enforce mode; B has no secret, C one with
- * a wrong password, and theirs are new.
+ * containers run before the agent comes to the node for the first time, in enforce mode; B has no secret, C
+ * one with a wrong password, and theirs are new.
  */
 export type WordScene = {
   readonly scene: Scene;
@@ -50,8 +50,8 @@ export type RegistryOverTls = {
 };
 
 /**
- * Takes the runtime's events, as the agent of an earlier time would have. containerd keeps those that nobody has taken
- * for whoever subscribes next, and the agent would hear that D's containers were created just now.
+ * Takes the runtime's events, as the agent of an earlier time would have. containerd keeps those that nobody
+ * has taken for whoever subscribes next, and the agent would hear that D's containers were created just now.
  */
 function listenToEvents(endpoint: string) {
   const client = createCriClient({ socketPath: parseEndpoint(endpoint) });

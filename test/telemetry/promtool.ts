@@ -2,7 +2,8 @@ import { runCommand } from '../../scripts/lab/command.ts';
 import { unpackedPackage } from '../../scripts/lab/packages.ts';
 
 /**
- * Runs Prometheus' own tool (Debian's package, never installed) on files, or on `input` as its standard input.
+ * Runs Prometheus' own tool (Debian's package, never installed) on files, or on `input` as its standard
+ * input.
  *
  * @throws {CommandFailed} with what it says
  */

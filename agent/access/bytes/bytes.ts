@@ -91,8 +91,8 @@ export function createBytes(parts: BytesParts): Bytes {
   }
 
   /**
-   * Nobody knows which of several registries brought it, but each of them grants it to everybody: then so does the
-   * one that did.
+   * Nobody knows which of several registries brought it, but each of them grants it to everybody: then so
+   * does the one that did.
    */
   function isGrantedToAll(piece: string, images: readonly NodeImage[]): boolean {
     const granting = images.flatMap((image) =>

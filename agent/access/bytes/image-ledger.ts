@@ -86,8 +86,8 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     now: parts.now,
   });
   /**
-   * Image, as the question spells its id, -> the registries that have shown it from end to end. Cutting the id to
-   * what all spellings share would cost more than the look itself.
+   * Image, as the question spells its id, -> the registries that have shown it from end to end. Cutting the
+   * id to what all spellings share would cost more than the look itself.
    */
   const whole = new Map<string, Set<string>>();
   /** Images that came and did not tell their pieces: asked again with every list. */
@@ -149,8 +149,9 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
   }
 
   /**
-   * The host names whose pulls had the new pieces of these images in their hands, also of pulls that are still under
-   * way. Empty where the runtime keeps no such notes. @throws RuntimeError where the runtime is away
+   * The host names whose pulls had the new pieces of these images in their hands, also of pulls that are
+   * still under way. Empty where the runtime keeps no such notes. @throws RuntimeError where the runtime is
+   * away
    */
   async function hostsThatPulled(images: readonly NodeImage[]): Promise<Circumstances['pulledFrom']> {
     const pieces = images.flatMap(piecesOf).filter((piece) => !store.isKnown(piece));

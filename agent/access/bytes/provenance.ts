@@ -1,18 +1,20 @@
 import { type NodeImage, piecesOf } from './pieces.ts';
 
 /**
- * Which registry brought which piece to the node. A runtime fetches no more than it lacks: what was new to the node
- * when an image of one registry arrived was fetched from it; what was there already was not, and shows nothing.
+ * Which registry brought which piece to the node. A runtime fetches no more than it lacks: what was new to
+ * the node when an image of one registry arrived was fetched from it; what was there already was not, and
+ * shows nothing.
  *
- * Being first in the list of images is not enough, though. A pull takes time, and a second pull of the same layer
- * waits for the first and fetches nothing, yet may be done and listed sooner. So whoever is first counts for good only
- * where the runtime's own notes name no other pull. Where there are no such notes, it counts for as long as nobody
- * else brings the same piece, and for good once it has been there for longer than a pull takes.
+ * Being first in the list of images is not enough, though. A pull takes time, and a second pull of the same
+ * layer waits for the first and fetches nothing, yet may be done and listed sooner. So whoever is first
+ * counts for good only where the runtime's own notes name no other pull. Where there are no such notes, it
+ * counts for as long as nobody else brings the same piece, and for good once it has been there for longer
+ * than a pull takes.
  */
 export type Provenance = {
   /**
-   * Images that were not there when last looked, or are listed under more registries than then. Of those that come
-   * in one call nobody knows which was first.
+   * Images that were not there when last looked, or are listed under more registries than then. Of those that
+   * come in one call nobody knows which was first.
    *
    * @returns pieces that do not count as brought any longer, because another registry brought them as well
    */
@@ -29,8 +31,8 @@ export type Circumstances = {
    */
   readonly isComplete: boolean;
   /**
-   * By piece, the host names (without a port) of the registries whose pulls have had it in their hands, as far as
-   * the runtime has noted that.
+   * By piece, the host names (without a port) of the registries whose pulls have had it in their hands, as
+   * far as the runtime has noted that.
    */
   readonly pulledFrom: ReadonlyMap<string, ReadonlySet<string>>;
 };
@@ -113,9 +115,9 @@ function bringerByList(isComplete: boolean, [registry, ...others]: readonly stri
 }
 
 /**
- * What the pulls of several hosts had in their hands was fetched by one of them, whichever is listed by now; what
- * only one had was fetched by that one, though somebody else names it first. The notes tell no port, so that they
- * prove nothing between registries of one host name.
+ * What the pulls of several hosts had in their hands was fetched by one of them, whichever is listed by now;
+ * what only one had was fetched by that one, though somebody else names it first. The notes tell no port, so
+ * that they prove nothing between registries of one host name.
  */
 function bringerByNotes(hosts: ReadonlySet<string>, claimants: readonly string[]): Bringer | undefined {
   const [host, ...others] = hosts;

@@ -82,8 +82,8 @@ export function createAsking(options: AskOptions): Asking {
   }
 
   /**
-   * Whom a pull that succeeded was granted to. Where there are mirrors, or credentials of the runtime's own, it may
-   * have been granted whatever the pod offered, a wrong password as well.
+   * Whom a pull that succeeded was granted to. Where there are mirrors, or credentials of the runtime's own,
+   * it may have been granted whatever the pod offered, a wrong password as well.
    */
   async function grantedTo({ credential, name }: Question): Promise<Granted['to']> {
     if (credential === undefined) return 'runtime';
@@ -127,8 +127,8 @@ const OF_THE_REGISTRY: ReadonlySet<Seen> = new Set([
 ]);
 
 /**
- * Did the registry itself tell the agent of its trouble? Then a refusal that the runtime heard is no more of its
- * own: containerd 1.6 names the registry where the object store behind it answered.
+ * Did the registry itself tell the agent of its trouble? Then a refusal that the runtime heard is no more of
+ * its own: containerd 1.6 names the registry where the object store behind it answered.
  */
 function hasSpoken(word: RegistryWord | undefined): boolean {
   return word?.seen !== undefined && OF_THE_REGISTRY.has(word.seen);
@@ -148,8 +148,8 @@ function isFinal(word: RegistryWord, { credential }: Question): boolean {
 }
 
 /**
- * A pull of content that is present asks for no more than a HEAD answer: where the very bytes were asked for and
- * others came, that is no registry's yes.
+ * A pull of content that is present asks for no more than a HEAD answer: where the very bytes were asked for
+ * and others came, that is no registry's yes.
  */
 function isOtherContent({ seen }: RegistryWord): boolean {
   return seen === 'digestMismatch' || seen === 'tooLarge';

@@ -16,8 +16,8 @@ export type GoneNamespacesOptions = {
 };
 
 /**
- * Looks once for every namespace that has standing, and forgets that of those which are gone: a namespace that is made
- * under the same name later is somebody else's.
+ * Looks once for every namespace that has standing, and forgets that of those which are gone: a namespace
+ * that is made under the same name later is somebody else's.
  */
 export async function forgetGoneNamespaces(options: GoneNamespacesOptions): Promise<void> {
   const { standing, pace } = options;

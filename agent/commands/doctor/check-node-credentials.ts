@@ -10,8 +10,8 @@ import { type PluginRuns, readPluginRuns } from './running-agent.ts';
 export type NodeCredentialsConfig = ProbeConfig & Pick<Config, 'listenAddress'>;
 
 /**
- * What the node has to pull with besides the pods' secrets: its docker config file and credential provider plugins.
- * No plugin is run unless a probe is wanted.
+ * What the node has to pull with besides the pods' secrets: its docker config file and credential provider
+ * plugins. No plugin is run unless a probe is wanted.
  */
 export async function checkNodeCredentials(
   config: NodeCredentialsConfig,

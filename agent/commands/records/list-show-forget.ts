@@ -53,8 +53,8 @@ export function listRecords(config: StateDir, { output, print, now = Date.now() 
 }
 
 /**
- * `records show ID|NAME`: one image, by its id or the beginning of it, or by a name, which means the content that
- * the runtime has under it now. `contentOf` asks the runtime.
+ * `records show ID|NAME`: one image, by its id or the beginning of it, or by a name, which means the content
+ * that the runtime has under it now. `contentOf` asks the runtime.
  *
  * @throws RecordStoreError, CommandError, and what `contentOf` throws
  */

@@ -8,8 +8,8 @@ import type { Plugin } from './exec-plugin.ts';
 export type AcceptedResponse = PluginResponse & { readonly cacheKeyType: CacheKeyType };
 
 /**
- * The same plugin, whose answer is an error where kubelet would not use it (pluginProvider.provide): it is to be
- * reported and backed off like any other failure.
+ * The same plugin, whose answer is an error where kubelet would not use it (pluginProvider.provide): it is to
+ * be reported and backed off like any other failure.
  */
 export function accepting(
   plugin: Plugin,

@@ -23,8 +23,8 @@ export type Probe = { readonly provider: string } & (
 const NO_POD: PodContext = { namespace: '', name: '', uid: '', serviceAccountName: '' };
 
 /**
- * Asks all providers that match the image, as for a pod that starts. Without a pod a provider that needs a service
- * account is passed over.
+ * Asks all providers that match the image, as for a pod that starts. Without a pod a provider that needs a
+ * service account is passed over.
  *
  * @param repository normalized
  * @param now ms, of a clock that only goes forward

@@ -10,8 +10,8 @@ export type Trying = {
 };
 
 /**
- * Twice as often as kubelet, which asks again after 10 s and up to half of that more, so that pods do not go in
- * step (pkg/kubelet/pod_workers.go, workerBackOffPeriodJitterFactor).
+ * Twice as often as kubelet, which asks again after 10 s and up to half of that more, so that pods do not go
+ * in step (pkg/kubelet/pod_workers.go, workerBackOffPeriodJitterFactor).
  */
 const AGAIN_MS = 5_000;
 const JITTER = 0.5;
@@ -35,8 +35,8 @@ export async function createAtLast(pod: BoundPod, n: number): Promise<number> {
 }
 
 /**
- * @param beginWithinMs when the first of them is asked for: kubelet makes one sandbox after the other, and asks
- * for the container as soon as one stands
+ * @param beginWithinMs when the first of them is asked for: kubelet makes one sandbox after the other, and
+ * asks for the container as soon as one stands
  */
 export function keepTrying(pods: readonly BoundPod[], containers: number, beginWithinMs: number): Trying {
   const stopping = new AbortController();

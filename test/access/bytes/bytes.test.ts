@@ -28,8 +28,8 @@ const credential = (user: string): PodCredential => ({
 type Says = 'holds' | 'lacksLayers' | 'isDown' | 'refuses';
 
 /**
- * Bytes over the real ledger and records. The registry is a double: `piece(word)` is the digest of the word, so that
- * it can serve each piece as a layer that is not packed.
+ * Bytes over the real ledger and records. The registry is a double: `piece(word)` is the digest of the word,
+ * so that it can serve each piece as a layer that is not packed.
  */
 function scene(registrySays: (user: string | undefined) => Says = () => 'holds') {
   const node = openLedger();

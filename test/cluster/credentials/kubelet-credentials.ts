@@ -30,8 +30,9 @@ export const LOGIN_ANNOTATION = 'lab.example.com/login';
 const EXEC_VERSION = 'credentialprovider.kubelet.k8s.io/v1';
 
 /**
- * Writes kubelet's docker config, its provider configuration and the executables below `folder`. The executables
- * are shell scripts: they read the request as kubelet writes it, and answer from files that nobody else reads.
+ * Writes kubelet's docker config, its provider configuration and the executables below `folder`. The
+ * executables are shell scripts: they read the request as kubelet writes it, and answer from files that
+ * nobody else reads.
  */
 export async function writeKubeletCredentials(
   folder: string,

@@ -48,8 +48,9 @@ const POD_RESOURCES = {
 };
 
 /**
- * An API server as far as `kubectl get pods` and `kubectl exec` need one: a pod of the agent on each node, and the
- * exec subresource over WebSocket. What a pod answers is not a kubelet's, but as one would pass it on.
+ * An API server as far as `kubectl get pods` and `kubectl exec` need one: a pod of the agent on each node,
+ * and the exec subresource over WebSocket. What a pod answers is not a kubelet's, but as one would pass it
+ * on.
  */
 export async function startExecServer(answers: ReadonlyMap<string, ExecAnswer>): Promise<ExecServer> {
   const folder = await mkdtemp(join(tmpdir(), 'pullwarden-exec-'));

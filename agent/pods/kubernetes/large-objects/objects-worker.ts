@@ -15,8 +15,8 @@ if (parentPort === null) throw new Error('this is a worker thread of the agent')
 const main = parentPort;
 
 /**
- * Of one pod: containers, mounts of image volumes, imagePullSecrets. Kubelet runs no pod that comes near it, and
- * so many take the main thread some milliseconds to receive.
+ * Of one pod: containers, mounts of image volumes, imagePullSecrets. Kubelet runs no pod that comes near it,
+ * and so many take the main thread some milliseconds to receive.
  */
 const MAX_PARTS = 8_000;
 
