@@ -85,7 +85,7 @@ export function wireTime(
     });
     await forgetGoneNamespaces({
       standing: parts.standing,
-      namespaces: parts.namespaces,
+      isThere: parts.namespaces.isThere,
       pace,
       onForgotten: (namespace, count) =>
         log.info({ namespace, images: count }, 'forgot the standing of a namespace that is gone'),

@@ -1,4 +1,3 @@
-import type { NamespaceSource } from '../../pods/namespace-source.ts';
 import type { Pace } from './pace.ts';
 
 /** Standing as the sweep sees it; see records/standing.ts. */
@@ -10,7 +9,8 @@ export type StandingOfNamespaces = {
 
 export type GoneNamespacesOptions = {
   readonly standing: StandingOfNamespaces;
-  readonly namespaces: NamespaceSource;
+  /** `unknown`: this agent cannot tell, or may not. */
+  readonly isThere: (namespace: string) => Promise<boolean | 'unknown'>;
   readonly pace: Pace;
   readonly onForgotten: (namespace: string, count: number) => void;
 };
@@ -23,7 +23,7 @@ export async function forgetGoneNamespaces(options: GoneNamespacesOptions): Prom
   const { standing, pace } = options;
   for (const namespace of standing.namespaces()) {
     if (!(await pace.turn())) return;
-    if ((await options.namespaces.isThere(namespace)) !== false) continue;
+    if ((await options.isThere(namespace)) !== false) continue;
     options.onForgotten(namespace, standing.forgetNamespace(namespace));
   }
 }

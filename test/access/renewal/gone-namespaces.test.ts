@@ -26,7 +26,7 @@ async function sweep(isThere: (namespace: string) => boolean | 'unknown') {
       namespaces: () => [...new Set(standing.list().map(({ namespace }) => namespace))],
       forgetNamespace: (namespace) => standing.forget({ namespace }),
     },
-    namespaces: { isThere: async (namespace) => isThere(namespace) },
+    isThere: async (namespace) => isThere(namespace),
     pace,
     onForgotten: (namespace, count) => forgotten.push([namespace, count]),
   });
