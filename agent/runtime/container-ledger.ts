@@ -5,9 +5,9 @@ export type StateChange = 'started' | 'stopped' | 'deleted';
 
 /** How the agent came to know of a container. */
 export type FirstSight = {
-  /** It was in the first list of this run, and no event announced its creation. */
+  /** It was there before the first list of this run was complete. */
   readonly inFirstList: boolean;
-  /** It was there before this run, and an earlier run had seen it: `inFirstList`, and `wasSeen` says so. */
+  /** `inFirstList`, it has not ended, and `wasSeen` says so: an earlier run had seen it, or there was none. */
   readonly preexisting: boolean;
 };
 
@@ -72,10 +72,12 @@ export function createContainerLedger(
     announced.delete(id);
     const entry = { rank: rank[container.state], at: clock };
     known.set(id, entry);
-    const inFirstList = !synced && !heard.created;
+    const inFirstList = !synced;
+    const hasEnded = container.state === 'exited';
     // What had ended before the agent came can be neither stopped nor refused any more.
-    if (inFirstList && container.state === 'exited') return;
-    callbacks.onContainer(container, { inFirstList, preexisting: inFirstList && wasSeen(id) });
+    if (inFirstList && hasEnded && !heard.created) return;
+    // Runtimes keep events that nobody took, so that an event does not tell what is new from what ran.
+    callbacks.onContainer(container, { inFirstList, preexisting: inFirstList && !hasEnded && wasSeen(id) });
     raise(id, entry, heard.rank);
   }
 

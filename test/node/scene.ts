@@ -17,6 +17,8 @@ export type Scene = {
   /** The agent that was started last. */
   agent(): AgentProcess;
   startAgent(...flags: string[]): Promise<AgentProcess>;
+  /** The same without waiting until it is ready: for one that never is. */
+  beginAgent(...flags: string[]): AgentProcess;
   /** Writes the pod's manifests, then lets kubelet's stand-in run it; gives its one container. */
   run(wanted: Omit<Wanted, 'name'> & { name?: string }): Promise<StartedContainer>;
   /** The same for a pod that the agent is never told about, which kubelet has from there. */
@@ -61,6 +63,19 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
   const isRunning = async (id: string): Promise<boolean> =>
     (await node.kubelet.containerStatus(id)).state === 'CONTAINER_RUNNING';
 
+  const beginAgent = (...flags: string[]): AgentProcess => {
+    const agent = startAgent([
+      ...['--runtime-endpoint', node.endpoint, '--state-dir', stateDir, '--pods-directory', podsDirectory],
+      ...['--registry-config-dir', join(node.root, 'certs.d')],
+      // Waiting 10 s for each list of containerd 1.6, which has no events, would only make the tests slow.
+      ...['--poll-interval', '500ms', '--existing-containers-delay', '0s'],
+      // The machine's own NRI socket is none of the tests' business.
+      ...['--nri-socket', node.nriSocket ?? join(node.root, 'no-nri.sock'), ...flags],
+    ]);
+    agents.push(agent);
+    return agent;
+  };
+
   return {
     node,
     tenants: tenantsOf(node),
@@ -71,16 +86,9 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
       if (agent === undefined) throw new Error('no agent was started');
       return agent;
     },
+    beginAgent,
     async startAgent(...flags) {
-      const agent = startAgent([
-        ...['--runtime-endpoint', node.endpoint, '--state-dir', stateDir, '--pods-directory', podsDirectory],
-        ...['--registry-config-dir', join(node.root, 'certs.d')],
-        // Waiting 10 s for each list of containerd 1.6, which has no events, would only make the tests slow.
-        ...['--poll-interval', '500ms', '--existing-containers-delay', '0s'],
-        // The machine's own NRI socket is none of the tests' business.
-        ...['--nri-socket', node.nriSocket ?? join(node.root, 'no-nri.sock'), ...flags],
-      ]);
-      agents.push(agent);
+      const agent = beginAgent(...flags);
       await agent.ready(60_000);
       return agent;
     },

@@ -119,7 +119,7 @@ describe('lists alone', () => {
     expect(told).toEqual(['preexisting old-1', 'preexisting old-2']);
   });
 
-  it('that are the first know what was created since the agent listens for new, even if it has ended', () => {
+  it('call preexisting what runs, whatever events the runtime has kept; what was created and ended is told', () => {
     event('old-1', 'created');
     event('old-2', 'started');
     event('c3', 'created');
@@ -131,7 +131,7 @@ describe('lists alone', () => {
       listed('c3', 'exited'),
       listed('c4', 'exited'),
     );
-    expect(told).toEqual(['new old-1', 'preexisting old-2', 'new c3']);
+    expect(told).toEqual(['preexisting old-1', 'preexisting old-2', 'unseen c3']);
   });
 
   it('that failed change nothing', () => {
