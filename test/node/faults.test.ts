@@ -198,7 +198,7 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     held.hold();
     await scene.startAgent('--mode', 'enforce', '--pull-timeout', '60s');
     const ofB = await scene.run(ask(scene.tenants.b));
-    await scene.ended(ofB.id, 20_000);
+    await scene.ended(ofB.id);
     expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({
       verdict: 'unverifiable',
       reason: expect.stringMatching(/^(registryUnavailable|verificationInProgress)$/),
@@ -243,7 +243,7 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     );
     expect(await scene.isRunning(ofB.id)).toBe(true);
     held.release();
-    await scene.ended(ofB.id, 30_000);
+    await scene.ended(ofB.id);
     // What was done is part of the report, so that the report comes after the container's end.
     await vi.waitFor(() =>
       expect(
@@ -262,7 +262,7 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     const ofB = await scene.run(ask(b));
     held.hold();
     await scene.startAgent('--mode', 'enforce', '--pull-timeout', '1s');
-    await scene.ended(ofB.id, 30_000);
+    await scene.ended(ofB.id);
     expect(await scene.agent().verdictOf(ofB.id)).toMatchObject({ verdict: 'unverifiable' });
     held.release();
   });
@@ -278,6 +278,6 @@ describe('a registry that hangs', { timeout: 120_000 }, () => {
     });
     expect(await scene.isRunning(ofB.id)).toBe(true);
     held.release();
-    await scene.ended(ofB.id, 30_000);
+    await scene.ended(ofB.id);
   });
 });

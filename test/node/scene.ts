@@ -103,7 +103,7 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
       return start(wanted, { ...podOf(wanted), configSource: from ?? '' });
     },
     isRunning,
-    async ended(id, timeoutMs = 15_000) {
+    async ended(id, timeoutMs = 60_000) {
       const deadline = Date.now() + timeoutMs;
       while (await isRunning(id)) {
         if (Date.now() > deadline) throw new Error(`container ${id} still runs:\n${agents.at(-1)?.log()}`);
