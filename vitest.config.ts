@@ -14,5 +14,6 @@ export default defineConfig({
     // Tests on a node mostly wait for it: two at a time on two cores.
     maxWorkers: 2,
     testTimeout: 20_000,
+    hookTimeout: 60_000,
   },
 });

@@ -33,8 +33,8 @@ const isUnknown =
 if (!bench || isUnknown) {
   const isHelp = [name, ...flags].includes('--help');
   (isHelp ? process.stdout : process.stderr).write(
-    `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]; node [--provider]; abuse [ROW…]\n` +
-      `rows of abuse: ${abuserNames.join(', ')}\n`,
+    `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]; node [--provider]; ` +
+      `abuse [ROW…], of ${abuserNames.join(', ')}\n`,
   );
   process.exitCode = isHelp ? 0 : 2;
 } else {

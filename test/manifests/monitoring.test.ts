@@ -30,7 +30,8 @@ beforeAll(async () => {
   exported = await exportedSeries();
   board = await dashboard();
   ({ alerts } = await alertRules());
-});
+  // promtool may have to be fetched first.
+}, 180_000);
 afterAll(async () => rm(folder, { recursive: true, force: true }));
 
 describe('alerts and dashboard', { timeout: 60_000 }, () => {

@@ -143,7 +143,12 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
         last = new Map(agents.flatMap(stopsOf).map(({ containerId, outcome }) => [containerId, outcome]));
         expect([...ran.refused].filter((id) => !isStopped(id))).toEqual([]);
       }, 15_000);
-      expect([...ran.allowed].filter((id) => last.has(id))).toEqual([]);
+      const isTouched = (id: string) => ran.allowed.has(id) && last.has(id);
+      const touched = agents
+        .flatMap((agent) => agent.verdicts())
+        .filter((line) => isTouched(line.containerId));
+      expect(touched.map((line) => ({ ...line, enforcement: last.get(line.containerId) }))).toEqual([]);
+      expect([...ran.allowed].filter(isTouched)).toEqual([]);
       const running = of.get('team-a CONTAINER_RUNNING') ?? new Set();
       expect([...ran.allowed].filter((id) => !running.has(id))).toEqual([]);
       for (const outcome of ['stopped', 'alreadyExited']) {
