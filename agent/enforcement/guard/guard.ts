@@ -155,6 +155,8 @@ export function createGuard(options: GuardOptions): Guard {
     if (await endsWithin(patienceMs, judgingImages)) return false;
     const { imageRef } = subject.container;
     const doubt = doubtOf({ namespace: pod.namespace, imageRef, image: spec.image });
+    // An agent that ends has less time than it promised: what was granted before is left to the next one.
+    if (closing && doubt === 'standing') return false;
     const finding = findingWithoutPod(IN_PROGRESS, doubt, imageRef);
     const enforcement = await conclude(subject, { ...finding, spec, kind: spec.kind }, started);
     return enforcement?.action === 'stop';

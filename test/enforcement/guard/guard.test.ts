@@ -248,6 +248,19 @@ describe('the patience with a new container', () => {
     expect(guard.pending()).toBe(0);
   });
 
+  it.each([
+    ['standing', ''],
+    ['none', `${inProgress} stopped`],
+  ] as const)('that ends while the agent does, with %s', async (doubt, said) => {
+    const answer = Promise.withResolvers<Verdict>();
+    const { guard, words } = guardScene({ judge: () => answer.promise, patienceMs: 20, doubt });
+    guard.containerSeen(webContainer, { preexisting: false });
+    await guard.close(200);
+    expect(words().join()).toBe(said);
+    answer.resolve(granted);
+    await guard.idle();
+  });
+
   it('ends with the spec and the standing that are known by then', async () => {
     const { guard, reported } = guardScene({
       judge: () => new Promise(() => undefined),
