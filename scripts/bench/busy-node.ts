@@ -54,6 +54,7 @@ export async function openBusyNode({ provider }: { readonly provider: boolean })
     [
       ...['--runtime-endpoint', node.endpoint, '--state-dir', join(node.root, 'agent-state')],
       ...['--nri-socket', node.nriSocket ?? '', '--kubeconfig', path, '--node-name', NODE],
+      ...['--registry-config-dir', join(node.root, 'certs.d')],
       // What is pulled here counts as no image that was there before.
       ...['--mode', 'enforce', '--existing-images', 'verify', '--fuse-count', '1000000'],
       ...(plugins?.flags ?? []),

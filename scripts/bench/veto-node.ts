@@ -63,6 +63,7 @@ async function furnish(node: LabNode, api: ApiServer, name: string): Promise<Vet
         [
           ...['--runtime-endpoint', node.endpoint, '--state-dir', join(node.root, 'agent-state')],
           ...['--kubeconfig', path, '--node-name', name, '--nri-socket', socket],
+          ...['--registry-config-dir', join(node.root, 'certs.d')],
           // What was pulled here counts as no image that was there before: only a record lets it by.
           ...['--mode', 'enforce', '--enforcement', enforcement, '--existing-images', 'verify'],
         ],
