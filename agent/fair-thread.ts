@@ -18,6 +18,15 @@ export type FairThread<Question, Answer> = {
 /** What the thread hears and says; numbers tell answers of a thread that was ended from others. */
 export type Numbered<Content> = { readonly number: number; readonly content: Content };
 
+/** What was a Buffer arrives from another thread as the plain bytes that it is; the same bytes, as Buffers. */
+export function asBuffers(data: ReadonlyMap<string, Uint8Array>): ReadonlyMap<string, Buffer> {
+  return new Map(
+    Array.from(data, ([key, { buffer, byteOffset, byteLength }]) => {
+      return [key, Buffer.from(buffer, byteOffset, byteLength)] as const;
+    }),
+  );
+}
+
 export type FairThreadOptions = {
   /** The thread's program, which answers each message in its turn. */
   readonly entry: URL;

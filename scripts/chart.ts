@@ -26,9 +26,12 @@ const NOTE = '{{- /* Written by scripts/chart.ts. Change what it reads, or value
 const NODE_IDENTITY = 'eq .Values.identity "node"';
 const SERVICE_ACCOUNT = 'eq .Values.identity "serviceAccount"';
 const IMAGE =
-  '{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ or .Values.image.tag .Chart.AppVersion }}{{ end }}';
+  '{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ ' +
+  'or .Values.image.tag .Chart.AppVersion }}{{ end }}';
 const RUNTIME_DIRECTORY =
-  '{{ if eq .Values.runtime "crio" }}/run/crio{{ else if eq .Values.runtime "k3s" }}/run/k3s/containerd{{ else if eq .Values.runtime "k0s" }}/run/k0s{{ else if eq .Values.runtime "microk8s" }}/var/snap/microk8s/common/run{{ else }}/run/containerd{{ end }}';
+  '{{ if eq .Values.runtime "crio" }}/run/crio{{ else if eq .Values.runtime "k3s" ' +
+  '}}/run/k3s/containerd{{ else if eq .Values.runtime "k0s" }}/run/k0s{{ else if eq .Values.runtime ' +
+  '"microk8s" }}/var/snap/microk8s/common/run{{ else }}/run/containerd{{ end }}';
 /** Go prints maps in the order of their keys; a change of an option makes the agents roll over. */
 const OPTIONS_IN_USE = '{{ printf "%q" (printf "%s %s %v" .Values.mode .Values.platform .Values.options) }}';
 

@@ -27,7 +27,10 @@ export function completionScript(shell: Shell, program: Command): string {
       return bashScript(program.name(), entries);
     case 'zsh':
       // zsh reads bash's completions, where it is asked to.
-      return `#compdef ${program.name()}\nautoload -U +X bashcompinit && bashcompinit\n${bashScript(program.name(), entries)}`;
+      return (
+        `#compdef ${program.name()}\nautoload -U +X bashcompinit && bashcompinit\n` +
+        bashScript(program.name(), entries)
+      );
     case 'fish':
       return fishScript(program.name(), entries);
   }

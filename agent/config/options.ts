@@ -91,7 +91,8 @@ export const OPTIONS = {
     default: undefined,
     defaultShown: 'the API server',
     description:
-      'folder of manifests (Pods, Secrets, ServiceAccounts) to take pods and their secrets from, instead of the API server',
+      'folder of manifests (Pods, Secrets, ServiceAccounts) to take pods and their secrets from, ' +
+      'instead of the API server',
     commands: ['agent', 'check', 'recordsExport', 'doctor'],
   },
   kubeconfig: {
@@ -119,7 +120,8 @@ export const OPTIONS = {
     type: oneOf(['auto', 'veto', 'stop']),
     default: 'auto',
     description:
-      'how `enforce` does it: `stop` after a container was created, `veto` before it is (through NRI, with stop behind it), `auto` veto where the NRI socket is there',
+      'how `enforce` does it: `stop` after a container was created, `veto` before it is (through NRI, ' +
+      'with stop behind it), `auto` veto where the NRI socket is there',
     commands: ['agent', 'doctor'],
   },
   nriSocket: {
@@ -170,7 +172,8 @@ export const OPTIONS = {
     type: list('PATTERNS', 'image patterns (repository, or a path before /*)', () => true),
     default: '',
     description:
-      "images open to every pod, with `NeverVerifyAllowlistedImages` only; kubelet's `preloadedImagesVerificationAllowlist`",
+      "images open to every pod, with `NeverVerifyAllowlistedImages` only; kubelet's " +
+      '`preloadedImagesVerificationAllowlist`',
     commands: ['agent', 'check'],
   },
   existingImages: {
@@ -220,21 +223,24 @@ export const OPTIONS = {
     type: oneOf(['pull', 'registry']),
     default: 'pull',
     description:
-      'who is asked whether a pod may pull an image: `pull` the registry itself, and the runtime where that leaves something open; `registry` nobody but the registry, so that nothing is ever pulled',
+      'who is asked whether a pod may pull an image: `pull` the registry itself, and the runtime where ' +
+      'that leaves something open; `registry` nobody but the registry, so that nothing is ever pulled',
     commands: ['agent', 'check'],
   },
   runtimeGrants: {
     type: oneOf(['allow', 'deny']),
     default: 'allow',
     description:
-      "whether a pull without any of the pod's credentials counts where the registry itself does not grant it: a mirror that asks nobody, or credentials in the runtime's own configuration",
+      "whether a pull without any of the pod's credentials counts where the registry itself does not " +
+      "grant it: a mirror that asks nobody, or credentials in the runtime's own configuration",
     commands: ['agent', 'check'],
   },
   registryConfigDir: {
     type: list('FOLDERS', 'folders', (item) => item.startsWith('/')),
     default: '/etc/containerd/certs.d',
     description:
-      "folders of the runtime's hosts.toml files, read to know where a registry is and which CA it has; never for a mirror",
+      "folders of the runtime's hosts.toml files, read to know where a registry is and which CA it " +
+      'has; never for a mirror',
     commands: ['agent', 'check', 'doctor'],
   },
   registriesConf: {
@@ -254,14 +260,16 @@ export const OPTIONS = {
     type: oneOf(['shown', 'always', 'off']),
     default: 'shown',
     description:
-      'whether a registry that grants an image must have shown that it holds the content: `shown` yes, and what it brought new to the node counts; `always` what it brought does not count; `off` no',
+      'whether a registry that grants an image must have shown that it holds the content: `shown` yes, ' +
+      'and what it brought new to the node counts; `always` what it brought does not count; `off` no',
     commands: ['agent'],
   },
   trustedRegistries: {
     type: list('REPOSITORIES', 'registries, or repositories below them', (item) => /^[^\s]+$/.test(item)),
     default: '',
     description:
-      'registries that are believed to hold what they grant, without being asked to show it: those whose tenants cannot alter what they answer',
+      'registries that are believed to hold what they grant, without being asked to show it: those ' +
+      'whose tenants cannot alter what they answer',
     commands: ['agent'],
   },
   nodeCredentials: {
@@ -275,14 +283,16 @@ export const OPTIONS = {
     type: oneOf(['trust', 'verify', 'deny']),
     default: 'verify',
     description:
-      'a secret that was good for an image and was changed since: `trust` it as kubelet does, let its pods run and `verify` it in the background, or `deny` until it is verified',
+      'a secret that was good for an image and was changed since: `trust` it as kubelet does, let its ' +
+      'pods run and `verify` it in the background, or `deny` until it is verified',
     commands: ['agent', 'check'],
   },
   recordTtl: {
     type: duration(0, 3_650 * DAY),
     default: '0',
     description:
-      'when a grant on record is so old that the registry is asked about it again, in the background and before this time is over; until it answers, the record counts; `0` never, as kubelet',
+      'when a grant on record is so old that the registry is asked about it again, in the background ' +
+      'and before this time is over; until it answers, the record counts; `0` never, as kubelet',
     commands: ['agent'],
   },
   reverifyRunning: {
@@ -295,7 +305,8 @@ export const OPTIONS = {
     type: oneOf(['report', 'stop']),
     default: 'report',
     description:
-      'what happens to a container that runs when the registry refuses its image now: `report` it, or in `enforce` also `stop` it',
+      'what happens to a container that runs when the registry refuses its image now: `report` it, or ' +
+      'in `enforce` also `stop` it',
     commands: ['agent'],
   },
   backgroundQuestions: {

@@ -1,3 +1,4 @@
+import { hasAtMostValues } from '../json-values.ts';
 import { Outage } from './outage.ts';
 import type { WireAnswer } from './transport.ts';
 
@@ -47,27 +48,12 @@ const MAX_VALUES = 10_000;
 
 /** Undefined for what is no JSON, or JSON with more values than anybody has reason to send. */
 export function parseJson(bytes: Buffer): unknown {
-  if (!hasAtMost(bytes, MAX_VALUES)) return undefined;
+  if (!hasAtMostValues(bytes, MAX_VALUES)) return undefined;
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch {
     return undefined;
   }
-}
-
-/** What stands before each value but the first; within texts it counts as well. */
-const BEFORE_VALUES = [0x5b, 0x7b, 0x2c];
-
-function hasAtMost(bytes: Buffer, values: number): boolean {
-  let left = values;
-  for (const byte of BEFORE_VALUES) {
-    // Much faster than a look at each byte, where nothing is compiled.
-    for (let at = bytes.indexOf(byte); at !== -1; at = bytes.indexOf(byte, at + 1)) {
-      left -= 1;
-      if (left < 0) return false;
-    }
-  }
-  return true;
 }
 
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 
 export type CriService = 'RuntimeService' | 'ImageService';
 
@@ -9,38 +9,37 @@ export type CriService = 'RuntimeService' | 'ImageService';
 export type CriMethod = MethodDefinition<object, object>;
 
 const OPTIONS = { longs: String, enums: String, defaults: true } as const;
-const definitions = loadSync(protoFile('cri.proto'), OPTIONS);
+const cri = loadSync(protoFile('cri.proto'), OPTIONS);
+const containerd = loadSync(protoFile('containerd.proto'), OPTIONS);
 
 /** A service of package runtime.v1, with the methods that proto/cri.proto holds. */
 export function criService(name: CriService): ServiceDefinition {
-  const definition = definitions[`runtime.v1.${name}`];
-  if (definition === undefined || 'format' in definition) {
-    throw new TypeError(`proto/cri.proto has no service ${name}`);
-  }
+  return serviceIn(cri, `runtime.v1.${name}`);
+}
+
+export function criMethod(service: CriService, name: string): CriMethod {
+  return methodIn(criService(service), name);
+}
+
+/** containerd's list of its content (api/services/content/v1, Content.List), a stream; CRI has nothing like it. */
+export const listContentMethod: CriMethod = methodIn(
+  serviceIn(containerd, 'containerd.services.content.v1.Content'),
+  'List',
+);
+
+function serviceIn(definitions: PackageDefinition, name: string): ServiceDefinition {
+  const definition = definitions[name];
+  if (definition === undefined || 'format' in definition)
+    throw new TypeError(`proto/ has no service ${name}`);
   // The other kinds of definition all carry `format`, but the type of a service is an open index and cannot
   // say so.
   return definition as ServiceDefinition;
 }
 
-export function criMethod(service: CriService, name: string): CriMethod {
-  const method = criService(service)[name];
-  if (method === undefined) throw new TypeError(`proto/cri.proto has no method ${service}.${name}`);
+function methodIn(service: ServiceDefinition, name: string): CriMethod {
+  const method = service[name];
+  if (method === undefined) throw new TypeError(`proto/ has no method ${name}`);
   return method;
-}
-
-/** containerd's list of its content (api/services/content/v1, Content.List), a stream; CRI has nothing like it. */
-export const listContentMethod: CriMethod = readListContent();
-
-function readListContent(): CriMethod {
-  const { 'containerd.services.content.v1.Content': service } = loadSync(
-    protoFile('containerd.proto'),
-    OPTIONS,
-  );
-  if (service === undefined || 'format' in service)
-    throw new TypeError('proto/containerd.proto has no Content');
-  const { List } = service as ServiceDefinition;
-  if (List === undefined) throw new TypeError('proto/containerd.proto has no Content.List');
-  return List;
 }
 
 /** proto/ stands beside agent/ in the sources and beside dist/ where the agent was built. */

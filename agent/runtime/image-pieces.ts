@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { hasAtMostValues } from '../json-values.ts';
 import type { ImagePiecesAnswer } from './runtime.ts';
 
 /**
@@ -34,22 +35,11 @@ export function readImagePieces(imageId: string, info: Readonly<Record<string, s
   const config = BARE_ID.test(imageId) ? `sha256:${imageId}` : imageId;
   const text = info.info;
   if (text === undefined || text === '') return { pieces: undefined, reason: 'infoMissing' };
-  if (text.length > MAX_INFO || !hasAtMost(text, MAX_VALUES))
+  if (text.length > MAX_INFO || !hasAtMostValues(text, MAX_VALUES))
     return { pieces: undefined, reason: 'infoTooLarge' };
   const parsed = imageInfo.safeParse(jsonOf(text));
   if (!parsed.success || !DIGEST.test(config)) return { pieces: undefined, reason: 'infoMalformed' };
   return { pieces: { config, layers: parsed.data.imageSpec.rootfs.diff_ids } };
-}
-
-function hasAtMost(text: string, values: number): boolean {
-  let left = values;
-  for (const character of ['[', '{', ',']) {
-    for (let at = text.indexOf(character); at !== -1; at = text.indexOf(character, at + 1)) {
-      left -= 1;
-      if (left < 0) return false;
-    }
-  }
-  return true;
 }
 
 function jsonOf(text: string): unknown {

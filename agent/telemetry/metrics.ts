@@ -203,7 +203,9 @@ export function createMetrics(build: Build): Metrics {
 
   const repeatedRefusals = new Counter({
     name: `${PREFIX}repeated_refusals_total`,
-    help: 'Creations refused as one of the same container was within five minutes; neither logged nor counted elsewhere.',
+    help:
+      'Creations refused as one of the same container was within five minutes; neither logged nor ' +
+      'counted elsewhere.',
     registers,
   });
 
@@ -254,7 +256,9 @@ export function createMetrics(build: Build): Metrics {
 
   const bytesNotShown = new Counter({
     name: `${PREFIX}bytes_not_shown_total`,
-    help: 'Times that a registry granted an image whose content it could not show: somebody may be claiming an image of another tenant.',
+    help:
+      'Times that a registry granted an image whose content it could not show: somebody may be ' +
+      'claiming an image of another tenant.',
     registers,
   });
   const renewals = new Counter({

@@ -1,15 +1,15 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { RuntimeWays } from '../records/saved-ways.ts';
 
 const LOOK_MS = 30_000;
 
 /** Saves what the runtime can do by itself whenever that has changed, so that `doctor` can name it. */
 export function keepWays(read: () => RuntimeWays, save: (ways: RuntimeWays) => void): { close(): void } {
-  let saved = '';
+  let saved: RuntimeWays | undefined;
   const look = () => {
     const ways = read();
-    const text = JSON.stringify(ways);
-    if (text === saved) return;
-    saved = text;
+    if (isDeepStrictEqual(ways, saved)) return;
+    saved = ways;
     save(ways);
   };
   const timer = setInterval(look, LOOK_MS);

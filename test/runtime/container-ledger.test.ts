@@ -4,15 +4,20 @@ import type { ContainerEventType } from '../../agent/runtime/cri-messages.ts';
 import type { ContainerState, RuntimeContainer } from '../../agent/runtime/runtime.ts';
 
 let told: string[];
+let syncs: number;
 let ledger: ContainerLedger;
 
 beforeEach(() => {
   told = [];
+  syncs = 0;
   ledger = createContainerLedger(
     {
       onContainer: (container, { preexisting, inFirstList }) =>
         told.push(`${preexisting ? 'preexisting' : inFirstList ? 'unseen' : 'new'} ${container.id}`),
       onState: (id, change) => told.push(`${change} ${id}`),
+      onSynced: () => {
+        syncs += 1;
+      },
     },
     (id) => id.startsWith('old'),
   );
@@ -132,6 +137,15 @@ describe('lists alone', () => {
       listed('c4', 'exited'),
     );
     expect(told).toEqual(['preexisting old-1', 'preexisting old-2', 'unseen c3']);
+  });
+
+  it('say once that what appears from now on is new: when the first complete one is taken in', () => {
+    event('c1', 'created');
+    ledger.listed(ledger.listingStarts(), [listed('c1', 'running')], false);
+    expect(syncs).toBe(0);
+    list(listed('c1', 'running'));
+    list(listed('c1', 'running'));
+    expect(syncs).toBe(1);
   });
 
   it('that failed change nothing', () => {

@@ -82,24 +82,26 @@ export function createBytes(parts: BytesParts): Bytes {
   function missingPieces(imageRef: string, registry: string): ReadonlySet<string> {
     const missing = new Set(ledger.notShown(imageRef, registry));
     if (missing.size === 0) return missing;
-    const images = ledger.imagesWith(missing);
-    for (const image of images) {
-      if (parts.open.isOpen(image)) for (const piece of piecesOf(image)) missing.delete(piece);
+    /** Piece -> the registries that grant it to everybody. */
+    const granting = new Map<string, Set<string>>();
+    for (const image of ledger.imagesWith(missing)) {
+      const isOpen = parts.open.isOpen(image);
+      const registries = isOpen ? [] : parts.open.grantedToAllBy(image);
+      if (!isOpen && registries.length === 0) continue;
+      for (const piece of piecesOf(image)) {
+        if (isOpen) missing.delete(piece);
+        else if (missing.has(piece)) {
+          granting.set(piece, new Set([...(granting.get(piece) ?? []), ...registries]));
+        }
+      }
     }
-    for (const piece of missing) if (isGrantedToAll(piece, images)) missing.delete(piece);
+    // Nobody knows which of several registries brought it, but each of them grants it to everybody: then so
+    // does the one that did.
+    for (const [piece, registries] of granting) {
+      const hosts = ledger.hostsOf(piece);
+      if (hosts.length > 0 && hosts.every((host) => registries.has(host))) missing.delete(piece);
+    }
     return missing;
-  }
-
-  /**
-   * Nobody knows which of several registries brought it, but each of them grants it to everybody: then so
-   * does the one that did.
-   */
-  function isGrantedToAll(piece: string, images: readonly NodeImage[]): boolean {
-    const granting = images.flatMap((image) =>
-      piecesOf(image).includes(piece) ? parts.open.grantedToAllBy(image) : [],
-    );
-    const hosts = ledger.hostsOf(piece);
-    return hosts.length > 0 && hosts.every((host) => granting.includes(host));
   }
 
   async function find(request: AccessRequest, right: Right): Promise<NotShown | undefined> {

@@ -37,11 +37,13 @@ const MEND: Readonly<Record<DeniedReason | UnverifiableReason, (subject: Subject
   registryForbidsImage: () =>
     'The registry keeps this image from everybody, by a policy or by law: see what it says about the image.',
   nodeTrouble: () =>
-    'The node itself is in the way of a pull (a full disk, a forbidden socket): see the log of the container runtime.',
+    'The node itself is in the way of a pull (a full disk, a forbidden socket): ' +
+    'see the log of the container runtime.',
   providerUnavailable: () =>
     'A credential provider plugin of the node fails: see `pullwarden doctor` on the node.',
   audienceForbidden: () =>
-    'The agent may not request tokens for the audience of a credential provider: the message has the rule that is missing.',
+    'The agent may not request tokens for the audience of a credential provider: ' +
+    'the message has the rule that is missing.',
   verificationInProgress: () =>
     'The verification was not over yet; kubelet tries again. If it stays so, the registry is slow.',
 };

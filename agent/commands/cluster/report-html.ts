@@ -29,8 +29,11 @@ ${silent.length === 0 ? '' : silentSection(silent)}
 }
 
 const STYLE = `
-:root { color-scheme: light dark; --bad: #b42318; --unsure: #a15c07; --unsure-bar: #eaaa08; --line: #8884; --muted: #777; }
-@media (prefers-color-scheme: dark) { :root { --bad: #f97066; --unsure: #fdb022; --unsure-bar: #dc9a04; --muted: #999; } }
+:root { color-scheme: light dark; --line: #8884;
+  --bad: #b42318; --unsure: #a15c07; --unsure-bar: #eaaa08; --muted: #777; }
+@media (prefers-color-scheme: dark) {
+  :root { --bad: #f97066; --unsure: #fdb022; --unsure-bar: #dc9a04; --muted: #999; }
+}
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0; }
 main { max-width: 1040px; margin: 0 auto; padding: 2rem 1.5rem 4rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .5rem; }
@@ -55,7 +58,9 @@ function chart(namespaces: readonly NamespaceCount[]): string {
       : `<span class="${kind}" style="width:${((100 * count) / most).toFixed(2)}%" title="${count} ${kind}"></span>`;
   const rows = namespaces.map(
     ({ namespace, denied, unverifiable }) =>
-      `<span>${escaped(namespace)}</span><span class="bar">${bar('denied', denied)}${bar('unverifiable', unverifiable)}</span><span class="count">${denied + unverifiable}</span>`,
+      `<span>${escaped(namespace)}</span>` +
+      `<span class="bar">${bar('denied', denied)}${bar('unverifiable', unverifiable)}</span>` +
+      `<span class="count">${denied + unverifiable}</span>`,
   );
   return `<h2>Containers by namespace</h2>
 <p class="key"><b class="denied">denied</b>, <b class="unverifiable">unverifiable</b></p>
@@ -72,11 +77,12 @@ function article(finding: Finding, now: number): string {
   const word = enforced || verdict !== 'denied' ? verdict : 'would be denied';
   const kind = verdict === 'denied' ? 'denied' : 'unverifiable';
   const more = containers > pods.length ? ', …' : '';
+  const where = `${containers} containers on ${nodes} nodes (${escaped(pods.join(', '))}${more})`;
   return `<article>
 <p><span class="verdict ${kind}">${escaped(word)}</span> <code>${escaped(image)}</code></p>
 <p>${escaped(reason)}: ${escaped(message)}</p>
 <p><b>What to do:</b> ${escaped(mend)}</p>
-<p class="key">${containers} containers on ${nodes} nodes (${escaped(pods.join(', '))}${more}); first ${formatAge(now - since)} ago, last ${formatAge(now - last)} ago</p>
+<p class="key">${where}; first ${formatAge(now - since)} ago, last ${formatAge(now - last)} ago</p>
 </article>`;
 }
 

@@ -50,8 +50,10 @@ function switchingOn(runtime: RuntimeVersion | undefined): string {
     case 'containerd':
       if (isBefore(runtime, 1, 7)) return `containerd 1.7 or newer has NRI; ${otherwise}`;
       return isBefore(runtime, 2, 0)
-        ? `off by default in containerd 1.7: in its config.toml set disable = false in ${CONTAINERD_SECTION} and restart it; ${otherwise}`
-        : `on by default in containerd 2: ${place}, and that config.toml does not say disable = true in ${CONTAINERD_SECTION}; ${otherwise}`;
+        ? `off by default in containerd 1.7: in its config.toml set disable = false in ${CONTAINERD_SECTION} ` +
+            `and restart it; ${otherwise}`
+        : `on by default in containerd 2: ${place}, and that config.toml does not say disable = true in ` +
+            `${CONTAINERD_SECTION}; ${otherwise}`;
     case 'cri-o':
       return `set enable_nri = true in [crio.nri] of crio.conf and restart CRI-O; ${place}; ${otherwise}`;
     default:
@@ -85,9 +87,9 @@ function requiring(runtime: RuntimeVersion | undefined): string {
   return (
     `${open}. To have none created instead: enable = true, required_plugins = ["pullwarden"] and ` +
     `tolerate_missing_plugins_annotation = "KEY" in [plugins."io.containerd.nri.v1.nri".default_validator] ` +
-    `(containerd 2.2 and newer), and the annotation KEY: "true" on the pods that must start without the agent, its own ` +
-    `first. The price: without the agent nothing else starts on the node, and whoever may set that annotation is not ` +
-    `asked about while it is away (docs/operating.md)`
+    `(containerd 2.2 and newer), and the annotation KEY: "true" on the pods that must start without the ` +
+    `agent, its own first. The price: without the agent nothing else starts on the node, and whoever may set ` +
+    `that annotation is not asked about while it is away (docs/operating.md)`
   );
 }
 

@@ -66,7 +66,8 @@ function checkEvents(client: Pick<CriClient, 'subscribe'>): Promise<Finding> {
           warning(
             'runtime events',
             error === undefined ? 'the runtime ended the stream of events at once' : `none: ${error.message}`,
-            'containers are found by listing them every 10 s (--poll-interval), so a denied one may run that long; containerd 1.7, CRI-O with enable_pod_events, or newer send events',
+            'containers are found by listing them every 10 s (--poll-interval), so a denied one may ' +
+              'run that long; containerd 1.7, CRI-O with enable_pod_events, or newer send events',
           ),
         ),
     });

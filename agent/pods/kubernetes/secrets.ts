@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { ApiError, ManifestError, PodSourceError } from '../../errors.ts';
+import { asBuffers } from '../../fair-thread.ts';
 import { type ApiClient, isObjectName, parseAnswer } from '../../kubernetes/api-client.ts';
 import { secretFromObject } from '../manifest.ts';
 import type { Secret } from '../pod-source.ts';
@@ -145,17 +146,9 @@ async function readLarge(
   readAtMs: number,
 ): Promise<Secret> {
   const read = await large.read(namespace, { kind: 'secret', json, readAtMs });
-  if (read.kind === 'secret') return withBuffers(read.secret);
+  if (read.kind === 'secret') return { ...read.secret, data: asBuffers(read.secret.data) };
   const message = read.kind === 'problem' ? read.message : 'it was not understood';
   throw new ManifestError('secretMalformed', message);
-}
-
-/** A Buffer comes from another thread as the plain bytes that it is. */
-function withBuffers(secret: Secret): Secret {
-  const data = [...secret.data].map(([key, { buffer, byteOffset, byteLength }]) => {
-    return [key, Buffer.from(buffer, byteOffset, byteLength)] as const;
-  });
-  return { ...secret, data: new Map(data) };
 }
 
 function sizeOf({ data }: Secret): number {

@@ -1,5 +1,6 @@
 import { extname } from 'node:path';
 import { createFairThread } from '../../../fair-thread.ts';
+import { hasAtMostValues } from '../../../json-values.ts';
 import type { ObjectQuestion, ReadObject } from './messages.ts';
 
 /** Of one object, in ms, on a node that is busy; 1 MiB takes two seconds at most where nothing is compiled. */
@@ -12,20 +13,12 @@ const SHORT_BYTES = 8_192;
 const LONG_BYTES = 131_072;
 /** Of `[`, `{` and `,`, within texts as well. Pods have some hundred; those of an operator two thousand. */
 const MAX_VALUES = 3_000;
-const BEFORE_VALUES = [0x5b, 0x7b, 0x2c];
 
 /** Would parsing this hold up the thread for longer than some milliseconds? What counts is mostly its values. */
 export function isCostly(json: Buffer): boolean {
   if (json.length <= SHORT_BYTES) return false;
   if (json.length > LONG_BYTES) return true;
-  let left = MAX_VALUES;
-  for (const byte of BEFORE_VALUES) {
-    for (let at = json.indexOf(byte); at !== -1; at = json.indexOf(byte, at + 1)) {
-      left -= 1;
-      if (left < 0) return true;
-    }
-  }
-  return false;
+  return !hasAtMostValues(json, MAX_VALUES);
 }
 
 export type LargeObjectReader = {
