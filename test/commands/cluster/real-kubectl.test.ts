@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { unpackedPackage } from '../../../scripts/lab/packages.ts';
+import { deniedDecision } from './denied-decision.ts';
 import { type ExecAnswer, type ExecServer, startExecServer } from './exec-server.ts';
 
 /** Kubectl speaks WebSocket to exec from 1.31 on. Debian's package, never installed. */
@@ -15,21 +16,7 @@ const DEAD = { 'node-007': 'hanging', 'node-012': 'not found', 'node-019': 'brok
 const NODES = Number(process.env.REPORT_NODES ?? '24');
 
 function decision(node: number): object {
-  return {
-    time: new Date(Date.now() - 300_000).toISOString(),
-    namespace: `team-${'bcd'[node % 3]}`,
-    pod: `web-${node}`,
-    podUid: `uid-${node}`,
-    container: 'app',
-    containerId: `c-${node}`,
-    image: PRIVATE,
-    verdict: 'denied',
-    reason: 'registryRefused',
-    message: 'the registry refused it',
-    mode: 'audit',
-    action: 'none',
-    outcome: '',
-  };
+  return deniedDecision(PRIVATE, node, Date.now() - 300_000, { namespace: `team-${'bcd'[node % 3]}` });
 }
 
 type Ended = { readonly exitCode: number | null; readonly stdout: string; readonly stderr: string };

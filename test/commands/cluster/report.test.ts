@@ -3,6 +3,7 @@ import type { Cluster, Progress } from '../../../agent/commands/cluster/agents.t
 import type { Report } from '../../../agent/commands/cluster/findings.ts';
 import { createKubectl } from '../../../agent/commands/cluster/kubectl.ts';
 import { type ReportFormat, runReport } from '../../../agent/commands/cluster/report.ts';
+import { deniedDecision } from './denied-decision.ts';
 import { type AgentAnswer, type FakeCluster, fakeCluster } from './fake-cluster.ts';
 
 const NOW = Date.UTC(2026, 0, 2, 12);
@@ -12,22 +13,7 @@ const PRIVATE = 'registry.example/team-a/app:1';
 type Given = { readonly node: number; readonly minutesAgo: number; readonly [field: string]: unknown };
 
 function decision({ node, minutesAgo, ...fields }: Given): object {
-  return {
-    time: new Date(NOW - minutesAgo * MINUTE).toISOString(),
-    namespace: 'team-b',
-    pod: `web-${node}`,
-    podUid: `uid-${node}`,
-    container: 'app',
-    containerId: `c-${node}-${minutesAgo}`,
-    image: PRIVATE,
-    verdict: 'denied',
-    reason: 'registryRefused',
-    message: 'the registry refused it',
-    mode: 'audit',
-    action: 'none',
-    outcome: '',
-    ...fields,
-  };
+  return deniedDecision(PRIVATE, node, NOW - minutesAgo * MINUTE, fields);
 }
 
 /** Every node has one container that is denied; three agents are dead, each in a way of its own. */
