@@ -1,4 +1,5 @@
 import { type TransferListItem, Worker } from 'node:worker_threads';
+import { createFairQueue } from './fair-queue.ts';
 
 /**
  * A thread for what a tenant made so large that the main thread would be held up by it. It is there only
@@ -39,34 +40,21 @@ export type FairThreadOptions = {
 
 /** A thread takes memory: it ends when nothing was asked for this long (ms). */
 const IDLE_MS = 10_000;
-/** Questions of one namespace that may wait. */
+/** Questions of one namespace that may wait besides the one that is its turn. */
 const MAX_WAITING = 50;
 
-type Waiting<Question, Answer> = {
-  readonly question: Question;
-  readonly transfer: readonly TransferListItem[];
-  readonly answer: (given: Answer | undefined) => void;
-};
-
 export function createFairThread<Question, Answer>(options: FairThreadOptions): FairThread<Question, Answer> {
-  /** In the order in which they are served: a namespace that was served goes to the end. */
-  const waiting = new Map<string, Waiting<Question, Answer>[]>();
+  const queue = createFairQueue(1);
+  const waiting = new Map<string, number>();
   let worker: Worker | undefined;
-  let current: Waiting<Question, Answer> | undefined;
+  /** Answers the question that the thread is at. */
+  let answer: (given: Answer | undefined) => void = () => undefined;
   let number = 0;
-  let timer: NodeJS.Timeout | undefined;
+  let idle: NodeJS.Timeout | undefined;
 
   function endThread(): void {
     void worker?.terminate();
     worker = undefined;
-  }
-
-  function answer(given: Answer | undefined): void {
-    clearTimeout(timer);
-    const answered = current;
-    current = undefined;
-    answered?.answer(given);
-    askNext();
   }
 
   function open(): Worker {
@@ -79,52 +67,48 @@ export function createFairThread<Question, Answer>(options: FairThreadOptions): 
     started.on('exit', () => {
       if (started !== worker) return;
       worker = undefined;
-      if (current) answer(undefined);
+      answer(undefined);
     });
     return started;
   }
 
-  function takeNext(): Waiting<Question, Answer> | undefined {
-    const [next] = waiting;
-    if (next === undefined) return undefined;
-    const [namespace, all] = next;
-    waiting.delete(namespace);
-    const first = all.shift();
-    if (all.length > 0) waiting.set(namespace, all);
-    return first;
-  }
-
-  function askNext(): void {
-    if (current) return;
-    current = takeNext();
-    if (current === undefined) {
-      // Nobody waits for it: the process may end.
-      worker?.unref();
-      timer = setTimeout(endThread, IDLE_MS);
-      timer.unref();
-      return;
-    }
-    clearTimeout(timer);
+  async function askThread(
+    question: Question,
+    transfer: readonly TransferListItem[],
+  ): Promise<Answer | undefined> {
+    clearTimeout(idle);
     worker ??= open();
     worker.ref();
     number += 1;
-    const message: Numbered<Question> = { number, content: current.question };
-    worker.postMessage(message, current.transfer);
-    timer = setTimeout(() => {
+    const message: Numbered<Question> = { number, content: question };
+    const answered = new Promise<Answer | undefined>((resolve) => {
+      answer = resolve;
+    });
+    worker.postMessage(message, transfer);
+    const tooLate = setTimeout(() => {
       endThread();
       answer(undefined);
     }, options.maxMs);
+    const given = await answered;
+    clearTimeout(tooLate);
+    // Nobody waits for it: the process may end.
+    worker?.unref();
+    idle = setTimeout(endThread, IDLE_MS).unref();
+    return given;
   }
 
   return {
-    ask(namespace, question, transfer = []) {
-      const all = waiting.get(namespace) ?? [];
-      if (all.length >= MAX_WAITING) return Promise.resolve(undefined);
-      return new Promise((resolve) => {
-        all.push({ question, transfer, answer: resolve });
-        waiting.set(namespace, all);
-        askNext();
-      });
+    async ask(namespace, question, transfer = []) {
+      const before = waiting.get(namespace) ?? 0;
+      if (before > MAX_WAITING) return undefined;
+      waiting.set(namespace, before + 1);
+      try {
+        return await queue.run(namespace, () => askThread(question, transfer));
+      } finally {
+        const left = (waiting.get(namespace) ?? 1) - 1;
+        if (left > 0) waiting.set(namespace, left);
+        else waiting.delete(namespace);
+      }
     },
   };
 }

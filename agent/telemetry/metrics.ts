@@ -16,7 +16,7 @@ import {
 } from '../enforcement/plan.ts';
 import type { NriError, RecordStoreError } from '../errors.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';
-import type { RuntimeWays } from '../records/saved-ways.ts';
+import type { RuntimeRegistries } from '../records/saved-runtime-registries.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 import {
   CHECK_RESULTS,
@@ -46,7 +46,7 @@ export type Observed = {
   /** Containers that run, by what their registry said when it was asked again. */
   readonly entitlements: () => Readonly<Record<EntitlementState, number>>;
   /** Registries that the runtime reaches and the agent does not, and those that granted it something itself. */
-  readonly runtimeWays: () => RuntimeWays;
+  readonly runtimeRegistries: () => RuntimeRegistries;
   /** Repositories granted by the runtime's own doing, to no credential of a pod. */
   readonly runtimeGrants: () => number;
   /** Seconds since the epoch; 0 for never. */
@@ -306,7 +306,7 @@ export function createMetrics(build: Build): Metrics {
     providerRun: (provider, outcome) => providerRuns.inc({ provider, outcome }),
     grantRenewed: (outcome) => renewals.inc({ outcome }),
     observe(observed) {
-      observeWays(registry, observed.runtimeWays);
+      observeRuntimeRegistries(registry, observed.runtimeRegistries);
       observeEntitlements(registry, observed.entitlements);
       observeGauges(registry, observed);
       observeEvents(registry, observed.events);
@@ -361,8 +361,8 @@ function observeGauges(registry: Registry, observed: Observed): void {
 /** Tenants choose what registries there are: more than these are `other`, so that they choose no series. */
 const MAX_REGISTRIES = 20;
 
-function observeWays(registry: Registry, read: Observed['runtimeWays']): void {
-  const gauge = (name: string, help: string, of: (ways: RuntimeWays) => readonly string[]) =>
+function observeRuntimeRegistries(registry: Registry, read: Observed['runtimeRegistries']): void {
+  const gauge = (name: string, help: string, of: (registries: RuntimeRegistries) => readonly string[]) =>
     new Gauge({
       name: PREFIX + name,
       help,

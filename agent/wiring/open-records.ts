@@ -5,7 +5,7 @@ import type { FuseState } from '../enforcement/fuse-keeper.ts';
 import { RecordStoreError } from '../errors.ts';
 import type { RecordStore } from '../records/record-store.ts';
 import { readFuseReset, readSavedFuse, writeSavedFuse } from '../records/saved-fuse.ts';
-import { type RuntimeWays, writeSavedWays } from '../records/saved-ways.ts';
+import { type RuntimeRegistries, writeSavedRuntimeRegistries } from '../records/saved-runtime-registries.ts';
 import { type AgentLock, acquireAgentLock } from '../records/sqlite/agent-lock.ts';
 import { type OpenedRecordStore, openRecordStore } from '../records/sqlite/open.ts';
 import type { FirstSight } from '../runtime/container-ledger.ts';
@@ -23,7 +23,7 @@ export type Records = {
   readonly shown: ShownStore;
   readonly fuseState: FuseState;
   readonly containers: KnownContainers;
-  saveWays(ways: RuntimeWays): void;
+  saveRuntimeRegistries(registries: RuntimeRegistries): void;
   /** Forgets what is known about images that are not among these. */
   prune(imageRefs: readonly string[]): void;
   close(): void;
@@ -79,7 +79,8 @@ export async function openRecords(
     standing: standingOf(opened, attempt),
     shown: shownOf(opened, attempt),
     fuseState: fuseStateOf(opened, attempt),
-    saveWays: (ways) => attempt(() => writeSavedWays(opened.savedState, ways)),
+    saveRuntimeRegistries: (registries) =>
+      attempt(() => writeSavedRuntimeRegistries(opened.savedState, registries)),
     prune: (imageRefs) => attempt(() => opened.standing.prune(imageRefs)),
     close() {
       store.close();

@@ -19,7 +19,7 @@ import { packageVersion } from '../version.ts';
 import { connectNri } from './connect-veto.ts';
 import { wireEnforcement } from './enforcement.ts';
 import { fuseEventOf } from './fuse-event.ts';
-import { keepWays } from './keep-ways.ts';
+import { keepRuntimeRegistries } from './keep-runtime-registries.ts';
 import { openNodeCredentials } from './node-credentials.ts';
 import { openEndpoints } from './open-endpoints.ts';
 import { openPodSource } from './open-pod-source.ts';
@@ -137,11 +137,11 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     },
   );
   const { verifier, ledger } = verification;
-  const runtimeWays = () => ({
+  const runtimeRegistries = () => ({
     onlyReached: verification.onlyReachedByRuntime(),
     granted: verification.runtimeGrants.registries(),
   });
-  const ways = keepWays(runtimeWays, records.saveWays);
+  const keptRegistries = keepRuntimeRegistries(runtimeRegistries, records.saveRuntimeRegistries);
 
   // What is done about them, and who hears of it.
   const events =
@@ -291,7 +291,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     nriConnected: () => nri?.connected() ?? false,
     fuseOpen: fuse.isOpen,
     pendingVerdicts: guard.pending,
-    runtimeWays,
+    runtimeRegistries,
     entitlements: time.entitlements,
     runtimeGrants: () => verification.runtimeGrants.repositories().length,
     lastList: () => (watch?.health().lastListAt ?? 0) / 1_000,
@@ -359,7 +359,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       await podSource.close();
       await server?.close();
       decisions.close();
-      ways.close();
+      keptRegistries.close();
       records.close();
     },
   };

@@ -235,7 +235,7 @@ async function exportedSeries(): Promise<Series[]> {
     nriConnected: () => true,
     fuseOpen: () => false,
     pendingVerdicts: () => 0,
-    runtimeWays: () => ({ onlyReached: ['far.example'], granted: ['open.example'] }),
+    runtimeRegistries: () => ({ onlyReached: ['far.example'], granted: ['open.example'] }),
     entitlements: () => ({ granted: 0, refused: 0, unverifiable: 0, notAsked: 0 }),
     runtimeGrants: () => 0,
     lastList: () => 0,

@@ -15,7 +15,7 @@ const quiet: Observed = {
   nriConnected: () => true,
   fuseOpen: () => false,
   pendingVerdicts: () => 2,
-  runtimeWays: () => ({ onlyReached: ['far.example'], granted: ['open.example'] }),
+  runtimeRegistries: () => ({ onlyReached: ['far.example'], granted: ['open.example'] }),
   entitlements: () => ({ granted: 0, refused: 0, unverifiable: 0, notAsked: 0 }),
   runtimeGrants: () => 2,
   lastList: () => 1_700_000_000.5,
@@ -55,8 +55,8 @@ describe('the metrics of an agent to which nothing has happened', () => {
 
   it('name the registries that only the runtime reaches or was granted something of, twenty at most', async () => {
     const onlyReached = Array.from({ length: 25 }, (_, n) => `registry-${n}.example`);
-    const runtimeWays = () => ({ onlyReached, granted: ['open.example'] });
-    const { series } = parseExposition(await metricsOf({ runtimeWays }).render());
+    const runtimeRegistries = () => ({ onlyReached, granted: ['open.example'] });
+    const { series } = parseExposition(await metricsOf({ runtimeRegistries }).render());
     const name = 'registries_only_runtime_reaches';
     expect(sampleValue(series, name, { registry: 'registry-19.example' })).toBe(1);
     expect(sampleValue(series, name, { registry: 'registry-20.example' })).toBeUndefined();

@@ -1,5 +1,5 @@
 import { RecordStoreError } from '../../errors.ts';
-import { readSavedWays } from '../../records/saved-ways.ts';
+import { readSavedRuntimeRegistries } from '../../records/saved-runtime-registries.ts';
 import { openRecordStoreReadOnly } from '../../records/sqlite/open.ts';
 import { type Finding, ok, warning } from './finding.ts';
 
@@ -9,7 +9,7 @@ const MAX_NAMED = 10;
 
 /** Registries for which the agent has to take the runtime's word, as the agent that runs has saved it. */
 export function checkRegistries(stateDir: string): Finding[] {
-  const { onlyReached, granted } = savedWays(stateDir) ?? { onlyReached: [], granted: [] };
+  const { onlyReached, granted } = savedRuntimeRegistries(stateDir) ?? { onlyReached: [], granted: [] };
   const findings: Finding[] = [];
   if (onlyReached.length > 0) {
     findings.push(
@@ -32,11 +32,11 @@ export function checkRegistries(stateDir: string): Finding[] {
   return findings.length > 0 ? findings : [ok(CHECK, 'none whose word is only heard through the runtime')];
 }
 
-function savedWays(stateDir: string) {
+function savedRuntimeRegistries(stateDir: string) {
   try {
     const { store, savedState } = openRecordStoreReadOnly(stateDir);
     try {
-      return readSavedWays(savedState);
+      return readSavedRuntimeRegistries(savedState);
     } finally {
       store.close();
     }

@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import { ApiError, ManifestError, PodSourceError } from '../../errors.ts';
+import type { FairQueue } from '../../fair-queue.ts';
 import { asBuffers } from '../../fair-thread.ts';
 import { type ApiClient, isObjectName, parseAnswer } from '../../kubernetes/api-client.ts';
 import { secretFromObject } from '../manifest.ts';
 import type { Secret } from '../pod-source.ts';
-import type { FairQueue } from './fair-queue.ts';
 import { isCostly, type LargeObjectReader } from './large-objects/reader.ts';
 import { askPastLag, isUnrelated, refusedUser } from './past-lag.ts';
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ApiError, ServiceAccountError } from '../../errors.ts';
+import type { FairQueue } from '../../fair-queue.ts';
 import { type ApiClient, isObjectName, parseAnswer } from '../../kubernetes/api-client.ts';
 import type {
   ServiceAccountIdentity,
@@ -7,7 +8,6 @@ import type {
   ServiceAccountToken,
   TokenQuestion,
 } from '../service-account-source.ts';
-import type { FairQueue } from './fair-queue.ts';
 import { isCostly } from './large-objects/reader.ts';
 import { askPastLag, isUnrelated, refusedUser } from './past-lag.ts';
 

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiError, PodSourceError } from '../../errors.ts';
+import { createFairQueue } from '../../fair-queue.ts';
 import type { ApiClient } from '../../kubernetes/api-client.ts';
 import { DEFAULT_TIMINGS, type KubernetesTimings } from '../../kubernetes/timings.ts';
 import type { NamespaceSource } from '../namespace-source.ts';
 import type { Pod, PodSource } from '../pod-source.ts';
 import type { ServiceAccountSource } from '../service-account-source.ts';
 import { terminatingOf } from '../termination.ts';
-import { createFairQueue } from './fair-queue.ts';
 import { createLargeObjectReader } from './large-objects/reader.ts';
 import { createNamespaceSource } from './namespaces.ts';
 import { createObjectReader } from './object-reader.ts';

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkClock } from '../../../agent/commands/doctor/check-state.ts';
 import type { Finding } from '../../../agent/commands/doctor/finding.ts';
 import { runDoctor } from '../../../agent/commands/doctor/run.ts';
-import { writeSavedWays } from '../../../agent/records/saved-ways.ts';
+import { writeSavedRuntimeRegistries } from '../../../agent/records/saved-runtime-registries.ts';
 import { openRecordStore } from '../../../agent/records/sqlite/open.ts';
 import { createFakeRuntime, type FakeRuntime } from '../../runtime/fake-runtime.ts';
 import { stateDirectory } from '../state.ts';
@@ -268,7 +268,7 @@ describe('doctor and the clock', () => {
 describe('doctor on a node where the runtime has ways of its own', () => {
   it('names the registries that only it reaches, and those that granted it something', async () => {
     const { store, savedState } = openRecordStore({ stateDir: state.stateDir, onNotice: () => undefined });
-    writeSavedWays(savedState, { onlyReached: ['far.example'], granted: ['open.example:5000'] });
+    writeSavedRuntimeRegistries(savedState, { onlyReached: ['far.example'], granted: ['open.example:5000'] });
     store.close();
     let text = '';
     const config = {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ApiError } from '../../../agent/errors.ts';
+import { createFairQueue } from '../../../agent/fair-queue.ts';
 import type { ApiClient } from '../../../agent/kubernetes/api-client.ts';
-import { createFairQueue } from '../../../agent/pods/kubernetes/fair-queue.ts';
 import { createLargeObjectReader } from '../../../agent/pods/kubernetes/large-objects/reader.ts';
 import { createSecretReader, type SecretReader } from '../../../agent/pods/kubernetes/secrets.ts';
 import { secretObject } from './objects.ts';

@@ -19,21 +19,21 @@ const MAX_NAMESPACES = 1_000;
  */
 export function createFairQueue(
   concurrency: number,
-  pace: Pace = { atOnce: Number.POSITIVE_INFINITY, perSecond: Number.POSITIVE_INFINITY },
+  pace?: Pace,
   now: () => number = () => performance.now(),
 ): FairQueue {
   // In the order in which they are served: a namespace that was served goes to the end.
   const waiting = new Map<string, (() => void)[]>();
   /** When a namespace will have all of `atOnce` again, ms; one that is not here has it. */
   const wholeAt = new LRUCache<string, number>({ max: MAX_NAMESPACES });
-  const eachMs = 1_000 / pace.perSecond;
   let running = 0;
   let timer: NodeJS.Timeout | undefined;
 
   /** Milliseconds until its next task may begin. */
   function pauseOf(namespace: string): number {
+    if (pace === undefined) return 0;
     const missingMs = Math.max(0, (wholeAt.get(namespace) ?? 0) - now());
-    return Math.max(0, missingMs - (pace.atOnce - 1) * eachMs);
+    return Math.max(0, missingMs - ((pace.atOnce - 1) * 1_000) / pace.perSecond);
   }
 
   function startNext(): void {
@@ -46,7 +46,9 @@ export function createFairQueue(
       waiting.delete(namespace);
       const start = tasks.shift();
       if (tasks.length > 0) waiting.set(namespace, tasks);
-      if (eachMs > 0) wholeAt.set(namespace, Math.max(now(), wholeAt.get(namespace) ?? 0) + eachMs);
+      if (pace) {
+        wholeAt.set(namespace, Math.max(now(), wholeAt.get(namespace) ?? 0) + 1_000 / pace.perSecond);
+      }
       running += 1;
       start?.();
       return;
