@@ -62,6 +62,12 @@ export function namesOfContent(specImage: string, listed: ListedNames): NamesOfC
   return { kind: 'others', names };
 }
 
+/** The content under this repository; undefined where the runtime does not list it there. */
+export function nameAt(repository: string, listed: ListedNames): Name | undefined {
+  const names = namesOfContent(repository, listed);
+  return names.kind === 'spec' ? names.name : undefined;
+}
+
 type Names = { readonly digests: string[]; readonly tags: string[] };
 
 function groupByRepository(listed: ListedNames): Map<string, Names> {

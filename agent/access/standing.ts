@@ -1,5 +1,5 @@
 import { ImageNameError } from '../errors.ts';
-import { hostOf, trimImageName } from '../image/reference.ts';
+import { trimImageName } from '../image/reference.ts';
 import type { AccessRequest } from './request.ts';
 import { repositoryOfSpec } from './right.ts';
 import type { Doubt } from './verdict.ts';
@@ -43,11 +43,11 @@ export type StandingOfImages = {
  * The benefit of the doubt belongs to what was granted before, or was there first; never to what merely names
  * a registry that does not answer.
  *
- * @param broughtBy is this registry the one that brought the content to the node?
+ * @param broughtBy did the registry of this repository bring the content to the node?
  */
 export function createStanding(
   store: StandingStore,
-  broughtBy: (imageRef: string, registry: string) => boolean,
+  broughtBy: (imageRef: string, repository: string) => boolean,
 ): StandingOfImages {
   return {
     doubtOf({ namespace, imageRef, image }) {
@@ -58,8 +58,8 @@ export function createStanding(
       };
       if (store.has({ namespace, ...about })) return 'standing';
       if (imageRef === undefined || image === undefined) return 'none';
-      const registry = hostOf(repositoryOfSpec(image));
-      return registry !== '' && broughtBy(imageRef, registry) ? 'broughtByRegistry' : 'none';
+      const repository = repositoryOfSpec(image);
+      return repository !== '' && broughtBy(imageRef, repository) ? 'broughtByRegistry' : 'none';
     },
     granted({ pod: { namespace }, container, imageRef }) {
       const about = { namespace, imageRef, trimmedImage: trimmedOf(container.image) };

@@ -17,7 +17,13 @@ const KEPT_FOR: ReadonlySet<RecordStoreError['reason']> = new Set([
 ]);
 
 /** What somebody is allowed rests on these; the others only take away, or say what was there. */
-const GRANTING: ReadonlySet<TableName> = new Set(['pull_entries', 'preloaded_images', 'standing', 'pieces']);
+const GRANTING: ReadonlySet<TableName> = new Set([
+  'pull_entries',
+  'preloaded_images',
+  'standing',
+  'pieces',
+  'matched_names',
+]);
 
 /**
  * Keeps in memory what the disk does not take, so that a full disk costs nobody a container: `degraded` says

@@ -9,6 +9,7 @@ export const TABLES = {
   preloaded_images: { key: ['image_id', 'repository'], value: [] },
   standing: { key: ['image_id', 'trimmed_image', 'namespace'], value: ['since_ms', 'granted_by'] },
   pieces: { key: ['piece', 'host'], value: ['first_seen_at', 'shown'] },
+  matched_names: { key: ['image_id', 'repository'], value: [] },
   seen_containers: { key: ['container_id'], value: [] },
 } as const satisfies Record<string, { readonly key: readonly string[]; readonly value: readonly string[] }>;
 

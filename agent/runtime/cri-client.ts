@@ -1,7 +1,7 @@
 import { status as grpc } from '@grpc/grpc-js';
 import type { RuntimeError } from '../errors.ts';
 import { classifyPullError } from './classify-pull-error.ts';
-import { readPullsOfPieces } from './content-store.ts';
+import { readBlob, readBlobsOfPieces } from './content-store.ts';
 import { encodingsOf } from './credential-encodings.ts';
 import { grpcStatus, openCriChannel, toRuntimeError } from './cri-channel.ts';
 import {
@@ -128,7 +128,8 @@ export function createCriClient(options: CriClientOptions): CriClient {
       return readImagePieces(imageId, answer.info);
     },
 
-    pullsOfPieces: (pieces) => readPullsOfPieces(channel, pieces, timeoutMs),
+    blobsOfPieces: (pieces) => readBlobsOfPieces(channel, pieces, timeoutMs),
+    blob: (digest, maxBytes) => readBlob(channel, digest, maxBytes, timeoutMs),
 
     async pullImage(pull) {
       const { image, auth, sandbox, timeoutMs: pullTimeoutMs } = pull;

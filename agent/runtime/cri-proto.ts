@@ -21,11 +21,10 @@ export function criMethod(service: CriService, name: string): CriMethod {
   return methodIn(criService(service), name);
 }
 
-/** containerd's list of its content (api/services/content/v1, Content.List), a stream; CRI has nothing like it. */
-export const listContentMethod: CriMethod = methodIn(
-  serviceIn(containerd, 'containerd.services.content.v1.Content'),
-  'List',
-);
+/** containerd's own service for its content (api/services/content/v1); CRI has nothing like it. Both stream. */
+const content = serviceIn(containerd, 'containerd.services.content.v1.Content');
+export const listContentMethod: CriMethod = methodIn(content, 'List');
+export const readContentMethod: CriMethod = methodIn(content, 'Read');
 
 function serviceIn(definitions: PackageDefinition, name: string): ServiceDefinition {
   const definition = definitions[name];

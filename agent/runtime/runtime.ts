@@ -90,11 +90,21 @@ export type ImagePiecesAnswer =
   | { readonly pieces: ImagePieces }
   | { readonly pieces: undefined; readonly reason: PiecesUnknown };
 
+/** A blob that the runtime keeps. */
+export type PulledBlob = {
+  readonly digest: string;
+  /**
+   * The repositories whose pulls have had it in their hands, as `HOST/PATH` without a port; several where it
+   * cannot be told which of them fetched it.
+   */
+  readonly pulledFor: readonly string[];
+};
+
 /**
- * By piece, the repositories whose pulls have had it in their hands, as `HOST/PATH` without a port; several
- * where it cannot be told which of them fetched it. A piece that the runtime does not keep is missing.
+ * By piece, the blobs that hold it: a config is a blob, a layer is what a blob unpacks to. A piece that the
+ * runtime keeps no blob of is missing.
  */
-export type PullsOfPieces = ReadonlyMap<string, readonly string[]>;
+export type BlobsOfPieces = ReadonlyMap<string, readonly PulledBlob[]>;
 
 /** A pull as kubelet asks for it (pkg/kubelet/kuberuntime/kuberuntime_image.go). */
 export type PullRequest = {
@@ -168,10 +178,13 @@ export interface Runtime {
    */
   imagePieces(imageId: string): Promise<ImagePiecesAnswer>;
   /**
-   * Whose pulls have had these pieces in their hands; undefined where the runtime keeps no notes about it
-   * (CRI-O). Costs the runtime a look at all of its content: not for a hot path.
+   * The blobs that hold these pieces, and whose pulls have had them in their hands; undefined where the
+   * runtime keeps no notes about it (CRI-O). Costs the runtime a look at all of its content: not for a hot
+   * path.
    */
-  pullsOfPieces(pieces: readonly string[]): Promise<PullsOfPieces | undefined>;
+  blobsOfPieces(pieces: readonly string[]): Promise<BlobsOfPieces | undefined>;
+  /** A blob by its digest; undefined where the runtime does not keep it, or where it has more bytes. */
+  blob(digest: string, maxBytes: number): Promise<Buffer | undefined>;
   /** Asks the runtime to pull; never throws. */
   pullImage(request: PullRequest): Promise<PullOutcome>;
   /** The pod's sandbox; undefined when the runtime does not know it (any more). */

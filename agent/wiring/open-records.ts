@@ -1,4 +1,5 @@
 import type { ShownStore } from '../access/bytes/image-ledger.ts';
+import type { MatchStore } from '../access/bytes/layer-match.ts';
 import type { StandingOfNamespaces } from '../access/renewal/gone-namespaces.ts';
 import type { StandingStore } from '../access/standing.ts';
 import type { FuseState } from '../enforcement/fuse-keeper.ts';
@@ -21,6 +22,7 @@ export type Records = {
   readonly keyedHash: (credentialHash: string) => string;
   readonly standing: StandingStore & StandingOfNamespaces;
   readonly shown: ShownStore;
+  readonly matched: MatchStore;
   readonly fuseState: FuseState;
   readonly containers: KnownContainers;
   saveRuntimeRegistries(registries: RuntimeRegistries): void;
@@ -78,6 +80,7 @@ export async function openRecords(
     containers: containersOf(opened, attempt),
     standing: standingOf(opened, attempt),
     shown: shownOf(opened, attempt),
+    matched: matchedOf(opened, attempt),
     fuseState: fuseStateOf(opened, attempt),
     saveRuntimeRegistries: (registries) =>
       attempt(() => writeSavedRuntimeRegistries(opened.savedState, registries)),
@@ -140,6 +143,14 @@ function shownOf({ shownPieces }: OpenedRecordStore, attempt: Attempt): ShownSto
     add: (registry, pieces, holding) =>
       attempt(() => shownPieces.add(registry, pieces, { firstSeenAt: Date.now(), holding })),
     keepOnly: (pieces) => attempt(() => shownPieces.keepOnly(pieces)),
+  };
+}
+
+function matchedOf({ matchedNames }: OpenedRecordStore, attempt: Attempt): MatchStore {
+  return {
+    isMatched: (imageId, repository) => matchedNames.has({ imageId, repository }),
+    match: (names) => attempt(() => matchedNames.add(names)),
+    keepOnly: (imageIds) => attempt(() => matchedNames.keepOnly(imageIds)),
   };
 }
 

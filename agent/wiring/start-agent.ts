@@ -118,6 +118,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       store,
       standing: records.standing,
       shown: records.shown,
+      matched: records.matched,
       keyedHash: records.keyedHash,
       now: () => performance.now(),
     },

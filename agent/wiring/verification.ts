@@ -1,6 +1,7 @@
 import { createAllowance } from '../access/bytes/allowance.ts';
 import { type Bytes, type BytesMode, bytesOff, createBytes, type Showing } from '../access/bytes/bytes.ts';
 import { createImageLedger, type ImageLedger, type ShownStore } from '../access/bytes/image-ledger.ts';
+import type { MatchStore } from '../access/bytes/layer-match.ts';
 import { createOpenImages } from '../access/bytes/open-images.ts';
 import { createPodCredentialsReader, type NodeCredentialSource } from '../access/pod-credentials.ts';
 import { type Asking, createAsking, type ProofBy } from '../access/proof/ask.ts';
@@ -57,7 +58,8 @@ export type VerificationParts = {
     | 'imagePieces'
     | 'listImages'
     | 'pullImage'
-    | 'pullsOfPieces'
+    | 'blobsOfPieces'
+    | 'blob'
     | 'sandbox'
     | 'listContainers'
   >;
@@ -69,6 +71,7 @@ export type VerificationParts = {
   readonly store: RecordStore;
   readonly standing: StandingStore;
   readonly shown: ShownStore;
+  readonly matched: MatchStore;
   readonly keyedHash: (credentialHash: string) => string;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
@@ -175,6 +178,7 @@ export function wireVerification(
   const ledger = createImageLedger({
     runtime,
     store: parts.shown,
+    matched: parts.matched,
     believesNew: settings.bytes !== 'always',
     now,
     onDoubt(imageRefs) {
@@ -249,7 +253,7 @@ function isBelow(prefixes: readonly string[]): (repository: string) => boolean {
 }
 
 export type DryRunSettings = Pick<VerificationSettings, 'policy' | 'rotatedSecrets' | 'nodeCredentials'>;
-export type DryRunParts = Omit<VerificationParts, 'standing' | 'shown' | 'mayHaveOwnWay' | 'now'>;
+export type DryRunParts = Omit<VerificationParts, 'standing' | 'shown' | 'matched' | 'mayHaveOwnWay' | 'now'>;
 
 /**
  * A verifier that only looks: nothing is pulled, nothing is written, and nothing is fetched to be shown.
@@ -273,6 +277,7 @@ export function wireDryRun(settings: DryRunSettings, parts: DryRunParts): Verifi
       // The store refuses what a verdict would teach it: it was opened to be read only.
       standing: { has: () => false, add: nothing, revoke: nothing },
       shown: { holding: nothing, isKnown: () => false, hosts: () => [], add: nothing, keepOnly: nothing },
+      matched: { isMatched: () => false, match: nothing, keepOnly: nothing },
       mayHaveOwnWay: async () => false,
       now: () => performance.now(),
     },

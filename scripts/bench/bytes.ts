@@ -26,6 +26,10 @@ const IMAGES = 2_000;
 const LAYERS = 12;
 const ROUNDS = 3;
 const QUESTIONS = 200_000;
+/** Made once: what the runtime has at hand is not to be measured. */
+const manifests = new Map(
+  Array.from({ length: IMAGES }, (_, n) => [digestOf(`manifest ${n}`), manifestOf(n)]),
+);
 
 /**
  * A node with 2,000 images of 12 layers, none of which is shared, under 20 registries: the most that it can
@@ -74,15 +78,19 @@ async function measure(): Promise<Record<keyof BytesFigures, number>> {
   }
 }
 
-function ledgerOver({ shownPieces }: OpenedRecordStore, clock: { readonly now: number }): ImageLedger {
+function ledgerOver(
+  { shownPieces, matchedNames }: OpenedRecordStore,
+  clock: { readonly now: number },
+): ImageLedger {
   return createImageLedger({
     runtime: {
       listImages: async () => Array.from({ length: IMAGES }, (_, n) => imageOf(n)),
       imagePieces: async (id) => {
-        const layers = Array.from({ length: LAYERS }, (_, layer) => digestOf(`${id} ${layer}`));
-        return { pieces: { config: id, layers } };
+        return { pieces: { config: id, layers: layersOf(id) } };
       },
-      pullsOfPieces: async () => undefined,
+      blobsOfPieces: async (pieces) =>
+        new Map(pieces.map((piece) => [piece, [{ digest: blobOf(piece), pulledFor: [] }]])),
+      blob: async (digest) => manifests.get(digest),
     },
     store: {
       holding: shownPieces.holding,
@@ -90,6 +98,11 @@ function ledgerOver({ shownPieces }: OpenedRecordStore, clock: { readonly now: n
       hosts: (piece) => shownPieces.sightings(piece).map(({ host }) => host),
       add: (registry, pieces, holding) => shownPieces.add(registry, pieces, { firstSeenAt: 0, holding }),
       keepOnly: (pieces) => shownPieces.keepOnly(pieces),
+    },
+    matched: {
+      isMatched: (imageId, repository) => matchedNames.has({ imageId, repository }),
+      match: matchedNames.add,
+      keepOnly: matchedNames.keepOnly,
     },
     believesNew: true,
     now: () => clock.now,
@@ -104,28 +117,43 @@ function ledgerOver({ shownPieces }: OpenedRecordStore, clock: { readonly now: n
 function askMany(ledger: ImageLedger): number {
   const questions = Array.from({ length: IMAGES }, (_, n) => ({
     id: imageOf(n).id,
-    registry: registryOf(n),
+    repository: repositoryOf(n),
   }));
-  for (const { id, registry } of questions) {
-    if (!ledger.isWhollyShown(id, registry)) throw new Error('not shown');
+  for (const { id, repository } of questions) {
+    if (!ledger.isWhollyShown(id, repository)) throw new Error('not shown');
   }
   const batches: number[] = [];
   for (let asked = 0; asked < QUESTIONS; asked += IMAGES) {
     const begun = process.hrtime.bigint();
-    for (const { id, registry } of questions) ledger.isWhollyShown(id, registry);
+    for (const { id, repository } of questions) ledger.isWhollyShown(id, repository);
     batches.push(Number(process.hrtime.bigint() - begun) / IMAGES);
   }
   return quantile(Float64Array.from(batches).sort(), 0.5);
 }
 
+function layersOf(id: string): readonly string[] {
+  return Array.from({ length: LAYERS }, (_, layer) => digestOf(`${id} ${layer}`));
+}
+
+function blobOf(piece: string): string {
+  return digestOf(`blob of ${piece}`);
+}
+
+function manifestOf(n: number): Buffer {
+  const { id } = imageOf(n);
+  const described = (digest: string) => ({ mediaType: 'a/blob', digest, size: 1 });
+  const layers = layersOf(id).map((layer) => described(blobOf(layer)));
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, config: described(id), layers }));
+}
+
 function imageOf(n: number): RuntimeImage {
-  const repository = `${registryOf(n)}/team/app-${n}`;
+  const repository = repositoryOf(n);
   const repoDigests = [`${repository}@${digestOf(`manifest ${n}`)}`];
   return { id: digestOf(`config ${n}`), repoTags: [`${repository}:1`], repoDigests, pinned: false };
 }
 
-function registryOf(n: number): string {
-  return `registry-${n % 20}.example`;
+function repositoryOf(n: number): string {
+  return `registry-${n % 20}.example/team/app-${n}`;
 }
 
 function digestOf(text: string): string {

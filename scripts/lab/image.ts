@@ -19,7 +19,7 @@ export interface BuiltImage {
   manifest: Blob;
 }
 
-function digestOf(content: Buffer): string {
+export function digestOf(content: Buffer): string {
   return `sha256:${createHash('sha256').update(content).digest('hex')}`;
 }
 

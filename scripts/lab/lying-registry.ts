@@ -1,10 +1,7 @@
-import { createHash } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { gzipSync } from 'node:zlib';
-import { z } from 'zod';
-import { type Blob, type BuiltImage, buildImage } from './image.ts';
-import { tarArchive } from './tar.ts';
+import { type Attack, claimedImage, MANIFEST } from './claimed-image.ts';
+import { type BuiltImage, buildImage } from './image.ts';
 
 /**
  * A registry of a tenant's own, which claims what it does not have: raw HTTP, because no real registry
@@ -21,28 +18,6 @@ export type LyingRegistry = {
   ): Promise<{ readonly repository: string; readonly digest: string }>;
   close(): Promise<void>;
 };
-
-/** What is claimed, and how little of it is served. */
-export const ATTACKS = {
-  manifestDigest: "answers HEAD for the victim's manifest digest, and serves nothing",
-  configDigest: "serves a manifest that names the victim's config digest, and a made-up layer",
-  diffIds: "serves a config with the victim's diff_ids, and no layer",
-  diffIdsBelowTool: "serves a config with the victim's diff_ids and a tool layer on top, and only that",
-  layerDigest: "serves a lowest layer of its own, and names the victim's layer digest above it",
-} as const;
-
-export type Attack = keyof typeof ATTACKS;
-export const attacks: readonly Attack[] = [
-  'manifestDigest',
-  'configDigest',
-  'diffIds',
-  'diffIdsBelowTool',
-  'layerDigest',
-];
-
-const CONFIG = 'application/vnd.docker.container.image.v1+json';
-const LAYER = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
-const MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
 
 /** As a registry says it: any other 404 would pass for a proxy's, and be no answer. */
 const UNKNOWN = JSON.stringify({ errors: [{ code: 'BLOB_UNKNOWN', message: 'unknown' }] });
@@ -92,7 +67,7 @@ export async function startLyingRegistry(): Promise<LyingRegistry> {
         serveManifest(repository, digest, content.length, undefined);
         return { repository, digest };
       }
-      const { manifest, blobs } = imageOf(attack, victim);
+      const { manifest, blobs } = claimedImage(attack, victim);
       for (const blob of blobs) {
         const { content, digest } = blob;
         served.set(`/v2/${repository}/blobs/${digest}`, {
@@ -109,76 +84,6 @@ export async function startLyingRegistry(): Promise<LyingRegistry> {
       await new Promise((resolve) => server.close(resolve));
     },
   };
-}
-
-/** The manifest of an attack, and the blobs that are served with it. */
-function imageOf(attack: Attack, { config, layer }: BuiltImage): { manifest: Blob; blobs: readonly Blob[] } {
-  const victims: unknown = JSON.parse(config.content.toString());
-  const [diffId] = diffIdsOf(victims);
-  const madeUp = { mediaType: LAYER, size: 1_234, digest: digestOf(Buffer.from(`made up for ${attack}`)) };
-  const tar = tarArchive([{ path: 'tool', content: Buffer.from(attack), mode: 0o644 }]);
-  const tool = blob(LAYER, gzipSync(tar));
-  const own = (diffIds: readonly string[]) =>
-    blob(
-      CONFIG,
-      Buffer.from(
-        JSON.stringify({
-          ...Object(victims),
-          config: { Entrypoint: ['/app'], Labels: { attack } },
-          rootfs: { type: 'layers', diff_ids: diffIds },
-          history: undefined,
-        }),
-      ),
-    );
-  switch (attack) {
-    case 'diffIds': {
-      const mine = own([diffId]);
-      return { manifest: manifestOf(mine, [madeUp]), blobs: [mine] };
-    }
-    case 'diffIdsBelowTool': {
-      const mine = own([diffId, digestOf(tar)]);
-      return { manifest: manifestOf(mine, [madeUp, tool]), blobs: [mine, tool] };
-    }
-    case 'layerDigest': {
-      const mine = own([digestOf(tar), diffId]);
-      return { manifest: manifestOf(mine, [tool, layer]), blobs: [mine, tool] };
-    }
-    default: {
-      const layers = diffIdsOf(victims).map((of) => ({ ...madeUp, digest: digestOf(Buffer.from(of)) }));
-      return { manifest: manifestOf(config, layers), blobs: [] };
-    }
-  }
-}
-
-type Descriptor = { readonly mediaType: string; readonly size: number; readonly digest: string };
-
-function manifestOf(config: Blob, layers: readonly (Descriptor | Blob)[]): Blob {
-  const described = [config, ...layers].map((one) => ({
-    mediaType: one.mediaType,
-    size: 'content' in one ? one.content.length : one.size,
-    digest: one.digest,
-  }));
-  const [first, ...rest] = described;
-  return blob(
-    MANIFEST,
-    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST, config: first, layers: rest })),
-  );
-}
-
-function diffIdsOf(config: unknown): [string, ...string[]] {
-  return withDiffIds.parse(config).rootfs.diff_ids;
-}
-
-const withDiffIds = z.object({
-  rootfs: z.object({ diff_ids: z.tuple([z.string()], z.string()) }),
-});
-
-function digestOf(content: Buffer): string {
-  return `sha256:${createHash('sha256').update(content).digest('hex')}`;
-}
-
-function blob(mediaType: string, content: Buffer): Blob {
-  return { mediaType, content, digest: digestOf(content) };
 }
 
 function portOf(server: Server): number {

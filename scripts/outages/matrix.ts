@@ -208,6 +208,7 @@ function verificationUnder({ part, fault }: Row, { image, known, opened, registr
       store: opened.store,
       standing,
       shown: { holding: nothing, isKnown: () => false, hosts: () => [], add: nothing, keepOnly: nothing },
+      matched: { isMatched: () => false, match: nothing, keepOnly: nothing },
       mayHaveOwnWay: async () => false,
       keyedHash: opened.keyedHash,
       now: () => performance.now(),
@@ -239,7 +240,8 @@ function runtimeUnder(fault: Fault | undefined, image: string): VerificationPart
     imageStatus: () => answer(listed),
     listImages: () => answer([listed]),
     imagePieces: () => answer({ pieces: undefined, reason: 'infoMissing' }),
-    pullsOfPieces: () => answer(undefined),
+    blobsOfPieces: () => answer(undefined),
+    blob: () => answer(undefined),
     sandbox: () => answer(undefined),
     listContainers: () => answer([]),
     // A runtime that goes by the same network hears no more than the agent itself.

@@ -245,6 +245,7 @@ function wire(setup: Setup, { pods, opened, now, questions, pulls }: Double): Ve
       store: opened.store,
       standing: inMemory(),
       shown: noneShown,
+      matched: noneMatched,
       keyedHash: opened.keyedHash,
       now,
     },
@@ -278,7 +279,8 @@ function runtimeOf(
       const known = pieces[id];
       return known ? { pieces: known } : { pieces: undefined, reason: 'infoMissing' };
     },
-    pullsOfPieces: async () => undefined,
+    blobsOfPieces: async () => undefined,
+    blob: async () => undefined,
     sandbox: async () => undefined,
     listContainers: async () => [],
     pullImage: async ({ image: name, auth }: { image: string; auth?: RegistryAuth | undefined }) => {
@@ -350,6 +352,8 @@ function inMemory(): StandingStore {
     },
   };
 }
+
+const noneMatched = { isMatched: () => false, match: () => undefined, keepOnly: () => undefined };
 
 const noneShown = {
   holding: () => undefined,

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Attack } from '../../scripts/lab/claimed-image.ts';
 import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
-import { type Attack, type LyingRegistry, startLyingRegistry } from '../../scripts/lab/lying-registry.ts';
+import { type LyingRegistry, startLyingRegistry } from '../../scripts/lab/lying-registry.ts';
 import { podOf, type Tenant, type Wanted, writeManifests } from '../../scripts/story/tenants.ts';
 import { nameRegistry } from './named-registry.ts';
 import { newest, openScene, type Scene } from './scene.ts';

@@ -1,11 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type Attack, attacks } from '../../scripts/lab/claimed-image.ts';
 import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
-import {
-  type Attack,
-  attacks,
-  type LyingRegistry,
-  startLyingRegistry,
-} from '../../scripts/lab/lying-registry.ts';
+import { type LyingRegistry, startLyingRegistry } from '../../scripts/lab/lying-registry.ts';
 import type { Wanted } from '../../scripts/story/tenants.ts';
 import { nameRegistry } from './named-registry.ts';
 import { offers, openScene, type Scene } from './scene.ts';

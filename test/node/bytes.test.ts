@@ -1,15 +1,16 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { BuiltImage } from '../../scripts/lab/image.ts';
-import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
 import {
   ATTACKS,
   type Attack,
   attacks,
-  type LyingRegistry,
-  startLyingRegistry,
-  victimImage,
-} from '../../scripts/lab/lying-registry.ts';
+  pushClaim,
+  SHARED_ATTACKS,
+  sharedAttacks,
+} from '../../scripts/lab/claimed-image.ts';
+import type { BuiltImage } from '../../scripts/lab/image.ts';
+import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
+import { type LyingRegistry, startLyingRegistry, victimImage } from '../../scripts/lab/lying-registry.ts';
 import { pushImage } from '../../scripts/lab/push.ts';
 import type { Wanted } from '../../scripts/story/tenants.ts';
 import { offers, openScene, type Scene } from './scene.ts';
@@ -130,6 +131,30 @@ for (const { containerd, available, reason } of offers) {
       expect(Number(/^pullwarden_bytes_not_shown_total (\d+)$/m.exec(body)?.[1])).toBeGreaterThanOrEqual(
         ways.length,
       );
+    });
+
+    it('nor does an image that is pushed beside the victim’s, to the registry that has shown all of it', async () => {
+      const { htpasswd } = scene.node.registries;
+      for (const way of ways) {
+        for (const attack of sharedAttacks) {
+          const repository = `team-d/${attack.toLowerCase()}-${way.toLowerCase()}`;
+          const digest = await pushClaim(htpasswd, repository, '1', attack, victim);
+          const wanted = {
+            tenant: scene.tenants.d,
+            image: `${htpasswd.host}/${repository}${way === 'byDigest' ? `@${digest}` : ':1'}`,
+            imagePullPolicy: WAYS[way],
+            registry: htpasswd,
+          };
+          // The first try may be told to wait.
+          await vi.waitFor(
+            async () =>
+              expect(await refusalOf(wanted), `${SHARED_ATTACKS[attack]}, ${way}`).toMatch(
+                hasVeto ? /bytesNotShown/ : /stopped/,
+              ),
+            { timeout: 30_000, interval: 1_000 },
+          );
+        }
+      }
     });
 
     it("the attacker's registry never saw a credential of another tenant", () => {

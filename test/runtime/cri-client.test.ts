@@ -41,7 +41,7 @@ async function failureOf(call: Promise<unknown>): Promise<RuntimeError> {
 
 describe('whose pulls had a piece in their hands', () => {
   it('is not known of a runtime that keeps no notes about it, as CRI-O does not', async () => {
-    expect(await client.pullsOfPieces([`sha256:${ID}`])).toBeUndefined();
+    expect(await client.blobsOfPieces([`sha256:${ID}`])).toBeUndefined();
   });
 });
 

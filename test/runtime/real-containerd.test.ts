@@ -5,7 +5,7 @@ import { type CriClient, createCriClient } from '../../agent/runtime/cri-client.
 import { parseEndpoint } from '../../agent/runtime/endpoint.ts';
 import type { PullOutcome, RegistryAuth } from '../../agent/runtime/runtime.ts';
 import { always, type FaultServer, startFaultServer } from '../../scripts/lab/fault-server.ts';
-import { buildImage } from '../../scripts/lab/image.ts';
+import { buildImage, digestOf } from '../../scripts/lab/image.ts';
 import { type LabNode, startNode } from '../../scripts/lab/node.ts';
 import { freePort } from '../../scripts/lab/ports.ts';
 import { containerdVersions } from '../../scripts/lab/programs.ts';
@@ -101,18 +101,35 @@ describe.each(offers.filter(({ available }) => available))(
     it('tells whose pulls had the pieces of an image in their hands, of one and of all content', async () => {
       const repository = image.slice(0, image.lastIndexOf(':')).replace(/:\d+/, '');
       const { config, layers } = await piecesOf(pushed.configDigest);
+      const layerBlob = (await buildImage('pieces', 'pieces')).layer.digest;
       const absent = Array.from({ length: 101 }, (_, n) => `sha256:${n.toString(16).padStart(64, '0')}`);
       for (const others of [[], absent]) {
-        const pulls = await client.pullsOfPieces([config, ...layers, ...others]);
-        expect([...(pulls ?? [])].sort()).toEqual([config, ...layers].sort().map((of) => [of, [repository]]));
+        const blobs = await client.blobsOfPieces([config, ...layers, ...others]);
+        expect([...(blobs ?? [])].sort()).toEqual(
+          [
+            [config, [{ digest: config, pulledFor: [repository] }]],
+            ...layers.map((of) => [of, [{ digest: layerBlob, pulledFor: [repository] }]]),
+          ].sort(),
+        );
       }
       const { anonymous } = node.registries;
       await pushImage(anonymous, 'copied/app', '1', { salt: 'pieces' });
       expect(wordOf(await pull(`${anonymous.host}/copied/app:1`))).toBe('pulled');
-      const pulls = await client.pullsOfPieces([config, ...layers]);
-      expect([...(pulls?.get(config) ?? [])].sort()).toEqual(['127.0.0.1/copied/app', repository]);
+      const blobs = await client.blobsOfPieces([config, ...layers]);
+      const [kept] = blobs?.get(config) ?? [];
+      expect([...(kept?.pulledFor ?? [])].sort()).toEqual(['127.0.0.1/copied/app', repository]);
       // The unpacked layer was there, so that the second pull never touched the blob.
-      for (const layer of layers) expect(pulls?.get(layer)).toEqual([repository]);
+      for (const layer of layers)
+        expect(blobs?.get(layer)).toEqual([{ digest: layerBlob, pulledFor: [repository] }]);
+    });
+
+    it('gives out a blob by its digest, whole or not at all', async () => {
+      const manifest = await client.blob(pushed.manifestDigest, 2 ** 20);
+      expect(digestOf(manifest ?? Buffer.alloc(0))).toBe(pushed.manifestDigest);
+      const size = manifest?.byteLength ?? 0;
+      expect(await client.blob(pushed.manifestDigest, size)).toEqual(manifest);
+      expect(await client.blob(pushed.manifestDigest, size - 1)).toBeUndefined();
+      expect(await client.blob(`sha256:${'0'.repeat(64)}`, size)).toBeUndefined();
     });
 
     it('has no pieces of what is not there, nor of a name', async () => {

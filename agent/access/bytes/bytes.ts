@@ -4,7 +4,7 @@ import { imageIdKey } from '../../image/image-id.ts';
 import { hostOf } from '../../image/reference.ts';
 import type { RegistryClient } from '../../registry/client.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
-import { type ListedNames, type Name, namesOfContent } from '../names.ts';
+import { nameAt } from '../names.ts';
 import type { PodCredentialsReader } from '../pod-credentials.ts';
 import type { AccessRequest } from '../request.ts';
 import { imageMismatch, type Right } from '../right.ts';
@@ -22,8 +22,8 @@ export type Bytes = {
    * it; the verdict that takes the place of the right's where not. Never throws.
    */
   ensureShown(request: AccessRequest, right: Right): Promise<NotShown | undefined>;
-  /** Did this registry bring all of the content to the node? */
-  wasBroughtBy(imageRef: string, registry: string): boolean;
+  /** Did the registry of this repository bring all of the content to the node? */
+  wasBroughtBy(imageRef: string, repository: string): boolean;
 };
 
 export type NotShown = Denied | Unverifiable;
@@ -73,14 +73,14 @@ export function createBytes(parts: BytesParts): Bytes {
   const underWay = new Map<string, Promise<NotShown | undefined>>();
   const failed = new LRUCache<string, NotShown>({ max: MAX_KEPT });
   /**
-   * Nothing is left to be shown, because the rest is open: image and registry -> the ledger's doubts at that
-   * time.
+   * Nothing is left to be shown, because the rest is open: image and repository -> the ledger's doubts at
+   * that time.
    */
   const passed = new LRUCache<string, number>({ max: MAX_KEPT, ttl: LOOK_AGAIN_MS });
 
-  /** The pieces that this registry has not shown, and that are not open to everybody anyway. */
-  function missingPieces(imageRef: string, registry: string): ReadonlySet<string> {
-    const missing = new Set(ledger.notShown(imageRef, registry));
+  /** The pieces that are not shown at this repository, and that are not open to everybody anyway. */
+  function missingPieces(imageRef: string, repository: string): ReadonlySet<string> {
+    const missing = new Set(ledger.notShown(imageRef, repository));
     if (missing.size === 0) return missing;
     /** Piece -> the registries that grant it to everybody. */
     const granting = new Map<string, Set<string>>();
@@ -108,16 +108,17 @@ export function createBytes(parts: BytesParts): Bytes {
     const { imageRef } = request;
     const { repository } = right;
     const registry = hostOf(repository);
-    if (!mustBeListed(right) && (await ledger.isOnRecord(imageRef, registry))) return undefined;
+    if (!mustBeListed(right) && (await ledger.isOnRecord(imageRef, repository))) return undefined;
     const doubts = ledger.doubts();
     const image = await ledger.notice(imageRef);
     if (image === undefined)
       return unverifiable('runtimeUnavailable', 'the runtime does not say what the image consists of');
     if (mustBeListed(right) && !image.names.includes(repository)) return imageMismatch(request);
     if (parts.isTrusted(repository)) return undefined;
-    const missing = missingPieces(imageRef, registry);
+    const missing = missingPieces(imageRef, repository);
     if (missing.size === 0) {
-      passed.set(placeOf(imageRef, registry), doubts);
+      // A name that comes later may be one whose manifest stands for nothing.
+      if (image.names.includes(repository)) passed.set(placeOf(imageRef, repository), doubts);
       return undefined;
     }
     const { namespace } = request.pod;
@@ -140,27 +141,29 @@ export function createBytes(parts: BytesParts): Bytes {
     if ('verdict' in offer) return offer;
     const left = new Set(missing);
     let bytes = 0;
-    let last: Shown | undefined;
+    let found: Shown | undefined;
     for (const credential of offer.credentials) {
       const budget = allowance.left(pod.namespace);
-      last = await askToShow(parts.registry, {
+      const shown = await askToShow(parts.registry, {
         name,
         pieces: image.pieces,
         missing: left,
         credential,
         budget,
       });
-      allowance.spend(pod.namespace, last.bytes);
-      bytes += last.bytes;
-      ledger.shown(registry, last.pieces);
-      for (const piece of last.pieces) left.delete(piece);
+      allowance.spend(pod.namespace, shown.bytes);
+      bytes += shown.bytes;
+      ledger.shown(imageRef, repository, shown.pieces);
+      for (const piece of shown.pieces) left.delete(piece);
+      // What the registry says to one that it lets in counts for more than that it lets another one not in.
+      if (found?.outcome !== 'lacks' || shown.outcome !== 'refused') found = shown;
       // Another credential may be the one that was granted; an outage or a size is the same for all.
-      if (last.outcome !== 'refused' && last.outcome !== 'lacks') break;
+      if (shown.outcome !== 'refused' && shown.outcome !== 'lacks') break;
     }
-    if (last === undefined) return undefined;
-    parts.onShown({ registry, namespace: pod.namespace, outcome: last.outcome, bytes });
-    if (last.outcome === 'shown') return undefined;
-    return offer.problem ?? verdictOf(last, repository);
+    if (found === undefined) return undefined;
+    parts.onShown({ registry, namespace: pod.namespace, outcome: found.outcome, bytes });
+    if (found.outcome === 'shown') return undefined;
+    return offer.problem ?? verdictOf(found, repository);
   }
 
   /**
@@ -182,9 +185,9 @@ export function createBytes(parts: BytesParts): Bytes {
 
   function isKnownToPass(imageRef: string, right: Right): boolean {
     if (mustBeListed(right) && !ledger.isListedUnder(imageRef, right.repository)) return false;
-    const registry = hostOf(right.repository);
-    if (ledger.isWhollyShown(imageRef, registry) || parts.isTrusted(right.repository)) return true;
-    return passed.get(placeOf(imageRef, registry)) === ledger.doubts();
+    const { repository } = right;
+    if (ledger.isWhollyShown(imageRef, repository) || parts.isTrusted(repository)) return true;
+    return passed.get(placeOf(imageRef, repository)) === ledger.doubts();
   }
 
   return {
@@ -217,13 +220,8 @@ function mustBeListed({ verdict: { reason } }: Right): boolean {
   return reason === 'pullPolicyAlways';
 }
 
-function placeOf(imageRef: string, registry: string): string {
-  return `${imageIdKey(imageRef)}@${registry}`;
-}
-
-function nameAt(repository: string, listed: ListedNames): Name | undefined {
-  const names = namesOfContent(repository, listed);
-  return names.kind === 'spec' ? names.name : undefined;
+function placeOf(imageRef: string, repository: string): string {
+  return `${imageIdKey(imageRef)}@${repository}`;
 }
 
 function notListed(repository: string): NotShown {

@@ -2,7 +2,8 @@ import PQueue from 'p-queue';
 import { RuntimeError } from '../../errors.ts';
 import { imageIdKey } from '../../image/image-id.ts';
 import { hostOf, repositoryOf } from '../../image/reference.ts';
-import type { Runtime, RuntimeImage } from '../../runtime/runtime.ts';
+import type { BlobsOfPieces, Runtime, RuntimeImage } from '../../runtime/runtime.ts';
+import { type Arrived, createLayerMatch, type MatchStore } from './layer-match.ts';
 import { createPieceIndex, type NodeImage, piecesOf } from './pieces.ts';
 import { type Circumstances, createProvenance } from './provenance.ts';
 
@@ -34,19 +35,22 @@ export type ImageLedger = {
    * @throws RuntimeError
    */
   notice(imageRef: string): Promise<NodeImage | undefined>;
-  /** Has this registry shown every piece? The question of the hot path. */
-  isWhollyShown(imageRef: string, registry: string): boolean;
+  /**
+   * Has the registry of this repository shown every piece, and does the manifest there stand for them? The
+   * question of the hot path.
+   */
+  isWhollyShown(imageRef: string, repository: string): boolean;
   /** The same by what is on record, before the images of the node have been listed. @throws RuntimeError */
-  isOnRecord(imageRef: string, registry: string): Promise<boolean>;
+  isOnRecord(imageRef: string, repository: string): Promise<boolean>;
   /** Does the runtime list this image under this repository, as far as is known? */
   isListedUnder(imageRef: string, repository: string): boolean;
-  /** The pieces of an image that this registry has not shown. */
-  notShown(imageRef: string, registry: string): readonly string[];
+  /** The pieces of an image that are not shown at this repository. */
+  notShown(imageRef: string, repository: string): readonly string[];
   imagesWith(pieces: Iterable<string>): readonly NodeImage[];
   /** Every registry that can have brought this piece. */
   hostsOf(piece: string): readonly string[];
-  /** The registry has served these bytes to us. */
-  shown(registry: string, pieces: readonly string[]): void;
+  /** The registry has served these bytes of the image to us, as what this repository names. */
+  shown(imageRef: string, repository: string, pieces: readonly string[]): void;
   /** Grows whenever something stops counting as shown: what was concluded before is to be concluded anew. */
   doubts(): number;
   /**
@@ -60,8 +64,9 @@ export type ImageLedger = {
 };
 
 export type ImageLedgerParts = {
-  readonly runtime: Pick<Runtime, 'listImages' | 'imagePieces' | 'pullsOfPieces'>;
+  readonly runtime: Pick<Runtime, 'listImages' | 'imagePieces' | 'blobsOfPieces' | 'blob'>;
   readonly store: ShownStore;
+  readonly matched: MatchStore;
   /** Does a piece count as shown for having been new to the node? */
   readonly believesNew: boolean;
   /** Milliseconds, monotonic. */
@@ -79,6 +84,7 @@ const AT_ONCE = 4;
 export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
   const { runtime, store } = parts;
   const index = createPieceIndex();
+  const match = createLayerMatch(runtime, parts.matched);
   const provenance = createProvenance({
     isKnown: store.isKnown,
     know: (registry, pieces) => store.add(registry, pieces, 'named'),
@@ -86,8 +92,8 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     now: parts.now,
   });
   /**
-   * Image, as the question spells its id, -> the registries that have shown it from end to end. Cutting the
-   * id to what all spellings share would cost more than the look itself.
+   * Image, as the question spells its id, -> the repositories at which it is shown from end to end. Cutting
+   * the id to what all spellings share would cost more than the look itself.
    */
   const whole = new Map<string, Set<string>>();
   /** Images that came and did not tell their pieces: asked again with every list. */
@@ -100,13 +106,19 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     return holding === 'brought' || provenance.isBroughtLately(registry, piece);
   }
 
-  function isWhollyShown(imageRef: string, registry: string): boolean {
-    if (whole.get(imageRef)?.has(registry)) return true;
+  function isWhollyShown(imageRef: string, repository: string): boolean {
+    if (whole.get(imageRef)?.has(repository)) return true;
     const image = index.image(imageRef);
-    if (image === undefined || !piecesOf(image).every((piece) => counts(registry, piece))) return false;
-    const registries = whole.get(imageRef) ?? new Set();
-    whole.set(imageRef, registries.add(registry));
+    if (image === undefined || !isShown(image, repository)) return false;
+    const repositories = whole.get(imageRef) ?? new Set();
+    whole.set(imageRef, repositories.add(repository));
     return true;
+  }
+
+  function isShown(image: Pick<NodeImage, 'imageRef' | 'pieces'>, repository: string): boolean {
+    if (!match.isMatched(image.imageRef, repository)) return false;
+    const registry = hostOf(repository);
+    return piecesOf(image).every((piece) => counts(registry, piece));
   }
 
   /**
@@ -149,26 +161,43 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
   }
 
   /**
-   * The host names whose pulls had the new pieces of these images in their hands, also of pulls that are
-   * still under way. Empty where the runtime keeps no such notes. @throws RuntimeError where the runtime is
-   * away
+   * What the runtime has noted about the pieces of these images, also by pulls that are still under way;
+   * undefined where it keeps no such notes. @throws RuntimeError where the runtime is away
    */
-  async function hostsThatPulled(images: readonly NodeImage[]): Promise<Circumstances['pulledFrom']> {
-    const pieces = images.flatMap(piecesOf).filter((piece) => !store.isKnown(piece));
-    if (pieces.length === 0 || !parts.believesNew) return new Map();
+  async function notesOn(images: readonly NodeImage[]): Promise<BlobsOfPieces | undefined> {
+    const pieces = new Set(images.filter(isUnproven).flatMap(piecesOf));
+    if (pieces.size === 0) return new Map();
     try {
-      const pulls = (await runtime.pullsOfPieces([...new Set(pieces)])) ?? new Map<string, string[]>();
-      return new Map(Array.from(pulls, ([piece, names]) => [piece, new Set(names.map(hostOf))]));
+      return await runtime.blobsOfPieces([...pieces]);
     } catch (error) {
       if (!(error instanceof RuntimeError) || isAway(error)) throw error;
       return new Map();
     }
   }
 
+  /** Is there something about this image that only the runtime's notes can tell? */
+  function isUnproven(image: NodeImage): boolean {
+    const { imageRef, names } = image;
+    if (!names.every((repository) => match.isMatched(imageRef, repository))) return true;
+    return parts.believesNew && !piecesOf(image).every(store.isKnown);
+  }
+
   async function takeIn(): Promise<void> {
     const listed = await runtime.listImages();
     const { news, others, isComplete } = await read(listed);
-    const pulledFrom = await hostsThatPulled(news);
+    const blobs = await notesOn([...news, ...others]);
+    const listing = new Map(listed.map((image) => [imageIdKey(image.id), image]));
+    const withNames = (images: readonly NodeImage[]): Arrived[] =>
+      images.flatMap((image) => {
+        const names = listing.get(imageIdKey(image.imageRef));
+        return names ? [{ image, listed: names }] : [];
+      });
+    await match.compare(withNames([...news, ...others]), {
+      blobs,
+      isKnown: store.isKnown,
+      othersWith: (layer) => withNames(index.imagesWith([layer])),
+    });
+    const pulledFrom = pullersIn(blobs);
     for (const image of [...news, ...others]) index.put(image);
     const contested = provenance.arrived(news, { isComplete, pulledFrom });
     provenance.sweep();
@@ -211,18 +240,24 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     },
     isWhollyShown,
     isListedUnder: index.isListedUnder,
-    async isOnRecord(imageRef, registry) {
-      if (index.has(imageRef)) return isWhollyShown(imageRef, registry);
+    async isOnRecord(imageRef, repository) {
+      if (index.has(imageRef)) return isWhollyShown(imageRef, repository);
       const { pieces } = await runtime.imagePieces(imageRef);
-      return pieces !== undefined && piecesOf({ pieces }).every((piece) => counts(registry, piece));
+      return pieces !== undefined && isShown({ imageRef, pieces }, repository);
     },
-    notShown(imageRef, registry) {
+    notShown(imageRef, repository) {
       const image = index.image(imageRef);
-      return image ? piecesOf(image).filter((piece) => !counts(registry, piece)) : [];
+      if (image === undefined) return [];
+      const registry = hostOf(repository);
+      const unmatched = match.unmatched(imageRef, repository);
+      return piecesOf(image).filter((piece) => !counts(registry, piece) || unmatched.includes(piece));
     },
     imagesWith: index.imagesWith,
     hostsOf: store.hosts,
-    shown: (registry, pieces) => store.add(registry, pieces, 'shown'),
+    shown(imageRef, repository, pieces) {
+      store.add(hostOf(repository), pieces, 'shown');
+      match.shown(imageRef, repository, pieces);
+    },
     doubts: () => doubts,
     async keepOnly(imageRefs) {
       await look();
@@ -234,6 +269,7 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
       }
       for (const key of unreadable) if (!lastListed.has(key)) unreadable.delete(key);
       store.keepOnly(index.pieces());
+      match.forgetAllBut(index.imageRefs());
     },
   };
 }
@@ -243,6 +279,15 @@ function namesOf({ repoTags, repoDigests }: RuntimeImage): Pick<NodeImage, 'name
   const names = [...new Set([...repoTags, ...repoDigests].flatMap((name) => repositoryOf(name) ?? []))];
   const registries = [...new Set(names.map(hostOf))];
   return { names, registries };
+}
+
+/** Piece -> the host names of the registries whose pulls have had a blob of it in their hands. */
+function pullersIn(blobs: BlobsOfPieces | undefined): Circumstances['pulledFrom'] {
+  const pullers = Array.from(blobs ?? [], ([piece, holding]) => {
+    const hosts = holding.flatMap(({ pulledFor }) => pulledFor.map(hostOf));
+    return [piece, new Set(hosts)] as const;
+  });
+  return new Map(pullers);
 }
 
 function isAway({ reason }: RuntimeError): boolean {

@@ -40,7 +40,7 @@ export function createOpenImages(
     isOpen({ imageRef, names }) {
       if (names.some((name) => isOpenByName(name, imageRef))) return true;
       return repositoriesForAll(imageRef).some(
-        (repository) => isTrusted(repository) || ledger.isWhollyShown(imageRef, hostOf(repository)),
+        (repository) => isTrusted(repository) || ledger.isWhollyShown(imageRef, repository),
       );
     },
     grantedToAllBy: ({ imageRef }) => repositoriesForAll(imageRef).map(hostOf),

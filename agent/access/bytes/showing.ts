@@ -2,10 +2,17 @@ import { hostOf } from '../../image/reference.ts';
 import type { RegistryAnswer } from '../../registry/answer.ts';
 import type { RegistryClient } from '../../registry/client.ts';
 import { loginOf } from '../../registry/login.ts';
-import { type Descriptor, type Manifest, parseManifest, selectPlatform } from '../../registry/manifest.ts';
+import { type Descriptor, parseManifest } from '../../registry/manifest.ts';
 import type { ImagePieces } from '../../runtime/runtime.ts';
 import type { Name } from '../names.ts';
 import type { PodCredential } from '../pod-credential.ts';
+import {
+  type ImageManifest,
+  type Incomplete,
+  imageManifestAt,
+  lacks,
+  type ManifestReader,
+} from './image-manifest.ts';
 import { createLayerHash, type LayerHash, UnpackFailure } from './layer-digest.ts';
 
 /** A registry is asked to show pieces of an image that it grants. */
@@ -29,17 +36,11 @@ export type ShowingQuestion = {
 export type Shown = { readonly pieces: readonly string[]; readonly bytes: number } & (Complete | Incomplete);
 
 type Complete = { readonly outcome: 'shown' };
-type Incomplete = {
-  readonly outcome: 'lacks' | 'refused' | 'tooLarge' | 'unavailable';
-  /** For the operator, on one line. */
-  readonly message: string;
-};
 
 /** A layer of an image that runs on a node; what is more must be trusted or split. */
 const MAX_PIECE_BYTES = 16 * 2 ** 30;
 const CONFIG_MS = 30_000;
 const LAYER_MS = 30 * 60_000;
-const MAX_PLATFORMS = 32;
 
 /**
  * What a layer may unpack to: real ones to some 10 times their size, a bomb to 1,000 times, at the node's
@@ -77,7 +78,6 @@ async function showAll(
   return { outcome: 'shown' };
 }
 
-type ImageManifest = Extract<Manifest, { kind: 'image' }>;
 type Wanted = Descriptor & { readonly kind: 'config' | 'layer'; readonly piece: string };
 
 /** What the manifest says about the missing pieces, fewest bytes first. */
@@ -102,48 +102,16 @@ async function findManifest(
   let failure = lacks('the runtime knows no manifest of this image');
   const references = digests.length > 0 ? digests : tag === undefined ? [] : [tag];
   for (const reference of references) {
-    const found = await manifestAt(visit, reference, pieces);
+    const found = await imageManifestAt(visit.manifest, reference, pieces);
     if (!('outcome' in found) || found.outcome === 'unavailable') return found;
     failure = found;
   }
   return failure;
 }
 
-/** The image manifest of just this content, behind an index perhaps. */
-async function manifestAt(
-  visit: Visit,
-  reference: string,
-  pieces: ImagePieces,
-): Promise<ImageManifest | Incomplete> {
-  const manifest = await visit.manifest(reference);
-  if ('outcome' in manifest) return manifest;
-  if (manifest.kind === 'image') return isOf(manifest, pieces) ? manifest : lacks(NOT_THIS);
-  for (const { digest } of likeliestFirst(manifest)) {
-    const inner = await visit.manifest(digest);
-    // An index names images of other platforms that a registry need not hold.
-    if ('outcome' in inner && inner.outcome === 'unavailable') return inner;
-    if ('kind' in inner && inner.kind === 'image' && isOf(inner, pieces)) return inner;
-  }
-  return lacks(NOT_THIS);
-}
-
-const NOT_THIS = 'its manifest is not of this content';
-
-function isOf({ config, layers }: ImageManifest, pieces: ImagePieces): boolean {
-  return config.digest === pieces.config && layers.length === pieces.layers.length;
-}
-
-const NODE_PLATFORM = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
-
-function likeliestFirst(index: Extract<Manifest, { kind: 'index' }>): readonly Descriptor[] {
-  const likeliest = selectPlatform(index, NODE_PLATFORM);
-  const all = index.manifests.slice(0, MAX_PLATFORMS);
-  return likeliest ? [likeliest, ...all.filter(({ digest }) => digest !== likeliest.digest)] : all;
-}
-
 /** One registry, asked about one image with one credential. */
 type Visit = {
-  manifest(reference: string): Promise<Manifest | Incomplete>;
+  readonly manifest: ManifestReader;
   /** Undefined where it was shown. */
   config(wanted: Wanted): Promise<Incomplete | undefined>;
   layer(wanted: Wanted): Promise<Incomplete | undefined>;
@@ -222,10 +190,6 @@ function failureOf(answer: Exclude<RegistryAnswer<object>, { answer: 'granted' }
     case 'forbidden':
       return { outcome: 'refused', message: `it does not give out ${what} (HTTP ${answer.status})` };
   }
-}
-
-function lacks(message: string): Incomplete {
-  return { outcome: 'lacks', message };
 }
 
 function tooLarge({ kind, size }: Wanted): Incomplete {

@@ -5,6 +5,7 @@ import { RecordStoreError } from '../../errors.ts';
 import { IndexedPullRecords } from '../indexed-records.ts';
 import { KeptRows } from '../kept-rows.ts';
 import { createKey, hideKeyFromOthers, keyedHashWith, randomKey, readKey } from '../keyed-hash.ts';
+import { type MatchedNames, openMatchedNames } from '../matched-names.ts';
 import { META } from '../meta.ts';
 import { PullRecordStore } from '../pull-record-store.ts';
 import type { RecordStore } from '../record-store.ts';
@@ -48,6 +49,7 @@ export type OpenedRecordStore = {
   readonly store: RecordStore;
   readonly standing: Standing;
   readonly shownPieces: ShownPieces;
+  readonly matchedNames: MatchedNames;
   readonly seenContainers: SeenContainers;
   readonly savedState: SavedState;
   /** Kubelet's credentialHash -> what is stored in its place. */
@@ -209,6 +211,7 @@ function openParts(rows: Rows, checked: SqliteRows, notify: Notify, now: () => n
   const parts = {
     standing: openStanding(rows),
     shownPieces: openShownPieces(rows),
+    matchedNames: openMatchedNames(rows),
     seenContainers: openSeenContainers(rows),
     savedState: openSavedState(rows),
   };

@@ -7,7 +7,7 @@ import { adoptUnchecked } from './adopt.ts';
 import { type Migration, migrate, schemaVersion } from './migrations.ts';
 import { SqliteRows } from './sqlite-rows.ts';
 
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /**
  * What the database of records looks like, step by step. Add to the end and never change one that was
@@ -15,7 +15,7 @@ export const SCHEMA_VERSION = 2;
  * a damaged one.
  */
 function migrationsWith(key: Buffer): readonly Migration[] {
-  return [VERSION_1, (db) => toVersion2(db, key)];
+  return [VERSION_1, (db) => toVersion2(db, key), (db) => toVersion3(db, key)];
 }
 
 /** Rows without checks; only ever read again to bring such a database up to date. */
@@ -125,6 +125,16 @@ const VERSION_2 = `
   ) STRICT, WITHOUT ROWID;
 `;
 
+const VERSION_3 = `
+  -- The manifest at this repository names, for every layer of the image, a blob that unpacks to it.
+  CREATE TABLE matched_names (
+    image_id TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    row_check TEXT NOT NULL,
+    PRIMARY KEY (image_id, repository)
+  ) STRICT, WITHOUT ROWID;
+`;
+
 /**
  * Makes the tables of a new database, or brings those of an older one up to date. @throws RecordStoreError
  */
@@ -162,6 +172,11 @@ function toVersion2(db: Database, key: Buffer): void {
   db.exec(VERSION_2);
   const rows = new SqliteRows(db, key);
   rows.putAll([...adopted, put('meta', [META.schemaVersion], ['2'])]);
+}
+
+function toVersion3(db: Database, key: Buffer): void {
+  db.exec(VERSION_3);
+  new SqliteRows(db, key).putAll([put('meta', [META.schemaVersion], ['3'])]);
 }
 
 const newRows: readonly RowChange[] = [put('meta', [META.inventory], [INVENTORY_PENDING])];

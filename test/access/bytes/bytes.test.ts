@@ -220,6 +220,11 @@ describe('the registry is asked to show what it has not brought', () => {
     expect(asked).toHaveLength(before);
   });
 
+  it('and lacks it for the one that it lets in: that it refuses another changes nothing', async () => {
+    const { ask } = await mineNamesTheirs((user) => (user === 'alice' ? 'lacksLayers' : 'refuses'));
+    expect(await ask('a', MINE)).toMatchObject({ verdict: 'denied', reason: 'bytesNotShown' });
+  });
+
   it('and is away, or refuses the credentials: nobody can say', async () => {
     for (const says of ['isDown', 'refuses'] as const) {
       const { ask } = await mineNamesTheirs(() => says);

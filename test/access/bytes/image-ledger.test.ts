@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RuntimeError } from '../../../agent/errors.ts';
-import { openLedger, piece, shownPieces } from './scene.ts';
+import { openLedger, piece, recordsInMemory } from './scene.ts';
 
 const VICTIM = 'victim.example/secret';
 const ATTACKER = 'attacker.example/claim';
@@ -10,8 +10,8 @@ describe('which registry has shown an image', () => {
     const { ledger, has } = openLedger();
     has('a', [VICTIM], ['base', 'app']);
     await ledger.look();
-    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
-    expect(ledger.isWhollyShown(piece('a'), 'attacker.example')).toBe(false);
+    expect(ledger.isWhollyShown(piece('a'), VICTIM)).toBe(true);
+    expect(ledger.isWhollyShown(piece('a'), ATTACKER)).toBe(false);
   });
 
   it('not the one that names what was there already: by manifest digest, image id, diff_ids or a layer among its own', async () => {
@@ -24,9 +24,9 @@ describe('which registry has shown an image', () => {
     has('own lowest layer', [ATTACKER], ['mine', 'app']);
     await ledger.look();
     for (const config of ['a', 'own config', 'own lowest layer'])
-      expect(ledger.isWhollyShown(piece(config), 'attacker.example'), config).toBe(false);
-    expect(ledger.notShown(piece('own lowest layer'), 'attacker.example')).toEqual([piece('app')]);
-    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
+      expect(ledger.isWhollyShown(piece(config), ATTACKER), config).toBe(false);
+    expect(ledger.notShown(piece('own lowest layer'), ATTACKER)).toEqual([piece('app')]);
+    expect(ledger.isWhollyShown(piece('a'), VICTIM)).toBe(true);
   });
 
   it('of two repositories of one registry the second shares what the first brought', async () => {
@@ -35,7 +35,7 @@ describe('which registry has shown an image', () => {
     await ledger.look();
     has('b', ['shared.example/team-b/app'], ['base', 'other']);
     await ledger.look();
-    expect(ledger.isWhollyShown(piece('b'), 'shared.example')).toBe(true);
+    expect(ledger.isWhollyShown(piece('b'), 'shared.example/team-b/app')).toBe(true);
   });
 
   it('what came under several at once is nobody’s, the rest is of whoever alone can have brought it', async () => {
@@ -43,8 +43,8 @@ describe('which registry has shown an image', () => {
     has('a', [VICTIM], ['base', 'app']);
     has('b', [ATTACKER], ['base', 'mine']);
     await ledger.look();
-    expect(ledger.notShown(piece('a'), 'victim.example')).toEqual([piece('base')]);
-    expect(ledger.notShown(piece('b'), 'attacker.example')).toEqual([piece('base')]);
+    expect(ledger.notShown(piece('a'), VICTIM)).toEqual([piece('base')]);
+    expect(ledger.notShown(piece('b'), ATTACKER)).toEqual([piece('base')]);
   });
 
   it('nobody has, of what came together with an image that does not tell its pieces', async () => {
@@ -53,25 +53,25 @@ describe('which registry has shown an image', () => {
     has('b', [ATTACKER], ['app', 'mine']);
     state.unreadable.add(piece('a'));
     await ledger.look();
-    expect(ledger.notShown(piece('b'), 'attacker.example')).toHaveLength(3);
+    expect(ledger.notShown(piece('b'), ATTACKER)).toHaveLength(3);
     state.unreadable.clear();
     await ledger.look();
-    expect(ledger.notShown(piece('a'), 'victim.example')).toEqual([piece('app')]);
+    expect(ledger.notShown(piece('a'), VICTIM)).toEqual([piece('app')]);
   });
 
   it('with `always` only the one that has served the bytes to us, over a restart as well', async () => {
-    const shown = shownPieces();
-    const first = openLedger({ shown });
+    const records = recordsInMemory();
+    const first = openLedger(records);
     first.has('a', [VICTIM], ['app']);
     await first.ledger.look();
     first.minutes(11);
     await first.ledger.look();
-    const { ledger, has } = openLedger({ believesNew: false, shown });
+    const { ledger, has } = openLedger({ ...records, believesNew: false });
     has('a', [VICTIM], ['app']);
     await ledger.look();
-    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(false);
-    ledger.shown('victim.example', [piece('a'), piece('app')]);
-    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
+    expect(ledger.isWhollyShown(piece('a'), VICTIM)).toBe(false);
+    ledger.shown(piece('a'), VICTIM, [piece('a'), piece('app')]);
+    expect(ledger.isWhollyShown(piece('a'), VICTIM)).toBe(true);
   });
 });
 
@@ -80,12 +80,12 @@ describe('a second registry that brings the same', () => {
     const { ledger, has, minutes, inDoubt } = openLedger();
     has('b', [ATTACKER], ['app', 'mine']);
     await ledger.look();
-    expect(ledger.isWhollyShown(piece('b'), 'attacker.example')).toBe(true);
+    expect(ledger.isWhollyShown(piece('b'), ATTACKER)).toBe(true);
     minutes(9);
     has('a', [VICTIM], ['app']);
     await ledger.look();
-    expect(ledger.notShown(piece('b'), 'attacker.example')).toEqual([piece('app')]);
-    expect(ledger.notShown(piece('a'), 'victim.example')).toEqual([piece('app')]);
+    expect(ledger.notShown(piece('b'), ATTACKER)).toEqual([piece('app')]);
+    expect(ledger.notShown(piece('a'), VICTIM)).toEqual([piece('app')]);
     expect(inDoubt.flat().sort()).toEqual([piece('a'), piece('b')].sort());
     expect(ledger.doubts()).toBe(1);
   });
@@ -97,8 +97,8 @@ describe('a second registry that brings the same', () => {
     minutes(10);
     has('b', [ATTACKER], ['app']);
     await ledger.look();
-    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
-    expect(ledger.isWhollyShown(piece('b'), 'attacker.example')).toBe(false);
+    expect(ledger.isWhollyShown(piece('a'), VICTIM)).toBe(true);
+    expect(ledger.isWhollyShown(piece('b'), ATTACKER)).toBe(false);
     expect(inDoubt).toEqual([]);
   });
 });
@@ -110,22 +110,22 @@ describe('what the runtime notes about pulls', () => {
     pulled('attacker.example/claim', ['b', 'mine', 'app']);
     has('b', [ATTACKER], ['mine', 'app']);
     await ledger.look();
-    expect(ledger.notShown(piece('b'), 'attacker.example')).toEqual([piece('app')]);
+    expect(ledger.notShown(piece('b'), ATTACKER)).toEqual([piece('app')]);
     expect([...ledger.hostsOf(piece('app'))].sort()).toEqual(['attacker.example', 'victim.example']);
   });
 
   it('is good over a restart within the time of a pull, and whoever names it later changes nothing', async () => {
-    const shown = shownPieces();
-    const before = openLedger({ shown });
+    const records = recordsInMemory();
+    const before = openLedger(records);
     before.pulled('victim.example/secret', ['a', 'app']);
     before.has('a', [VICTIM], ['app']);
     await before.ledger.look();
-    const after = openLedger({ shown });
+    const after = openLedger(records);
     after.has('a', [VICTIM], ['app']);
     after.has('b', [ATTACKER], ['app']);
     await after.ledger.look();
-    expect(after.ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
-    expect(after.ledger.isWhollyShown(piece('b'), 'attacker.example')).toBe(false);
+    expect(after.ledger.isWhollyShown(piece('a'), VICTIM)).toBe(true);
+    expect(after.ledger.isWhollyShown(piece('b'), ATTACKER)).toBe(false);
     expect(after.inDoubt).toEqual([]);
   });
 
@@ -134,36 +134,36 @@ describe('what the runtime notes about pulls', () => {
     has('a', [VICTIM], ['app']);
     state.notesFail = new RuntimeError('unreachable', 'no socket');
     await expect(ledger.look()).rejects.toThrow('no socket');
-    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(false);
+    expect(ledger.isWhollyShown(piece('a'), VICTIM)).toBe(false);
     state.notesFail = new RuntimeError('failed', 'a message too large');
     await ledger.look();
-    expect(ledger.isWhollyShown(piece('a'), 'victim.example')).toBe(true);
+    expect(ledger.isWhollyShown(piece('a'), VICTIM)).toBe(true);
   });
 });
 
 describe('what is remembered', () => {
   it('a restart makes nothing new that was there before', async () => {
-    const shown = shownPieces();
-    const before = openLedger({ shown });
+    const records = recordsInMemory();
+    const before = openLedger(records);
     before.has('a', [VICTIM], ['app']);
     await before.ledger.look();
-    const after = openLedger({ shown });
+    const after = openLedger(records);
     after.has('b', [ATTACKER], ['app', 'mine']);
     await after.ledger.look();
-    expect(after.ledger.notShown(piece('b'), 'attacker.example')).toEqual([piece('app')]);
+    expect(after.ledger.notShown(piece('b'), ATTACKER)).toEqual([piece('app')]);
   });
 
   it('what was there for longer than a pull takes is shown for good, before the images are listed again', async () => {
-    const shown = shownPieces();
-    const before = openLedger({ shown });
+    const records = recordsInMemory();
+    const before = openLedger(records);
     before.has('a', [VICTIM], ['app']);
     await before.ledger.look();
     before.minutes(10);
     await before.ledger.look();
-    const after = openLedger({ shown });
+    const after = openLedger(records);
     after.has('a', [VICTIM], ['app']);
-    expect(await after.ledger.isOnRecord(piece('a'), 'victim.example')).toBe(true);
-    expect(await after.ledger.isOnRecord(piece('a'), 'attacker.example')).toBe(false);
+    expect(await after.ledger.isOnRecord(piece('a'), VICTIM)).toBe(true);
+    expect(await after.ledger.isOnRecord(piece('a'), ATTACKER)).toBe(false);
     expect(after.state.lists).toBe(0);
   });
 
@@ -174,7 +174,7 @@ describe('what is remembered', () => {
     has('b', [ATTACKER], ['app']);
     loses('a');
     await ledger.keepOnly([]);
-    expect(ledger.notShown(piece('b'), 'attacker.example')).toEqual([piece('app')]);
+    expect(ledger.notShown(piece('b'), ATTACKER)).toEqual([piece('app')]);
   });
 
   it('the layers of a container outlive the names of its image', async () => {
@@ -185,7 +185,7 @@ describe('what is remembered', () => {
     await ledger.keepOnly([piece('a')]);
     has('b', [ATTACKER], ['app']);
     await ledger.look();
-    expect(ledger.notShown(piece('b'), 'attacker.example')).toEqual([piece('app')]);
+    expect(ledger.notShown(piece('b'), ATTACKER)).toEqual([piece('app')]);
   });
 
   it('what left the node and comes again is new again', async () => {
@@ -197,7 +197,7 @@ describe('what is remembered', () => {
     minutes(10);
     has('b', ['other.example/app'], ['app']);
     await ledger.look();
-    expect(ledger.isWhollyShown(piece('b'), 'other.example')).toBe(true);
+    expect(ledger.isWhollyShown(piece('b'), 'other.example/app')).toBe(true);
   });
 });
 
