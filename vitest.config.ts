@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /**
@@ -5,15 +6,44 @@ import { defineConfig } from 'vitest/config';
  * Everything else is `scripts/test`.
  */
 const LONG = ['abuse', 'bytes-race'].map((name) => `test/node/${name}.test.ts`);
+/** What has whole nodes, clusters or programs beside it: a process for each file. */
+const WITH_PROGRAMS = ['cluster', 'commands', 'conformance', 'lab', 'manifests', 'node', 'packaging'];
+const withPrograms = [...WITH_PROGRAMS.map((folder) => `test/${folder}/**`), 'test/nri/real.test.ts'];
+
+const common = {
+  pool: 'forks',
+  // Tests on a node mostly wait for it: two at a time on two cores.
+  maxWorkers: 2,
+  testTimeout: 20_000,
+  hookTimeout: 60_000,
+  // Agents are started hundreds of times, from their sources.
+  env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('.cache/node', import.meta.url)) },
+} as const;
 
 export default defineConfig({
   test: {
-    include: process.env.LONG_TESTS === undefined ? ['test/**/*.test.ts'] : LONG,
-    exclude: process.env.LONG_TESTS === undefined ? LONG : [],
-    pool: 'forks',
-    // Tests on a node mostly wait for it: two at a time on two cores.
-    maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
+    projects:
+      process.env.LONG_TESTS === undefined
+        ? [
+            {
+              test: {
+                ...common,
+                name: 'units',
+                include: ['test/**/*.test.ts'],
+                exclude: withPrograms,
+                // To start a process for each of these files takes as long as most of their tests.
+                isolate: false,
+              },
+            },
+            {
+              test: {
+                ...common,
+                name: 'programs',
+                include: withPrograms.map((path) => (path.endsWith('**') ? `${path}/*.test.ts` : path)),
+                exclude: LONG,
+              },
+            },
+          ]
+        : [{ test: { ...common, name: 'long', include: LONG } }],
   },
 });

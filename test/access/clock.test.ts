@@ -3,7 +3,9 @@ import { denied } from '../../agent/access/verdict.ts';
 import { createFuse } from '../../agent/enforcement/fuse.ts';
 import { keepFuse, type SavedFuse } from '../../agent/enforcement/fuse-keeper.ts';
 import { type EnforcementSettings, planEnforcement } from '../../agent/enforcement/plan.ts';
-import { access, ask, node, type Registry, teamB } from './scene.ts';
+import { access, ask, type Registry, teamB, useNode } from './scene.ts';
+
+const node = useNode();
 
 const DAY = 24 * 3_600_000;
 

@@ -8,12 +8,14 @@ import {
   digest,
   image,
   imageRef,
-  node,
   repository,
   teamB,
   teamC,
   teamD,
+  useNode,
 } from './scene.ts';
+
+const node = useNode();
 
 describe('a private image that tenant A has brought to the node', () => {
   it('is granted to A once by the registry, by the very content in use, and from then on by the record', async () => {

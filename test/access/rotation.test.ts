@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { access, ask, imageRef, node, type Registry, repository } from './scene.ts';
+import { access, ask, imageRef, type Registry, repository, useNode } from './scene.ts';
+
+const node = useNode();
 
 describe('a secret that was good for the image and has been changed since', () => {
   const grant: Registry = () => 'granted';

@@ -93,10 +93,16 @@ export const teamB: Asked = { namespace: 'team-b', secrets: [] };
 export const teamC: Asked = { namespace: 'team-c', secrets: ['wrong'] };
 export const teamD: Asked = { namespace: 'team-d', secrets: ['dave'] };
 
-/** One node: its records, its pods' secrets, and what was asked of others. Made anew for every test. */
-export const node = useNode();
+/** One node: its records, its pods' secrets, and what was asked of others. Made anew for every test of a file. */
+export function useNode() {
+  beforeEach(node.open);
+  afterEach(node.close);
+  return node;
+}
 
-function useNode() {
+const node = createNode();
+
+function createNode() {
   const state = {
     folder: '',
     opened: undefined as OpenedRecordStore | undefined,
@@ -117,31 +123,29 @@ function useNode() {
     return state.pods;
   };
 
-  beforeEach(async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'pullwarden-verifier-'));
-    await rm(folder, { recursive: true });
-    Object.assign(state, { folder, questions: [], pulls: [], clock: 0, wired: [] });
-    state.opened = openRecordStore({ stateDir: folder, onNotice: () => undefined });
-    opened().store.takeInventory([]);
-    state.pods = openDirectoryPodSource({
-      directory: folder,
-      onProblem: () => undefined,
-      rescanIntervalMs: 3_600_000,
-    });
-    await putSecret(folder, 'team-a', 'alice', { username: 'alice', password: 'alicepw' });
-    await putSecret(folder, 'team-c', 'wrong', { username: 'alice', password: 'nope' });
-    await putSecret(folder, 'team-d', 'dave', { username: 'dave', password: 'davepw' });
-    await pods().start();
-  });
-
-  afterEach(async () => {
-    for (const wired of state.wired) wired.close();
-    await pods().stop();
-    opened().store.close();
-    await rm(state.folder, { recursive: true, force: true });
-  });
-
   return {
+    async open() {
+      const folder = await mkdtemp(join(tmpdir(), 'pullwarden-verifier-'));
+      await rm(folder, { recursive: true });
+      Object.assign(state, { folder, questions: [], pulls: [], clock: 0, wired: [] });
+      state.opened = openRecordStore({ stateDir: folder, onNotice: () => undefined });
+      opened().store.takeInventory([]);
+      state.pods = openDirectoryPodSource({
+        directory: folder,
+        onProblem: () => undefined,
+        rescanIntervalMs: 3_600_000,
+      });
+      await putSecret(folder, 'team-a', 'alice', { username: 'alice', password: 'alicepw' });
+      await putSecret(folder, 'team-c', 'wrong', { username: 'alice', password: 'nope' });
+      await putSecret(folder, 'team-d', 'dave', { username: 'dave', password: 'davepw' });
+      await pods().start();
+    },
+    async close() {
+      for (const wired of state.wired) wired.close();
+      await pods().stop();
+      opened().store.close();
+      await rm(state.folder, { recursive: true, force: true });
+    },
     get store() {
       return opened().store;
     },

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach } from 'vitest';
+import { onTestFinished } from 'vitest';
 import {
   createNodeCredentials,
   type NodeCredentials,
@@ -63,8 +63,6 @@ const NO_API_SERVER: ServiceAccountTokens = {
   requestToken: () => Promise.reject(new Error('not asked in this test')),
 };
 
-const opened: { readonly folder: string; readonly credentials: NodeCredentials }[] = [];
-
 /** A node's folders in a temporary place, and the agent's view of them; both gone after the test. */
 export function testNode(
   options: { readonly timeoutMs?: number; readonly serviceAccounts?: ServiceAccountTokens } = {},
@@ -87,7 +85,10 @@ export function testNode(
       pluginEnded: (run) => runs.push(run),
     },
   );
-  opened.push({ folder, credentials });
+  onTestFinished(() => {
+    credentials.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
   return {
     folder,
     credentials,
@@ -103,13 +104,6 @@ export function testNode(
     },
   };
 }
-
-afterEach(() => {
-  for (const { folder, credentials } of opened.splice(0)) {
-    credentials.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
 
 export function providerConfig(providers: Readonly<Record<string, object>>): object {
   return {

@@ -98,15 +98,32 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
 
     it(`starts none of ${ATTEMPTS} refused containers, ${AT_ONCE} at a time`, async () => {
       const { b, c } = scene.tenants;
+      const { kubelet } = scene.node;
       started.clear();
+      const imageRef = (await kubelet.imageStatus(image))?.id ?? '';
+      const pods = await Promise.all(
+        Array.from({ length: AT_ONCE }, async (_, n) => {
+          const asked = ask(n % 2 === 0 ? b : c, n % 4 < 2 ? 'IfNotPresent' : 'Never');
+          const wanted = { ...asked, name: `refused-${n}` };
+          const pod = podOf(wanted);
+          await writeManifests(scene.podsDirectory, wanted, pod);
+          const sandbox = await kubelet.runSandbox(pod);
+          sandboxes.add(sandbox);
+          return { pod, sandbox };
+        }),
+      );
       let refused = 0;
-      for (let round = 0; round < ATTEMPTS / AT_ONCE; round += 1) {
+      for (let attempt = 1; attempt <= ATTEMPTS / AT_ONCE; attempt += 1) {
         const refusals = await Promise.all(
-          Array.from({ length: AT_ONCE }, (_, n) =>
-            refusalOf(ask(n % 2 === 0 ? b : c, n % 4 < 2 ? 'IfNotPresent' : 'Never')),
+          pods.flatMap(({ pod, sandbox }) =>
+            pod.containers.map((container) =>
+              kubelet
+                .createContainer(sandbox, pod, container, imageRef, attempt)
+                .then(() => undefined, String),
+            ),
           ),
         );
-        refused += refusals.filter((refusal) => refusal !== undefined).length;
+        refused += refusals.filter((refusal) => refusal?.includes('pullwarden: ')).length;
       }
       expect(refused).toBe(ATTEMPTS);
       const containers = await scene.node.kubelet.listContainers();
@@ -116,7 +133,7 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
         ),
       ).toEqual([]);
       // Sandboxes start as well, and are all that may.
-      await vi.waitFor(() => expect(started.ids.size).toBeGreaterThanOrEqual(ATTEMPTS), 10_000);
+      await vi.waitFor(() => expect(started.ids.size).toBeGreaterThanOrEqual(AT_ONCE), 10_000);
       await sleep(500);
       expect([...started.ids].filter((id) => !sandboxes.has(id))).toEqual([]);
     });

@@ -3,8 +3,10 @@ import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 
 import { PodSourceError, ServiceAccountError } from '../../agent/errors.ts';
 import { openStanding } from '../../agent/records/standing.ts';
 import { type TimeParts, wireTime } from '../../agent/wiring/time.ts';
-import { ask, imageRef, node, type Registry, repository } from '../access/scene.ts';
+import { ask, imageRef, type Registry, repository, useNode } from '../access/scene.ts';
 import { makeRowsInMemory } from '../records/store-in-memory.ts';
+
+const node = useNode();
 
 const MINUTE = 60_000;
 const TTL = 60 * MINUTE;

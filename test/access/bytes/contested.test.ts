@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { RuntimeImage } from '../../../agent/runtime/runtime.ts';
-import { access, content, digest, imageRef, node, type RegistryWords, type Setup } from '../scene.ts';
+import { access, content, digest, imageRef, type RegistryWords, type Setup, useNode } from '../scene.ts';
+
+const node = useNode();
 
 const victimsLayer = `sha256:${'a'.repeat(64)}`;
 const theirImage = 'evil.example.com/their/app:1';

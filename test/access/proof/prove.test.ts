@@ -8,13 +8,15 @@ import {
   digest,
   image,
   imageRef,
-  node,
   private_,
   pulled,
   type Registry,
   repository,
   teamC,
+  useNode,
 } from '../scene.ts';
+
+const node = useNode();
 
 describe('a refusal', () => {
   it('is not asked for again before its backoff ends, and at once with another credential', async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { forgetGoneOwners, type UidNow } from '../../../agent/access/renewal/gone-owners.ts';
 import { createPace } from '../../../agent/access/renewal/pace.ts';
-import { imageRef, node, repository } from '../scene.ts';
+import { imageRef, repository, useNode } from '../scene.ts';
+
+const node = useNode();
 
 const secret = { namespace: 'team-a', name: 's', uid: 'uid-1', credentialHash: 'h1' };
 const account = { namespace: 'team-a', name: 'builder', uid: 'uid-2' };

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Grant } from '../../../agent/records/types.ts';
-import { ask, imageRef, node, type Registry, repository, requestOf, teamB } from '../scene.ts';
+import { ask, imageRef, type Registry, repository, requestOf, teamB, useNode } from '../scene.ts';
+
+const node = useNode();
 
 const grants = () => [...node.store.listGrants()];
 

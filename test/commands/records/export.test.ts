@@ -14,11 +14,13 @@ import {
   manifest,
   OTHER_REF,
   recordFile,
-  scene,
   secretOf,
   tree,
+  useScene,
   withAgent,
 } from './transfer-scene.ts';
+
+const scene = useScene();
 
 describe('records export', () => {
   it('gives what kubelet wrote, to the byte, when the secrets are at hand', async () => {

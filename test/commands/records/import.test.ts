@@ -14,12 +14,14 @@ import {
   OTHER_REF,
   plainHash,
   recordFile,
-  scene,
   secretOf,
   TIME,
   tree,
+  useScene,
   withAgent,
 } from './transfer-scene.ts';
+
+const scene = useScene();
 
 describe('records import', () => {
   it("takes kubelet's own files, from its root directory or from image_manager itself", () => {

@@ -23,17 +23,20 @@ export const plainHash = credentialHash({ username: 'alice', password: 'S3CRET',
 
 type ImportedFile = { file: string; result: string; reason?: string; emptyHashes?: number };
 
-/** A folder for each test, and what its last command printed. */
-export const scene: { folder: string; output: string; files: ImportedFile[] } = {
+const scene: { folder: string; output: string; files: ImportedFile[] } = {
   folder: '',
   output: '',
   files: [],
 };
 
-beforeEach(() => {
-  scene.folder = mkdtempSync(join(tmpdir(), 'pullwarden-transfer-'));
-});
-afterEach(() => rmSync(scene.folder, { recursive: true, force: true }));
+/** A folder for each test of a file, and what its last command printed. */
+export function useScene(): typeof scene {
+  beforeEach(() => {
+    scene.folder = mkdtempSync(join(tmpdir(), 'pullwarden-transfer-'));
+  });
+  afterEach(() => rmSync(scene.folder, { recursive: true, force: true }));
+  return scene;
+}
 
 function print(text: string): void {
   scene.output = text;
