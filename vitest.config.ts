@@ -39,11 +39,13 @@ export default defineConfig({
               test: {
                 ...common,
                 name: 'programs',
+                // Nodes and clusters have the agent as its image has it.
+                globalSetup: 'test/build-agent.ts',
                 include: withPrograms.map((path) => (path.endsWith('**') ? `${path}/*.test.ts` : path)),
                 exclude: LONG,
               },
             },
           ]
-        : [{ test: { ...common, name: 'long', include: LONG } }],
+        : [{ test: { ...common, name: 'long', include: LONG, globalSetup: 'test/build-agent.ts' } }],
   },
 });

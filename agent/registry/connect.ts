@@ -1,16 +1,21 @@
 import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { request as httpsRequest } from 'node:https';
 import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
-import { type buildConnector, Client } from 'undici';
 import { ForbiddenAddress, guardedLookup, isForbidden, type Reach } from './address.ts';
 import { Outage, type Seen } from './outage.ts';
 import type { ProxySelector } from './proxy.ts';
 
-/** How connections are made; all but `secureContext` is the same for all of them. */
+/** Connects to a host and port, ready for HTTP. @throws Outage */
+export type Connect = (hostname: string, port: number) => Promise<Socket>;
+
+/** How connections are made; all but `secureContext` and `isTls` is the same for all of them. */
 export type ConnectSettings = {
   /** Undefined for the system's certificate authorities and no client certificate. */
   readonly secureContext: SecureContext | undefined;
   readonly skipVerify: boolean;
+  readonly isTls: boolean;
   readonly reach: Reach;
   readonly proxyFor: ProxySelector;
   readonly lookup: LookupFunction | undefined;
@@ -18,44 +23,43 @@ export type ConnectSettings = {
 };
 
 /**
- * Undici's connector: resolves, connects, and looks at the address that the connection really has before one
- * byte is sent; then TLS. Through a proxy by CONNECT where one is to be taken, which resolves names itself:
- * then only addresses that stand in the URL can be refused.
- *
- * @throws Outage (through its callback)
+ * Resolves, connects, and looks at the address that the connection really has before one byte is sent; then
+ * TLS. Through a proxy by CONNECT where one is to be taken, which resolves names itself: then only addresses
+ * that stand in the URL can be refused.
  */
-export function createConnector(settings: ConnectSettings): buildConnector.connector {
-  return (target, callback) => {
-    establish(settings, target).then(
-      (socket) => callback(null, socket),
-      (error: unknown) => callback(asOutage(error, 'internal', hostOf(target)), null),
-    );
+export function createConnector(settings: ConnectSettings): Connect {
+  return async (hostname, port) => {
+    const host = hostOf(hostname, port, settings.isTls);
+    try {
+      return await establish(settings, hostname, port, host);
+    } catch (error) {
+      throw asOutage(error, 'internal', host);
+    }
   };
 }
 
 /** The connector to a proxy that plain HTTP is asked through: it may be anywhere. */
-export function createProxyConnector(proxy: URL, timeoutMs: number): buildConnector.connector {
-  return (target, callback) => {
+export function createProxyConnector(proxy: URL, timeoutMs: number): Connect {
+  return async () => {
     const deadline = AbortSignal.timeout(timeoutMs);
-    step('proxy', hostOf(target), openSocket(proxy.hostname, portOf(proxy), undefined, deadline)).then(
-      (socket) => callback(null, socket),
-      (error: unknown) => callback(asOutage(error, 'proxy', hostOf(target)), null),
-    );
+    return step('proxy', proxy.host, openSocket(proxy.hostname, portOf(proxy), undefined, deadline));
   };
 }
 
-async function establish(settings: ConnectSettings, target: buildConnector.Options): Promise<Socket> {
-  const { hostname, protocol } = target;
-  const host = hostOf(target);
-  const port = Number(target.port) || (protocol === 'https:' ? 443 : 80);
+async function establish(
+  settings: ConnectSettings,
+  hostname: string,
+  port: number,
+  host: string,
+): Promise<Socket> {
   const deadline = AbortSignal.timeout(settings.timeoutMs);
-  const url = new URL(`${protocol}//${isIP(hostname) === 6 ? `[${hostname}]` : hostname}:${port}`);
-  const proxy = protocol === 'https:' ? settings.proxyFor(url) : undefined;
+  if (!settings.isTls) return direct(settings, hostname, port, host, deadline);
+  const url = new URL(`https://${isIP(hostname) === 6 ? `[${hostname}]` : hostname}:${port}`);
+  const proxy = settings.proxyFor(url);
   const socket =
     proxy === undefined
       ? await direct(settings, hostname, port, host, deadline)
-      : await step('proxy', host, tunnel(proxy, `${url.hostname}:${port}`, settings.timeoutMs, deadline));
-  if (protocol !== 'https:') return socket;
+      : await step('proxy', host, tunnel(proxy, `${url.hostname}:${port}`, deadline));
   return step('tls', host, secure(socket, hostname, host, settings, deadline));
 }
 
@@ -126,27 +130,31 @@ async function ready<S extends Socket>(socket: S, event: string, deadline: Abort
 }
 
 /** A proxy's CONNECT. Anything but 2xx is the proxy's doing, never the registry's. */
-async function tunnel(proxy: URL, target: string, timeoutMs: number, deadline: AbortSignal): Promise<Socket> {
+async function tunnel(proxy: URL, target: string, deadline: AbortSignal): Promise<Socket> {
   if (proxy.protocol !== 'http:' && proxy.protocol !== 'https:') throw new Outage('proxy', target);
-  const client = new Client(proxy.origin, {
-    headersTimeout: timeoutMs,
-    connect: { timeout: timeoutMs, allowH2: false },
-    allowH2: false,
+  const request = proxy.protocol === 'https:' ? httpsRequest : httpRequest;
+  const asking = request({
+    method: 'CONNECT',
+    host: proxy.hostname.replace(/^\[|\]$/g, ''),
+    port: portOf(proxy),
+    path: target,
+    headers: { host: target, ...proxyAuthorization(proxy) },
+    agent: false,
+    signal: deadline,
   });
-  try {
-    const { statusCode, socket } = await client.connect({
-      path: target,
-      headers: { host: target, ...proxyAuthorization(proxy) },
-      signal: deadline,
+  return new Promise((resolve, reject) => {
+    asking.on('error', reject);
+    asking.on('connect', ({ statusCode = 0 }, socket: Socket, head: Buffer) => {
+      socket.on('error', ignore);
+      if (statusCode < 200 || statusCode >= 300) {
+        socket.destroy();
+        return reject(new Outage('proxy', target, { status: statusCode }));
+      }
+      if (head.byteLength > 0) socket.unshift(head);
+      resolve(socket);
     });
-    socket.on('error', ignore);
-    if (statusCode >= 200 && statusCode < 300 && isSocket(socket)) return socket;
-    socket.destroy();
-    throw new Outage('proxy', target, { status: statusCode });
-  } finally {
-    // The tunnel is no longer the client's.
-    client.destroy().catch(() => {});
-  }
+    asking.end();
+  });
 }
 
 /** What a proxy's URL logs in with. */
@@ -166,12 +174,10 @@ function unescapeBytes(text: string): Buffer {
   return Buffer.from(bytes, 'latin1');
 }
 
-function isSocket(stream: object): stream is Socket {
-  return 'remoteAddress' in stream && 'setNoDelay' in stream;
-}
-
-function hostOf({ hostname, port, host }: buildConnector.Options): string {
-  return host ?? (port === '' ? hostname : `${hostname}:${port}`);
+/** As it stands in a URL. */
+function hostOf(hostname: string, port: number, isTls: boolean): string {
+  const name = isIP(hostname) === 6 ? `[${hostname}]` : hostname;
+  return port === (isTls ? 443 : 80) ? name : `${name}:${port}`;
 }
 
 function portOf(url: URL): number {

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { isIP, type LookupFunction } from 'node:net';
+import { Agent, type ClientRequestArgs, request as httpRequest, type IncomingMessage } from 'node:http';
+import { isIP, type LookupFunction, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { LRUCache } from 'lru-cache';
-import { Agent, Client, type Dispatcher, errors } from 'undici';
 import { isForbidden, type Reach } from './address.ts';
-import { createConnector, createProxyConnector, proxyAuthorization } from './connect.ts';
+import { type Connect, createConnector, createProxyConnector, proxyAuthorization } from './connect.ts';
 import type { TlsSettings } from './endpoint/endpoint.ts';
 import type { RegistryLimits } from './limits.ts';
 import { Outage, type Seen } from './outage.ts';
@@ -49,73 +50,161 @@ export type TransportOptions = {
 
 /** How many sets of connections are kept, one for all registries with the same TLS settings. */
 const MAX_POOLS = 32;
+/** A connection that nobody has used for so long is closed: registries close theirs after 5 s and more. */
+const IDLE_CONNECTION_MS = 4_000;
+/** So much of an answer that nobody reads is taken in, so that its connection can be used again. */
+const DISCARDED_BYTES = 16_384;
 
-/** HTTP/1.1 by undici. Nothing is decoded, since nothing is asked for but identity. */
+/**
+ * HTTP/1.1 by Node's own client, whose parser is native code: the agent's image runs without a compiler
+ * (`--jitless`), where there is no WebAssembly, which undici needs. Nothing is decoded, since nothing is asked
+ * for but identity.
+ */
 export function createTransport({ limits, proxyFor, lookup }: TransportOptions): Transport {
-  const discardPool = (pool: Dispatcher): void => void pool.close().catch(() => {});
-  const pools = new LRUCache<string, Dispatcher>({ max: MAX_POOLS, dispose: discardPool });
-  const common = {
-    headersTimeout: limits.headersMs,
-    bodyTimeout: limits.idleMs,
-    maxHeaderSize: limits.headerBytes,
-    allowH2: false,
-  };
+  const pools = new LRUCache<string, ConnectionPool>({ max: MAX_POOLS, dispose: (pool) => pool.retire() });
 
-  const pooled = (key: string, make: () => Dispatcher): Dispatcher => {
+  const pooled = (key: string, connect: () => Connect): ConnectionPool => {
     const known = pools.get(key);
     if (known !== undefined) return known;
-    const made = make();
+    const made = new ConnectionPool(connect(), limits.connectionsPerHost);
     pools.set(key, made);
     return made;
   };
-  const directly = (tls: TlsSettings, reach: Reach, host: string): Dispatcher =>
-    pooled(`${reach} ${fingerprint(tls)}`, () => {
-      const secureContext = readSecureContext(tls, host);
+  const directly = ({ tls, reach, url }: WireRequest): ConnectionPool =>
+    pooled(`${url.protocol} ${reach} ${fingerprint(tls)}`, () => {
+      const secureContext = readSecureContext(tls, url.host);
       const timeoutMs = limits.connectMs;
-      const settings = { secureContext, skipVerify: tls.skipVerify, reach, proxyFor, lookup, timeoutMs };
-      return new Agent({
-        ...common,
-        connections: limits.connectionsPerHost,
-        connect: createConnector(settings),
+      return createConnector({
+        secureContext,
+        skipVerify: tls.skipVerify,
+        isTls: url.protocol === 'https:',
+        reach,
+        proxyFor,
+        lookup,
+        timeoutMs,
       });
     });
-  const throughProxy = (proxy: URL): Dispatcher =>
-    pooled(`proxy ${proxy.origin}`, () => {
-      return new Client(proxy.origin, { ...common, connect: createProxyConnector(proxy, limits.connectMs) });
-    });
+  const throughProxy = (proxy: URL): ConnectionPool =>
+    pooled(`proxy ${proxy.origin}`, () => createProxyConnector(proxy, limits.connectMs));
 
   return {
-    async send({ method, url, headers, body, tls, reach, signal }) {
+    async send(request) {
+      const { url, reach, signal } = request;
       // Names are looked at on the connection; an address is known now, also where a proxy connects.
       const literal = url.hostname.replace(/^\[|\]$/g, '');
       if (isIP(literal) !== 0 && isForbidden(literal, reach)) throw new Outage('forbiddenAddress', url.host);
       // TLS is tunnelled by the connector; plain HTTP is asked of the proxy itself.
       const proxy = url.protocol === 'http:' ? proxyFor(url) : undefined;
       if (proxy !== undefined && proxy.protocol !== 'http:') throw new Outage('proxy', url.host);
-      const dispatcher = proxy === undefined ? directly(tls, reach, url.host) : throughProxy(proxy);
       try {
-        const answer = await dispatcher.request({
-          origin: proxy === undefined ? url.origin : proxy.origin,
-          path:
-            proxy === undefined
-              ? `${url.pathname}${url.search}`
-              : `${url.origin}${url.pathname}${url.search}`,
-          method,
-          headers: withHost(headers, url, proxy),
-          body: body ?? null,
-          signal,
-        });
-        return wireAnswer(url, answer);
+        const pool = proxy === undefined ? directly(request) : throughProxy(proxy);
+        const answer = await exchange(pool, request, proxy, limits);
+        return wireAnswer(url, answer, limits.idleMs, signal);
       } catch (error) {
-        throw asOutage(error, url.host);
+        throw asOutage(error, url.host, signal);
       }
     },
     async close() {
-      const all = [...pools.values()];
+      for (const pool of pools.values()) pool.destroy();
       pools.clear();
-      await Promise.all(all.map((pool) => pool.destroy().catch(() => {})));
     },
   };
+}
+
+/** Kept connections, made by a connector of ours: TLS is on them before HTTP sees them. */
+class ConnectionPool extends Agent {
+  readonly #connect: Connect;
+
+  constructor(connect: Connect, connectionsPerHost: number) {
+    super({ keepAlive: true, maxSockets: connectionsPerHost, timeout: IDLE_CONNECTION_MS });
+    this.#connect = connect;
+  }
+
+  override createConnection(
+    { host, port }: ClientRequestArgs,
+    callback?: (error: Error | null, socket: Duplex) => void,
+  ): undefined {
+    this.#connect(String(host), Number(port)).then(
+      (socket) => callback?.(null, socket),
+      (error: Error) => callback?.(error, new Socket()),
+    );
+  }
+
+  /** What is under way goes on, and no connection is kept after it. */
+  retire(): void {
+    this.maxFreeSockets = 0;
+    for (const sockets of Object.values(this.freeSockets))
+      for (const socket of sockets ?? []) socket.destroy();
+  }
+}
+
+/** One request and the head of its answer; a kept connection that had been closed meanwhile is no answer. */
+async function exchange(
+  pool: ConnectionPool,
+  request: WireRequest,
+  proxy: URL | undefined,
+  limits: RegistryLimits,
+): Promise<IncomingMessage> {
+  for (let isFirst = true; ; isFirst = false) {
+    try {
+      return await exchangeOnce(pool, request, proxy, limits);
+    } catch (error) {
+      if (!(error instanceof StaleConnection)) throw error;
+      if (!isFirst || request.method !== 'GET') throw error.cause;
+    }
+  }
+}
+
+class StaleConnection extends Error {}
+
+function exchangeOnce(
+  pool: ConnectionPool,
+  { method, url, headers, body, signal }: WireRequest,
+  proxy: URL | undefined,
+  limits: RegistryLimits,
+): Promise<IncomingMessage> {
+  const { hostname, port, protocol } = proxy ?? url;
+  return new Promise((resolve, reject) => {
+    const outgoing = httpRequest({
+      agent: pool,
+      method,
+      signal,
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port) || (protocol === 'https:' ? 443 : 80),
+      path:
+        proxy === undefined ? `${url.pathname}${url.search}` : `${url.origin}${url.pathname}${url.search}`,
+      headers: withHost(headers, url, proxy),
+      maxHeaderSize: limits.headerBytes,
+      setHost: false,
+    });
+    let waiting: NodeJS.Timeout | undefined;
+    let answer: IncomingMessage | undefined;
+    const broken = (error: Error): void => {
+      clearTimeout(waiting);
+      // What the parser says about a body; the answer itself would only say that it ends. What comes after a
+      // whole answer is no part of it.
+      if (answer !== undefined) return void (answer.complete || answer.destroy(error));
+      const isStale =
+        outgoing.reusedSocket && 'code' in error && error.code === 'ECONNRESET' && !signal.aborted;
+      reject(isStale ? new StaleConnection('', { cause: error }) : error);
+    };
+    outgoing.on('socket', () => {
+      waiting = setTimeout(() => outgoing.destroy(new Outage('timeout', url.host)), limits.headersMs);
+    });
+    outgoing.on('response', (incoming) => {
+      clearTimeout(waiting);
+      answer = incoming;
+      // Between an answer and whoever reads it an error must not go unheard, which would end the process.
+      incoming.on('error', () => {});
+      resolve(incoming);
+    });
+    outgoing.on('upgrade', (_, socket) => {
+      socket.destroy();
+      broken(new Outage('disconnected', url.host));
+    });
+    outgoing.on('error', broken);
+    outgoing.end(body);
+  });
 }
 
 function withHost(
@@ -127,30 +216,38 @@ function withHost(
     name,
     typeof value === 'string' ? value : [...value],
   ]);
-  if (proxy === undefined) return Object.fromEntries(own);
-  return { ...Object.fromEntries(own), host: url.host, ...proxyAuthorization(proxy) };
+  const host = { host: url.host };
+  if (proxy === undefined) return { ...host, ...Object.fromEntries(own) };
+  return { ...Object.fromEntries(own), ...host, ...proxyAuthorization(proxy) };
 }
 
-function wireAnswer(url: URL, { statusCode, headers, body }: Dispatcher.ResponseData): WireAnswer {
-  const values = (name: string): readonly string[] => {
-    const value = headers[name];
-    return value === undefined ? [] : typeof value === 'string' ? [value] : value;
-  };
+function wireAnswer(url: URL, incoming: IncomingMessage, idleMs: number, signal: AbortSignal): WireAnswer {
+  const values = (name: string): readonly string[] => incoming.headersDistinct[name] ?? [];
   return {
     url,
-    status: statusCode,
+    status: incoming.statusCode ?? 0,
     header: (name) => values(name)[0],
     headerValues: values,
     async *pieces() {
+      // Counts only while a piece is waited for: whoever reads slowly is no outage.
+      const idle = setTimeout(() => incoming.destroy(new Outage('timeout', url.host)), idleMs);
       try {
-        for await (const piece of body) yield asBytes(piece);
+        for await (const piece of incoming) {
+          yield asBytes(piece);
+          idle.refresh();
+        }
       } catch (error) {
-        throw asOutage(error, url.host);
+        throw asOutage(error, url.host, signal);
+      } finally {
+        clearTimeout(idle);
       }
     },
     discard() {
-      body.on('error', () => {});
-      body.dump({ limit: 16_384 }).catch(() => {});
+      let left = DISCARDED_BYTES;
+      incoming.on('data', (piece: Buffer) => {
+        left -= piece.byteLength;
+        if (left < 0) incoming.destroy();
+      });
     },
   };
 }
@@ -184,21 +281,24 @@ function fingerprint({ ca, client, skipVerify }: TlsSettings): string {
     .digest('base64');
 }
 
-/** What broke, by the codes of undici, its parser and the system; a deadline that ran out is a timeout. */
-function asOutage(error: unknown, host: string): Outage {
+function asOutage(error: unknown, host: string, signal: AbortSignal): Outage {
   if (error instanceof Outage) return error;
-  return new Outage(whatBroke(error), host, { cause: error });
+  return new Outage(whatBroke(error, signal), host, { cause: error });
 }
 
-function whatBroke(error: unknown): Seen {
+/** What broke, by the codes of Node's parser and of the system; a deadline that ran out is a timeout. */
+function whatBroke(error: unknown, signal: AbortSignal): Seen {
+  if (signal.aborted) return isTimeout(signal.reason) ? 'timeout' : 'aborted';
   if (!(error instanceof Error)) return 'internal';
-  if (error.name === 'TimeoutError') return 'timeout';
-  if (error.name === 'AbortError') return 'aborted';
-  if (error instanceof errors.HeadersTimeoutError || error instanceof errors.BodyTimeoutError)
-    return 'timeout';
-  if (error instanceof errors.HeadersOverflowError) return 'tooLarge';
-  if (error instanceof errors.HTTPParserError) return 'notHttp';
+  const code = 'code' in error ? String(error.code) : undefined;
+  if (code === undefined) return 'internal';
+  if (code === 'HPE_HEADER_OVERFLOW') return 'tooLarge';
+  if (code.startsWith('HPE_')) return 'notHttp';
   // A header from hosts.toml that no HTTP request may have.
-  if (error instanceof errors.InvalidArgumentError) return 'configuration';
-  return 'code' in error ? 'disconnected' : 'internal';
+  if (code.startsWith('ERR_INVALID_') || code.startsWith('ERR_HTTP_')) return 'configuration';
+  return 'disconnected';
+}
+
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof Error && reason.name === 'TimeoutError';
 }

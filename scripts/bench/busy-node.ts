@@ -14,7 +14,7 @@ import { type LabNode, startNode } from '../lab/node.ts';
 import type { PodSpec } from '../lab/pod.ts';
 import { pushImage } from '../lab/push.ts';
 import { type AgentProcess, startAgent } from '../story/agent-process.ts';
-import { programOfImage } from './program-of-image.ts';
+import { programOfImage } from '../story/program-of-image.ts';
 
 /** A node with a real containerd, a registry, a test API server and the agent as it is shipped. */
 export type BusyNode = {

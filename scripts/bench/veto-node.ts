@@ -5,7 +5,7 @@ import { type LabNode, startNode } from '../lab/node.ts';
 import type { PodSpec } from '../lab/pod.ts';
 import { pushImage } from '../lab/push.ts';
 import { type AgentProcess, startAgent } from '../story/agent-process.ts';
-import { programOfImage } from './program-of-image.ts';
+import { programOfImage } from '../story/program-of-image.ts';
 
 /** A pod whose sandbox stands and whose containers are to be created. */
 export type WaitingPod = {

@@ -4,6 +4,7 @@ import { type LabNode, startNode } from '../../scripts/lab/node.ts';
 import type { ContainerdSeries } from '../../scripts/lab/programs.ts';
 import type { Registry } from '../../scripts/lab/registry.ts';
 import { type AgentProcess, startAgent } from '../../scripts/story/agent-process.ts';
+import { programOfImage } from '../../scripts/story/program-of-image.ts';
 import { type Tenant, type Tenants, tenantsOf } from '../../scripts/story/tenants.ts';
 import { type ApiServer, startApiServer } from './api-server/api-server.ts';
 import type { KubeObject } from './api-server/objects.ts';
@@ -134,7 +135,7 @@ export async function openClusterScene(
           ...['--poll-interval', '500ms', '--existing-containers-delay', '0s'],
           ...['--nri-socket', node.nriSocket ?? `${node.root}/no-nri.sock`, ...flags],
         ],
-        { env: access.environment },
+        { env: access.environment, program: programOfImage() },
       );
       agents.push(started);
       await started.ready();

@@ -7,6 +7,7 @@ import { type LabNode, startNode } from '../../scripts/lab/node.ts';
 import type { PodSpec } from '../../scripts/lab/pod.ts';
 import { pushImage } from '../../scripts/lab/push.ts';
 import { type AgentProcess, startAgent } from '../../scripts/story/agent-process.ts';
+import { programOfImage } from '../../scripts/story/program-of-image.ts';
 import { type ApiServer, startApiServer } from '../cluster/api-server/api-server.ts';
 import { offers } from './scene.ts';
 
@@ -134,11 +135,14 @@ for (const { containerd, available, reason } of offers.filter(({ containerd: ser
       const stopped = node.kubelet.stopContainer(id, GRACE_SECONDS).then(() => {
         hasStopped = true;
       });
-      const started = startAgent([
-        ...['--runtime-endpoint', node.endpoint, '--state-dir', `${node.root}/agent-state`],
-        ...['--node-name', NODE_NAME, '--kubeconfig', kubeconfig, '--nri-socket', node.nriSocket ?? ''],
-        ...['--mode', 'enforce', '--existing-images', 'verify', '--existing-containers-delay', '0s'],
-      ]);
+      const started = startAgent(
+        [
+          ...['--runtime-endpoint', node.endpoint, '--state-dir', `${node.root}/agent-state`],
+          ...['--node-name', NODE_NAME, '--kubeconfig', kubeconfig, '--nri-socket', node.nriSocket ?? ''],
+          ...['--mode', 'enforce', '--existing-images', 'verify', '--existing-containers-delay', '0s'],
+        ],
+        { program: programOfImage() },
+      );
       agent = started;
       await vi.waitFor(
         async () =>

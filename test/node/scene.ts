@@ -6,6 +6,7 @@ import type { PodSpec } from '../../scripts/lab/pod.ts';
 import type { ContainerdSeries } from '../../scripts/lab/programs.ts';
 import { containerdVersions } from '../../scripts/lab/programs.ts';
 import { type AgentProcess, startAgent } from '../../scripts/story/agent-process.ts';
+import { programOfImage } from '../../scripts/story/program-of-image.ts';
 import { podOf, type Tenants, tenantsOf, type Wanted, writeManifests } from '../../scripts/story/tenants.ts';
 
 /** A real node with the tenants of the story, and the real agent as a process of its own. */
@@ -64,14 +65,15 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
     (await node.kubelet.containerStatus(id)).state === 'CONTAINER_RUNNING';
 
   const beginAgent = (...flags: string[]): AgentProcess => {
-    const agent = startAgent([
+    const own = [
       ...['--runtime-endpoint', node.endpoint, '--state-dir', stateDir, '--pods-directory', podsDirectory],
       ...['--registry-config-dir', join(node.root, 'certs.d')],
       // Waiting 10 s for each list of containerd 1.6, which has no events, would only make the tests slow.
       ...['--poll-interval', '500ms', '--existing-containers-delay', '0s'],
       // The machine's own NRI socket is none of the tests' business.
       ...['--nri-socket', node.nriSocket ?? join(node.root, 'no-nri.sock'), ...flags],
-    ]);
+    ];
+    const agent = startAgent(own, { program: programOfImage() });
     agents.push(agent);
     return agent;
   };

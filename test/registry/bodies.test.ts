@@ -105,12 +105,12 @@ const rows: Row[] = [
   {
     name: 'two lengths',
     registry: raw(`${ok}content-length: 1\r\ncontent-length: 2\r\n\r\n${body}`),
-    expected: unavailable('disconnected'),
+    expected: unavailable('notHttp'),
   },
   {
     name: 'length and chunks',
     registry: raw(`${ok}${length}transfer-encoding: chunked\r\n\r\n${chunk(body)}0\r\n\r\n`),
-    expected: unavailable('disconnected'),
+    expected: unavailable('notHttp'),
   },
   {
     name: 'a length of more than may be',

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { programOfImage } from '../program-of-image.ts';
+import { programOfImage } from '../../story/program-of-image.ts';
 import { abusers } from './abusers.ts';
 import { prepareGoodTenant } from './good-tenant.ts';
 import { measureRow, type Row } from './row.ts';
