@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
+import { parseAge } from './commands/age.ts';
 import type { Cluster } from './commands/cluster/agents.ts';
 import { createKubectl } from './commands/cluster/kubectl.ts';
 import { REPORT_FORMATS, type ReportFlags } from './commands/cluster/report.ts';
 import { describeFailure, usageLine } from './commands/failure.ts';
 import { readableHelp } from './commands/help.ts';
+import { MAX_LIMIT } from './commands/limit.ts';
 import { OUTPUT_FORMATS, type OutputFormat, type Print } from './commands/output.ts';
 import { terminalOf } from './commands/terminal.ts';
 import { CommandError } from './errors.ts';
@@ -38,9 +40,10 @@ clusterCommand('report')
   .option('-n, --namespace <namespace>', 'only this namespace')
   .option('--limit <number>', 'verdicts to read from each agent, at most', '5000')
   .addOption(new Option('-o, --output <format>', 'how to write it').choices(REPORT_FORMATS).default('table'))
-  .action(async (flags: ClusterFlags & ReportFlags) => {
+  .action(async (flags: ClusterFlags & Omit<ReportFlags, 'limit'> & { readonly limit: string }) => {
     const { runReport } = await import('./commands/cluster/report.ts');
-    process.exitCode = await runReport(clusterOf(flags), flags, { print });
+    const limit = wholeNumber('--limit', flags.limit, MAX_LIMIT);
+    process.exitCode = await runReport(clusterOf(flags), { ...flags, limit }, { print });
   });
 
 clusterCommand('decisions')
@@ -50,6 +53,7 @@ clusterCommand('decisions')
   .option('--since <duration>', 'only the last, such as 30m or 24h')
   .option('-n, --namespace <namespace>', 'only this namespace')
   .option('-A, --all-namespaces', 'all namespaces, which is the default')
+  .option('-w, --watch', 'then go on and show what comes, until Ctrl-C')
   .option('--limit <number>', 'at most so many', '100')
   .addOption(outputOption())
   .action(
@@ -57,26 +61,30 @@ clusterCommand('decisions')
       pod: string | undefined,
       flags: ClusterFlags & {
         readonly denied?: boolean;
+        readonly allNamespaces?: boolean;
+        readonly watch?: boolean;
         readonly since?: string;
         readonly namespace?: string;
         readonly limit: string;
         readonly output: OutputFormat;
       },
     ) => {
-      const { runClusterDecisions } = await import('./commands/cluster/decisions.ts');
-      const args = [
-        ...(flags.denied ? ['--denied'] : []),
-        ...(flags.since === undefined ? [] : ['--since', flags.since]),
-        ...(flags.namespace === undefined ? [] : ['--namespace', flags.namespace]),
+      const { runClusterDecisions, watchClusterDecisions } = await import('./commands/cluster/decisions.ts');
+      const { denied, since, namespace, allNamespaces, output, watch } = flags;
+      if (allNamespaces && namespace !== undefined) {
+        throw new CommandError('usage', '--namespace and --all-namespaces exclude each other');
+      }
+      const filter = [
+        ...(denied ? ['--denied'] : []),
+        ...(namespace === undefined ? [] : ['--namespace', namespace]),
         ...(pod === undefined ? [] : [pod]),
       ];
-      const limit = wholeNumber('--limit', flags.limit);
-      process.exitCode = await runClusterDecisions(clusterOf(flags), args, {
-        output: flags.output,
-        limit,
-        print,
-        warn,
-      });
+      const limit = wholeNumber('--limit', flags.limit, MAX_LIMIT);
+      const options = { filter, since: sinceOf(since), limit, output, print, warn };
+      if (watch) {
+        // Ended by a signal, never by itself.
+        await watchClusterDecisions(clusterOf(flags), { ...options, signal: new AbortController().signal });
+      } else process.exitCode = await runClusterDecisions(clusterOf(flags), options);
     },
   );
 
@@ -84,14 +92,23 @@ clusterCommand('check')
   .argument('<pod>', 'NAME or pod/NAME')
   .description('what would happen to a pod, asked of the agent on its node')
   .option('-n, --namespace <namespace>', "namespace of the pod; the context's when left out")
+  .option('--ask', 'ask registries where policy and record leave it open; nothing is pulled or written')
   .addOption(outputOption())
   .action(
     async (
       pod: string,
-      flags: ClusterFlags & { readonly namespace?: string; readonly output: OutputFormat },
+      flags: ClusterFlags & {
+        readonly namespace?: string;
+        readonly ask?: boolean;
+        readonly output: OutputFormat;
+      },
     ) => {
       const { runClusterCheck } = await import('./commands/cluster/check.ts');
-      const subject = { pod, namespace: flags.namespace, passed: ['-o', flags.output] };
+      const subject = {
+        pod,
+        namespace: flags.namespace,
+        passed: ['-o', flags.output, ...(flags.ask ? ['--ask'] : [])],
+      };
       process.exitCode = await runClusterCheck(clusterOf(flags), subject, print);
     },
   );
@@ -104,6 +121,10 @@ clusterCommand('doctor')
     process.exitCode = await runClusterDoctor(clusterOf(flags), { output: flags.output, print, warn });
   });
 
+// Ended in this way, and not by the signal itself, it takes along what it has started.
+process.once('SIGINT', () => process.exit(130));
+process.once('SIGTERM', () => process.exit(143));
+process.once('SIGHUP', () => process.exit(129));
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit();
   fail(error);
@@ -121,7 +142,7 @@ function clusterCommand(name: string): Command {
     .option('--context <name>', "kubectl's context")
     .option('--kubeconfig <path>', "kubectl's configuration")
     .option('--agent-namespace <namespace>', 'where the agents are', 'pullwarden')
-    .option('--parallel <number>', 'agents asked at once', '20')
+    .option('--parallel <number>', 'agents asked at once', '50')
     .option('--timeout <seconds>', 'how long to wait for one agent', '20');
 }
 
@@ -143,10 +164,17 @@ function clusterOf(flags: ClusterFlags): Cluster {
   };
 }
 
-function wholeNumber(flag: string, text: string): number {
+function wholeNumber(flag: string, text: string, most = 10_000): number {
   const value = Number(text);
-  if (Number.isInteger(value) && value > 0 && value <= 1_000_000) return value;
-  throw new CommandError('usage', `${flag}: ${text} is not allowed, it must be a whole number from 1`);
+  if (Number.isInteger(value) && value > 0 && value <= most) return value;
+  const range = `it must be a whole number from 1 to ${most}`;
+  throw new CommandError('usage', `${flag}: ${text} is not allowed, ${range}`);
+}
+
+/** Said here, before 200 agents are asked that all say the same. */
+function sinceOf(text: string | undefined): string | undefined {
+  if (text === undefined || parseAge(text) !== undefined) return text;
+  throw new CommandError('usage', `--since: ${text} is not allowed, it must be a duration such as 24h or 5d`);
 }
 
 function outputOption(): Option {

@@ -28,6 +28,7 @@ type Flags = {
   readonly kubeletDir?: string;
   readonly allNamespaces?: boolean;
   readonly watch?: boolean;
+  readonly endWithInput?: boolean;
 };
 
 /** Returns the exit code. `warnings` are of the configuration, one line each. */
@@ -80,7 +81,8 @@ declare(
   'list the latest verdicts, or those of one pod',
   async (config, flags, [pod]) => {
     const { listDecisions } = await import('./commands/decisions.ts');
-    return listDecisions(config, flags, { output: flags.output, print, pod });
+    const signal = flags.endWithInput ? { signal: endOfInput() } : {};
+    return listDecisions(config, flags, { output: flags.output, print, pod, ...signal });
   },
 )
   .option('--denied', 'only containers that were denied')
@@ -88,6 +90,7 @@ declare(
   .option('-n, --namespace <namespace>', 'only this namespace')
   .option('-A, --all-namespaces', 'all namespaces, which is the default')
   .option('-w, --watch', 'then go on and show what comes')
+  .option('--end-with-input', 'with --watch: until standard input ends, as where it runs in a pod')
   .option('--limit <number>', 'at most so many', '100')
   .addOption(outputOption());
 
@@ -244,6 +247,14 @@ function declare(parent: Command, usage: string, name: CommandName, description:
       for (const warning of warnings) process.stderr.write(`pullwarden: warning: ${warning}\n`);
     process.exitCode = await run(config, command.opts<Flags>(), command.args, warnings);
   });
+}
+
+/** A program in a pod is told in no other way that nobody listens any more (`kubectl exec --stdin`). */
+function endOfInput(): AbortSignal {
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  process.stdin.once('end', end).once('error', end).resume();
+  return ended.signal;
 }
 
 function outputOption(): Option {

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { stringify } from 'yaml';
 import type { Config } from '../config/resolve.ts';
 import { CommandError } from '../errors.ts';
 import { printable } from '../printable.ts';
 import { type DecisionEntry, type DecisionFilter, openDecisionsReadOnly } from '../records/decisions.ts';
 import { formatAge, parseAge } from './age.ts';
+import { cutNote, MAX_LIMIT } from './limit.ts';
 import { type Column, type OutputFormat, type Print, printOutput, timeText } from './output.ts';
+import { createRunningOutput } from './running-output.ts';
 import { requireState } from './state.ts';
 import { toneOf } from './terminal.ts';
 
@@ -31,7 +32,6 @@ type Options = {
 };
 
 const DEFAULT_LIMIT = 100;
-const MAX_LIMIT = 100_000;
 const WATCH_EVERY_MS = 1_000;
 
 /**
@@ -63,12 +63,6 @@ export async function listDecisions(
   return 0;
 }
 
-/** `(100 of 2,340; --limit shows more)`; `atLeast` where some who were asked may have more than they told. */
-export function cutNote(shown: number, total: number, atLeast = false): string {
-  const grouped = (count: number): string => count.toLocaleString('en-US');
-  return `(${grouped(shown)} of ${grouped(total)}${atLeast ? ' or more' : ''}; --limit shows more)\n`;
-}
-
 type Found = { readonly rows: readonly DecisionEntry[]; readonly total: number };
 
 function read(config: Pick<Config, 'stateDir'>, filter: DecisionFilter): Found {
@@ -92,12 +86,11 @@ async function watch(
   let newest = first.at(-1)?.time ?? now();
   /** Entries of the newest millisecond, which the next look finds again. */
   let seen = new Set(first.filter(({ time }) => time === newest).map(keyOf));
-  let hasHeader = false;
+  const printMore = createRunningOutput<DecisionEntry>({
+    ...{ print, format: output, columnsAt, name: podName, plain: plainEntry },
+  });
   for (;;) {
-    if (entries.length > 0) {
-      printMore(print, output, entries, now(), hasHeader);
-      hasHeader = true;
-    }
+    printMore(entries, now());
     try {
       await sleep(WATCH_EVERY_MS, undefined, signal ? { signal } : {});
     } catch {
@@ -108,31 +101,6 @@ async function watch(
     newest = found.at(-1)?.time ?? newest;
     seen = new Set(found.filter(({ time }) => time === newest).map(keyOf));
   }
-}
-
-/** JSON as one line for each entry, YAML as documents: a reader need not wait for the end. */
-function printMore(
-  print: Print,
-  output: OutputFormat,
-  rows: readonly DecisionEntry[],
-  now: number,
-  hasHeader: boolean,
-): void {
-  if (output === 'json' || output === 'yaml') {
-    for (const row of rows) {
-      const text = output === 'json' ? JSON.stringify(plainEntry(row)) : stringify(plainEntry(row));
-      const lines = text.trimEnd().split('\n');
-      print(`${output === 'yaml' ? '---\n' : ''}${lines.map((one) => printable(one, 100_000)).join('\n')}\n`);
-    }
-    return;
-  }
-  const parts: string[] = [];
-  const collect: Print = Object.assign((part: string) => void parts.push(part), {
-    ...(print.terminal && { terminal: print.terminal }),
-  });
-  printOutput(collect, output, { data: rows, rows, columns: columnsAt(now), name: podName });
-  const text = parts.join('');
-  print(hasHeader && output !== 'name' ? text.slice(text.indexOf('\n') + 1) : text);
 }
 
 function columnsAt(now: number): readonly Column<DecisionEntry>[] {

@@ -26,19 +26,26 @@ const LEAST_WIDTH = 10;
 /** Sentences that get less room than this are no easier to read than those that the terminal breaks. */
 const LEAST_WRAPPED = 30;
 
-/** Aligned columns under upper-case headers, two spaces apart, as kubectl writes them. */
+/** What each column takes for its header and these rows, in characters. */
+export function naturalWidths<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): readonly number[] {
+  const cells = cellsOf(columns, rows);
+  return columns.map(({ header }, index) =>
+    cells.reduce((most, line) => Math.max(most, line[index]?.length ?? 0), header.length),
+  );
+}
+
+/**
+ * Aligned columns under upper-case headers, two spaces apart, as kubectl writes them. `natural` are the widths
+ * where they are known from rows that came before.
+ */
 export function formatTable<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
   terminal: Terminal = NO_TERMINAL,
+  natural: readonly number[] = naturalWidths(columns, rows),
 ): string {
-  const cells = rows.map((row) =>
-    columns.map(({ value, maxLength }) => printable(value(row), maxLength ?? MAX_CELL) || '-'),
-  );
+  const cells = cellsOf(columns, rows);
   const headers = columns.map(({ header }) => header);
-  const natural = columns.map((_, index) =>
-    Math.max(...[headers, ...cells].map((line) => line[index]?.length ?? 0)),
-  );
   const widths = fitted(columns, natural, terminal.columns);
   const begin = widths.slice(0, -1).reduce((sum, width) => sum + width + GAP.length, 0);
   const line = (texts: readonly string[], tones: readonly (Tone | undefined)[]): string => {
@@ -67,6 +74,12 @@ export function formatTable<Row>(
       return lines(texts, row === undefined ? [] : columns.map(({ tone }) => tone?.(row)));
     }),
   ].join('');
+}
+
+function cellsOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): readonly (readonly string[])[] {
+  return rows.map((row) =>
+    columns.map(({ value, maxLength }) => printable(value(row), maxLength ?? MAX_CELL) || '-'),
+  );
 }
 
 /** Takes what is too much from the widest column that may be cut, again and again. */

@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cutNote, type DecisionsFlags, listDecisions } from '../../agent/commands/decisions.ts';
+import { type DecisionsFlags, listDecisions } from '../../agent/commands/decisions.ts';
+import { cutNote } from '../../agent/commands/limit.ts';
 import type { OutputFormat } from '../../agent/commands/output.ts';
 import { CommandError } from '../../agent/errors.ts';
 import { openDecisions } from '../../agent/records/decisions.ts';
@@ -132,5 +135,16 @@ describe('decisions --watch', () => {
     ended.abort();
     await watching;
     expect(lines.map((line) => JSON.parse(line).container)).toEqual(['first', 'second']);
+  });
+
+  it('ends with its standard input where it is told so, so that nothing stays behind in a pod', async () => {
+    const command = ['agent/main.ts', 'decisions', '--watch', '--end-with-input', '-o', 'json'];
+    const child = spawn(process.execPath, [...command, '--state-dir', state.stateDir], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const ended = once(child, 'exit');
+    await once(child.stdout, 'data');
+    child.stdin.end();
+    expect(await ended).toEqual([0, null]);
   });
 });

@@ -1,17 +1,15 @@
 import PQueue from 'p-queue';
 import { z } from 'zod';
 import { CommandError } from '../../errors.ts';
-import { type Kubectl, kubectlProblem } from './kubectl.ts';
+import type { Exec, ExecTarget } from './exec/exec.ts';
+import { openExec } from './exec/open-exec.ts';
+import { isForbidden, kubectlProblem, printedObject } from './kubectl.ts';
 
 /** One agent's pod. */
 export type Agent = { readonly pod: string; readonly node: string; readonly phase: string };
 
 /** Where the agents are and how to ask them. */
-export type Cluster = {
-  readonly kubectl: Kubectl;
-  /** Of the agents' pods. */
-  readonly namespace: string;
-  readonly timeoutMs: number;
+export type Cluster = ExecTarget & {
   readonly parallel: number;
   /** Called after each answer. */
   readonly onProgress: (progress: Progress) => void;
@@ -22,7 +20,7 @@ export type Progress = { readonly asked: number; readonly silent: number; readon
 /** What one agent said, or why it said nothing. */
 export type Answer<Value> =
   | { readonly agent: Agent; readonly value: Value; readonly problem?: undefined }
-  | { readonly agent: Agent; readonly problem: string };
+  | { readonly agent: Agent; readonly value?: undefined; readonly problem: string };
 
 const SELECTOR = 'app.kubernetes.io/name=pullwarden';
 
@@ -45,7 +43,7 @@ export async function listAgents({ kubectl, namespace, timeoutMs }: Cluster): Pr
   const args = ['get', 'pods', '--namespace', namespace, '--selector', SELECTOR, '--output', 'json'];
   const result = await kubectl.run(args);
   if (result.exitCode !== 0) throw new CommandError('kubectlFailed', kubectlProblem(result, timeoutMs));
-  const { items } = podList.parse(JSON.parse(result.stdout));
+  const { items } = printedObject(result.stdout, podList);
   if (items.length === 0) {
     const where = `no pod with the label ${SELECTOR} in namespace ${namespace}`;
     throw new CommandError('notFound', `${where}; name another with --agent-namespace`);
@@ -58,6 +56,8 @@ export async function listAgents({ kubectl, namespace, timeoutMs }: Cluster): Pr
 /**
  * Runs `pullwarden ARGS` in the agents' pods, several at once, and reads what it prints. One that does not
  * answer, or not in a way that `read` understands, is an answer with a problem; it holds up nobody.
+ *
+ * @throws CommandError `kubectlFailed` where the user may not run anything in the agents' pods
  */
 export async function askAgents<Value>(
   cluster: Cluster,
@@ -66,28 +66,35 @@ export async function askAgents<Value>(
   read: (stdout: string) => Value,
 ): Promise<readonly Answer<Value>[]> {
   const queue = new PQueue({ concurrency: cluster.parallel });
+  const exec = await openExec(cluster);
   let asked = 0;
   let silent = 0;
-  return queue.addAll(
-    agents.map((agent) => async () => {
-      const answer = await askAgent(cluster, agent, args, read);
-      asked += 1;
-      if (answer.problem !== undefined) silent += 1;
-      cluster.onProgress({ asked, silent, total: agents.length });
-      return answer;
-    }),
-  );
+  try {
+    return await queue.addAll(
+      agents.map((agent) => async () => {
+        const answer = await askAgent(exec, cluster.timeoutMs, agent, args, read);
+        asked += 1;
+        if (answer.problem !== undefined) silent += 1;
+        cluster.onProgress({ asked, silent, total: agents.length });
+        return answer;
+      }),
+    );
+  } finally {
+    await exec.close();
+  }
 }
 
 async function askAgent<Value>(
-  { kubectl, namespace, timeoutMs }: Cluster,
+  exec: Exec,
+  timeoutMs: number,
   agent: Agent,
   args: readonly string[],
   read: (stdout: string) => Value,
 ): Promise<Answer<Value>> {
   if (agent.phase !== 'Running') return { agent, problem: `the pod is ${agent.phase}` };
-  const target = ['exec', '--namespace', namespace, agent.pod, '--container', 'agent', '--'];
-  const result = await kubectl.run([...target, 'pullwarden', ...args]);
+  const result = await exec.run(agent.pod, args);
+  // It is the same in all pods of the namespace: said once, instead of for each of them.
+  if (isForbidden(result)) throw new CommandError('kubectlFailed', kubectlProblem(result, timeoutMs));
   // Some subcommands print their answer and end with another code than 0: what they print decides.
   if (result.exitCode === undefined || (result.exitCode !== 0 && result.stdout.trim() === '')) {
     return { agent, problem: kubectlProblem(result, timeoutMs) };

@@ -3,7 +3,7 @@ import { EXIT } from '../exit-code.ts';
 import { type Column, type OutputFormat, type Print, printOutput } from '../output.ts';
 import { toneOf } from '../terminal.ts';
 import { askAgents, type Cluster, listAgents } from './agents.ts';
-import { warnOfSilent } from './decisions.ts';
+import { warnOfSilent } from './silent.ts';
 
 const findings = z.array(
   z.object({ check: z.string(), status: z.string(), detail: z.string(), advice: z.string() }),

@@ -44,20 +44,33 @@ export type Report = {
 
 const SHOWN_PODS = 5;
 
-type Seen = { readonly node: string; readonly entry: Entry; readonly first: number };
+/** What counts of one agent's audit trail; of 5,000 agents not more could be kept. */
+export type Trail = {
+  /** Of each container that is not allowed: its newest verdict, and since when it is the same. */
+  readonly troubles: readonly { readonly entry: Entry; readonly first: number }[];
+  /** How many verdicts the agent told. */
+  readonly told: number;
+};
 
-/**
- * What the agents' audit trails say together. Of a container the newest verdict counts: what was mended is
- * gone.
- */
+type Seen = Trail['troubles'][number] & { readonly node: string };
+
+/** What was mended is gone: of a container the newest verdict counts. */
+export function trailOf(entries: readonly Entry[]): Trail {
+  return {
+    troubles: newestOf(entries).filter(({ entry }) => entry.verdict !== 'allowed'),
+    told: entries.length,
+  };
+}
+
+/** What the agents' audit trails say together. */
 export function reportOf(
-  answers: readonly Answer<readonly Entry[]>[],
+  answers: readonly Answer<Trail>[],
   { time, since, limit }: { readonly time: number; readonly since: string; readonly limit: number },
 ): Report {
-  const seen = answers.flatMap((answer) =>
-    answer.problem === undefined ? newestOf(answer.agent.node, answer.value) : [],
+  const seen = answers.flatMap(({ agent, value }) =>
+    (value?.troubles ?? []).map((trouble) => ({ ...trouble, node: agent.node })),
   );
-  const findings = groupsOf(seen.filter(({ entry }) => entry.verdict !== 'allowed')).map(findingOf);
+  const findings = groupsOf(seen).map(findingOf);
   return {
     time,
     since,
@@ -65,8 +78,8 @@ export function reportOf(
     silent: answers.flatMap(({ agent, problem }) =>
       problem === undefined ? [] : [{ node: agent.node, pod: agent.pod, problem }],
     ),
-    cut: answers.flatMap((answer) =>
-      answer.problem === undefined && answer.value.length >= limit ? [answer.agent.node] : [],
+    cut: answers.flatMap(({ agent, value }) =>
+      value !== undefined && value.told >= limit ? [agent.node] : [],
     ),
     findings: findings.sort((a, b) => b.containers - a.containers || a.namespace.localeCompare(b.namespace)),
     namespaces: countNamespaces(findings),
@@ -74,13 +87,13 @@ export function reportOf(
 }
 
 /** The newest verdict of each container of a pod; a container that is created again has another id. */
-function newestOf(node: string, entries: readonly Entry[]): Seen[] {
-  const byContainer = new Map<string, Seen>();
+function newestOf(entries: readonly Entry[]): Trail['troubles'] {
+  const byContainer = new Map<string, Trail['troubles'][number]>();
   for (const entry of entries.toSorted((a, b) => a.time - b.time)) {
     const key = `${entry.podUid}\0${entry.pod}\0${entry.container}`;
     const before = byContainer.get(key);
     const isSame = before?.entry.reason === entry.reason && before.entry.image === entry.image;
-    byContainer.set(key, { node, entry, first: isSame ? before.first : entry.time });
+    byContainer.set(key, { entry, first: isSame ? before.first : entry.time });
   }
   return [...byContainer.values()];
 }

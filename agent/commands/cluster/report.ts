@@ -4,7 +4,7 @@ import { EXIT } from '../exit-code.ts';
 import { type Print, printOutput, timeText } from '../output.ts';
 import { askAgents, type Cluster, listAgents } from './agents.ts';
 import { readEntries } from './entries.ts';
-import { type Report, reportOf } from './findings.ts';
+import { type Report, reportOf, trailOf } from './findings.ts';
 import { reportHtml } from './report-html.ts';
 import { reportMarkdown } from './report-markdown.ts';
 import { reportText } from './report-text.ts';
@@ -16,7 +16,7 @@ export type ReportFormat = (typeof REPORT_FORMATS)[number];
 export type ReportFlags = {
   readonly since: string;
   readonly namespace?: string | undefined;
-  readonly limit: string;
+  readonly limit: number;
   readonly output: ReportFormat;
 };
 
@@ -35,10 +35,12 @@ export async function runReport(
     throw new CommandError('usage', `--since: ${since} is not allowed, it must be a duration such as 24h`);
   }
   const agents = await listAgents(cluster);
-  const args = ['decisions', '-o', 'json', '--since', inHours(since), '--limit', limit];
+  const args = ['decisions', '-o', 'json', '--since', inHours(since), '--limit', String(limit)];
   const ofNamespace = namespace === undefined ? [] : ['--namespace', namespace];
-  const answers = await askAgents(cluster, agents, [...args, ...ofNamespace], readEntries);
-  const report = reportOf(answers, { time: now, since, limit: Number(limit) });
+  const answers = await askAgents(cluster, agents, [...args, ...ofNamespace], (text) =>
+    trailOf(readEntries(text)),
+  );
+  const report = reportOf(answers, { time: now, since, limit });
   switch (output) {
     case 'html':
       print(reportHtml(report));

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 
 /** What the agent's container on a node does when `kubectl exec` runs something in it. */
@@ -12,18 +13,35 @@ export type ExecAnswer =
   /** Kubelet does not find the container. */
   | { readonly is: 'not found' }
   /** Kubelet breaks the connection in the middle. */
-  | { readonly is: 'broken off' };
+  | { readonly is: 'broken off' }
+  /** Writes as long as somebody reads. */
+  | { readonly is: 'flooding' }
+  /** `decisions --watch`: each line as the test says it; the program ends with its standard input. */
+  | { readonly is: 'followed' };
 
 export type ExecServer = {
   readonly kubeconfig: string;
   /** What was run in the pods, as `pod: words`. */
   readonly executed: readonly string[];
+  /** How many programs run in the pods. */
+  running(): number;
+  /** Once so many programs run that are followed. */
+  followed(count: number): Promise<void>;
+  /** All programs that are followed on this node write this line. */
+  say(node: string, line: string): void;
+  /** Breaks the connections to this node. */
+  breakOff(node: string): void;
   stop(): Promise<void>;
 };
 
 /** Channels of `v5.channel.k8s.io`, the first byte of each message (KEP-4006). */
 const STDOUT = 1;
 const ERROR = 3;
+
+const FORBIDDEN = {
+  ...{ kind: 'Status', apiVersion: 'v1', status: 'Failure', reason: 'Forbidden', code: 403 },
+  message: 'pods "x" is forbidden: User "ann" cannot create resource "pods/exec" in API group ""',
+};
 
 const POD_RESOURCES = {
   kind: 'APIResourceList',
@@ -47,12 +65,22 @@ const POD_RESOURCES = {
   ],
 };
 
+type ExecServerOptions = {
+  /** Nobody may run anything in a pod. */
+  readonly forbidden?: boolean;
+  /** The first connection to each pod is refused by somebody on the way. */
+  readonly refusesFirst?: boolean;
+};
+
 /**
  * An API server as far as `kubectl get pods` and `kubectl exec` need one: a pod of the agent on each node,
  * and the exec subresource over WebSocket. What a pod answers is not a kubelet's, but as one would pass it
  * on.
  */
-export async function startExecServer(answers: ReadonlyMap<string, ExecAnswer>): Promise<ExecServer> {
+export async function startExecServer(
+  answers: ReadonlyMap<string, ExecAnswer>,
+  { forbidden = false, refusesFirst = false }: ExecServerOptions = {},
+): Promise<ExecServer> {
   const folder = await mkdtemp(join(tmpdir(), 'pullwarden-exec-'));
   const executed: string[] = [];
   const items = [...answers.keys()].map((node) => podOn(node));
@@ -67,15 +95,35 @@ export async function startExecServer(answers: ReadonlyMap<string, ExecAnswer>):
     else if (pathname === '/api/v1/namespaces/pullwarden/pods')
       send(response, 200, { kind: 'PodList', apiVersion: 'v1', metadata: {}, items });
     else if (pod !== undefined) send(response, 200, pod);
+    else if (pathname.endsWith('/exec') && forbidden) send(response, 403, FORBIDDEN);
     else send(response, 404, { kind: 'Status', status: 'Failure', reason: 'NotFound', code: 404 });
   });
   const sockets = new WebSocketServer({ noServer: true, handleProtocols: () => 'v5.channel.k8s.io' });
+  const streams = new Map<WebSocket, string>();
+  const waiting = new Set<() => void>();
+  const refused = new Set<string>();
+  const followedOn = (node?: string): readonly WebSocket[] =>
+    [...streams].filter(([, one]) => node === undefined || node === one).map(([stream]) => stream);
   server.on('upgrade', (request, socket, head) => {
+    if (forbidden) return refuse(socket, '403 Forbidden', FORBIDDEN);
     const url = new URL(request.url ?? '', 'http://api');
     const name = url.pathname.split('/').at(-2) ?? '';
     executed.push(`${name}: ${url.searchParams.getAll('command').join(' ')}`);
-    const answer = answers.get(name.replace(/^pullwarden-/, ''));
-    sockets.handleUpgrade(request, socket, head, (stream) => respond(stream, answer));
+    if (refusesFirst && !refused.has(name)) {
+      refused.add(name);
+      return refuse(socket, '502 Bad Gateway', {});
+    }
+    const node = name.replace(/^pullwarden-/, '');
+    const answer = answers.get(node);
+    sockets.handleUpgrade(request, socket, head, (stream) => {
+      const isWatch = url.searchParams.getAll('command').includes('--watch');
+      if (answer !== undefined && 'is' in answer && answer.is === 'followed') {
+        if (!isWatch) return respond(stream, { stdout: '[]', exitCode: 0 });
+        streams.set(stream, node);
+        stream.on('close', () => streams.delete(stream));
+        for (const look of waiting) look();
+      } else respond(stream, answer);
+    });
   });
   const port = await listen(server);
   const kubeconfig = join(folder, 'kubeconfig');
@@ -91,6 +139,23 @@ export async function startExecServer(answers: ReadonlyMap<string, ExecAnswer>):
   return {
     kubeconfig,
     executed,
+    running: () => sockets.clients.size,
+    followed: (count) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (streams.size < count) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+      }),
+    say(node, line) {
+      for (const stream of followedOn(node)) stream.send(message(STDOUT, `${line}\n`));
+    },
+    breakOff(node) {
+      for (const stream of followedOn(node)) stream.terminate();
+    },
     async stop() {
       for (const client of sockets.clients) client.terminate();
       server.closeAllConnections();
@@ -119,9 +184,24 @@ function respond(stream: WebSocket, answer: ExecAnswer | undefined): void {
   else if ('stdout' in answer) {
     stream.send(message(STDOUT, answer.stdout));
     end(stream, answer.exitCode === 0 ? { status: 'Success' } : exited(answer.exitCode));
-  } else if (answer.is === 'not found') {
+  } else if (answer.is === 'flooding') flood(stream);
+  else if (answer.is === 'not found') {
     end(stream, { status: 'Failure', message: 'container not found ("agent")', reason: 'InternalError' });
   }
+}
+
+function refuse(socket: Duplex, status: string, body: object): void {
+  const text = JSON.stringify(body);
+  const headers = `content-type: application/json\r\ncontent-length: ${text.length}`;
+  socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${text}`);
+}
+
+function flood(stream: WebSocket): void {
+  const part = message(STDOUT, 'x'.repeat(1024 * 1024));
+  const more = (): void => {
+    if (stream.readyState === stream.OPEN) stream.send(part, more);
+  };
+  more();
 }
 
 function end(stream: WebSocket, status: object): void {

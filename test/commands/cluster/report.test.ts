@@ -46,7 +46,7 @@ async function ask(fake: FakeCluster, output: ReportFormat, columns?: number): P
   const print = Object.assign((part: string) => void parts.push(part), {
     ...(columns === undefined ? {} : { terminal: { columns, color: false } }),
   });
-  const exitCode = await runReport(cluster, { since: '7d', limit: '1000', output }, { print, now: NOW });
+  const exitCode = await runReport(cluster, { since: '7d', limit: 1000, output }, { print, now: NOW });
   return { exitCode, text: parts.join(''), progress };
 }
 
