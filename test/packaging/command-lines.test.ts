@@ -39,3 +39,14 @@ describe('scripts/cri-node', { timeout: 60_000 }, () => {
     for (const command of ['run', 'versions', 'clean']) expect(stdout).toContain(command);
   });
 });
+
+describe('scripts/test', () => {
+  it.each([
+    ['--help', 0],
+    ['nonsense', 2],
+  ] as const)('answers %s in one line, and tests nothing', (argument, status) => {
+    const ended = spawnSync('scripts/test', [argument], { encoding: 'utf8', timeout: 30_000 });
+    expect(ended.status).toBe(status);
+    expect(`${ended.stdout}${ended.stderr}`).toMatch(/^usage: scripts\/test .*\n$/);
+  });
+});

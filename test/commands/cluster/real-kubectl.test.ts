@@ -118,7 +118,10 @@ describe('kubectl pullwarden decisions --watch', { timeout: 120_000 }, () => {
   it('shows what comes on any node, each once, and goes on when an agent was lost', async () => {
     const { server, home } = await given({ 'node-a': { is: 'followed' }, 'node-b': { is: 'followed' } });
     const plugin = home.start('decisions', '--watch', '--denied', '-n', 'team-b', '-o', 'json');
-    onTestFinished(() => void plugin.child.kill('SIGKILL'));
+    onTestFinished(async () => {
+      plugin.child.kill('SIGINT');
+      await plugin.ended;
+    });
     const lines = [1, 2, 3].map((node) => JSON.stringify(deniedDecision(PRIVATE, node, Date.now())));
     await server.followed(2);
     expect(server.executed.at(-1)).toMatch(
