@@ -161,14 +161,11 @@ function policyGoesByName(policy: VerificationPolicy, verdict: Allowed): boolean
   return policy.name === 'NeverVerifyAllowlistedImages' && verdict.reason === 'verificationPolicy';
 }
 
-/**
- * Kubelet's words for an absent image (ErrImageNeverPull), so that a tenant learns nothing of what is on the
- * node.
- */
+/** For the operator; the tenant reads kubelet's words for an absent image (tenant-message.ts). */
 function neverWithoutRecord({ container }: AccessRequest): Verdict {
   return denied(
     'neverWithoutRecord',
-    `Container image "${container.image}" is not present with pull policy of Never`,
+    `the registry is not asked with pull policy Never, and no record lets this pod use ${container.image}`,
   );
 }
 

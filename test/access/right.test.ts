@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { RuntimeImage } from '../../agent/runtime/runtime.ts';
 import {
   type Asked,
+  access,
   ask,
   content,
   digest,
@@ -37,11 +38,15 @@ describe('a private image that tenant A has brought to the node', () => {
     ]);
   });
 
-  it('is denied with pull policy Never without asking, in the words for an image that is absent', async () => {
+  it('is denied with pull policy Never without asking, for a reason that the operator can read', async () => {
     const verifier = node.verifier();
     await ask(verifier);
     expect(await ask(verifier, { ...teamB, policy: 'Never' })).toBe('denied neverWithoutRecord');
-    expect(await ask(verifier, { ...teamD, policy: 'Never' })).toBe('denied neverWithoutRecord');
+    const { verdict } = await access(verifier, { ...teamD, policy: 'Never' });
+    expect(verdict).toMatchObject({
+      reason: 'neverWithoutRecord',
+      message: `the registry is not asked with pull policy Never, and no record lets this pod use ${image}`,
+    });
     expect(node.questions).toHaveLength(1);
   });
 

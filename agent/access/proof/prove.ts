@@ -99,7 +99,7 @@ function notGranted(answer: NotGranted, name: Name, read: PodCredentials, tried:
   const how =
     tried === 0
       ? 'anonymously (nothing that this pod has matches)'
-      : `with ${tried} credential(s) of the pod`;
+      : `with ${tried === 1 ? 'the credential' : `${tried} credentials`} of the pod`;
   const absent =
     read.missing.length > 0 ? `; imagePullSecrets that do not exist: ${read.missing.join(', ')}` : '';
   const message = `the registry refused ${name.repository} ${how}${absent}: ${answer.message}`;

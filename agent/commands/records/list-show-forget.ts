@@ -127,10 +127,11 @@ function recordOf(store: RecordStore, imageRef: string): ImagePulledRecord {
   const known = store.pulledRecord(imageRef);
   if (known !== undefined) return known;
   const digits = digitsOf(imageRef);
-  const found =
-    digits.length < LEAST_ID_DIGITS
-      ? []
-      : store.listPulledRecords().filter((record) => digitsOf(record.imageRef).startsWith(digits));
+  if (digits.length < LEAST_ID_DIGITS) {
+    const hint = `an id is asked for by ${LEAST_ID_DIGITS} digits at least`;
+    throw new CommandError('notFound', `there is no record of ${imageRef}: ${hint}`);
+  }
+  const found = store.listPulledRecords().filter((record) => digitsOf(record.imageRef).startsWith(digits));
   const [first, second] = found;
   if (first === undefined) throw new CommandError('notFound', `there is no record of ${imageRef}`);
   if (second !== undefined)

@@ -107,7 +107,7 @@ describe('records show', () => {
 
   it.each([
     ['c3c3c3c3c3c3', /no record of c3c3/],
-    ['a1a', /no record of a1a/],
+    ['a1a', /no record of a1a: .* 4 digits at least/],
     ['', /no record of/],
     ['a1a1%', /a1a1% is not on this node/],
     ['team-b/app:1', /team-b\/app:1 is not on this node/],
