@@ -17,6 +17,8 @@ type Entry = {
   readonly path: string;
   readonly subcommands: readonly { readonly name: string; readonly description: string }[];
   readonly flags: readonly Flag[];
+  /** What its first operand may be, where that is a closed list. */
+  readonly operands: readonly string[];
 };
 
 /** The completion script of a program for a shell, made from what the program declares. */
@@ -49,15 +51,18 @@ function entriesOf(command: Command, path: readonly string[]): Entry[] {
     );
   const subcommands = command.commands.map((one) => ({ name: one.name(), description: one.description() }));
   return [
-    { path: path.join(' '), subcommands, flags },
+    {
+      ...{ path: path.join(' '), subcommands, flags },
+      operands: command.registeredArguments[0]?.argChoices ?? [],
+    },
     ...command.commands.flatMap((one) => entriesOf(one, [...path, one.name()])),
   ];
 }
 
 function bashScript(name: string, entries: readonly Entry[]): string {
   const functionName = `_${name.replaceAll('-', '_')}`;
-  const words = entries.map(({ path, subcommands, flags }) => {
-    const all = [...subcommands.map((one) => one.name), ...flags.flatMap(({ names }) => names)];
+  const words = entries.map(({ path, subcommands, flags, operands }) => {
+    const all = [...subcommands.map((one) => one.name), ...operands, ...flags.flatMap(({ names }) => names)];
     return `    '${path}') words='${all.join(' ')}' ;;`;
   });
   const values = entries.flatMap(({ path, flags }) =>
@@ -71,7 +76,7 @@ function bashScript(name: string, entries: readonly Entry[]): string {
   return `# ${name}: completion for bash
 ${functionName}() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD-1]} path='' word words='' values=none
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD-1))}"; do
     case "\${path:+$path }$word" in
     ${subcommands.join(' | ')}) path="\${path:+$path }$word" ;;
     esac
@@ -95,13 +100,14 @@ complete -F ${functionName} ${name}
 }
 
 function fishScript(name: string, entries: readonly Entry[]): string {
-  const lines = entries.flatMap(({ path, subcommands, flags }) => {
+  const lines = entries.flatMap(({ path, subcommands, flags, operands }) => {
     const condition = fishCondition(
       path,
       subcommands.map((one) => one.name),
     );
     const begin = `complete -c ${name} -n ${fishQuoted(condition)}`;
     return [
+      ...(operands.length > 0 ? [`${begin} -f -a ${fishQuoted(operands.join(' '))}`] : []),
       ...subcommands.map((one) => `${begin} -f -a ${one.name} -d ${fishQuoted(one.description)}`),
       ...flags.map(({ names, description, takesValue, values }) => {
         const spelled = names.map((flag) =>
