@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { parseAge } from './commands/age.ts';
 import type { Cluster } from './commands/cluster/agents.ts';
+import { kubectlCompletions } from './commands/cluster/completion.ts';
 import { createKubectl } from './commands/cluster/kubectl.ts';
 import { REPORT_FORMATS, type ReportFlags } from './commands/cluster/report.ts';
 import { describeFailure, usageLine } from './commands/failure.ts';
@@ -120,6 +121,11 @@ clusterCommand('doctor')
     const { runClusterDoctor } = await import('./commands/cluster/doctor.ts');
     process.exitCode = await runClusterDoctor(clusterOf(flags), { output: flags.output, print, warn });
   });
+
+program
+  .command('__complete', { hidden: true })
+  .argument('[words...]')
+  .action((words: readonly string[]) => print(kubectlCompletions(program, words)));
 
 // Ended in this way, and not by the signal itself, it takes along what it has started.
 process.once('SIGINT', () => process.exit(130));

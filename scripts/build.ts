@@ -16,6 +16,7 @@ const { output } = await build({
   input: {
     main: join(repository, 'agent/main.ts'),
     'kubectl-pullwarden': join(repository, 'agent/kubectl-pullwarden.ts'),
+    'kubectl-complete': join(repository, 'agent/kubectl-complete.ts'),
     'chunks/worker': join(repository, 'agent/enforcement/veto/worker.ts'),
     'chunks/secrets-worker': join(repository, 'agent/access/large-secrets/secrets-worker.ts'),
     'chunks/objects-worker': join(repository, 'agent/pods/kubernetes/large-objects/objects-worker.ts'),

@@ -69,3 +69,28 @@ describe('completion in fish', () => {
     }
   });
 });
+
+describe('completion of kubectl pullwarden, as kubectl asks for it', { timeout: 60_000 }, () => {
+  const offeredTo = (...words: readonly string[]): string[] =>
+    execFileSync(process.execPath, ['agent/kubectl-complete.ts', ...words], { encoding: 'utf8' })
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split('\t')[0] ?? '');
+
+  it.each([
+    [[''], ['report', 'decisions', 'check', 'doctor', ':4']],
+    [['re'], ['report', ':4']],
+    [
+      ['report', '-o', ''],
+      ['table', 'json', 'yaml', 'markdown', 'html', ':4'],
+    ],
+    [
+      ['decisions', '--wa'],
+      ['--watch', ':4'],
+    ],
+    [['report', '--kubeconfig', ''], [':0']],
+    [['report', '-n', 'team'], [':4']],
+  ])('behind %j: %j', (words, expected) => {
+    expect(offeredTo(...words)).toEqual(expected);
+  });
+});

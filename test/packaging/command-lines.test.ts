@@ -45,7 +45,7 @@ describe('scripts/test', () => {
     ['--help', 0],
     ['nonsense', 2],
   ] as const)('answers %s in one line, and tests nothing', (argument, status) => {
-    const ended = spawnSync('scripts/test', [argument], { encoding: 'utf8', timeout: 30_000 });
+    const ended = spawnSync('bash', ['scripts/test', argument], { encoding: 'utf8', timeout: 30_000 });
     expect(ended.status).toBe(status);
     expect(`${ended.stdout}${ended.stderr}`).toMatch(/^usage: scripts\/test .*\n$/);
   });

@@ -90,7 +90,9 @@ export function reportOf(
 function newestOf(entries: readonly Entry[]): Trail['troubles'] {
   const byContainer = new Map<string, Trail['troubles'][number]>();
   for (const entry of entries.toSorted((a, b) => a.time - b.time)) {
-    const key = `${entry.podUid}\0${entry.pod}\0${entry.container}`;
+    const { namespace, podUid, pod, container, containerId } = entry;
+    // Nobody's containers have no pod that would tell them apart.
+    const key = podUid === '' ? containerId : [namespace, podUid, pod, container].join('\0');
     const before = byContainer.get(key);
     const isSame = before?.entry.reason === entry.reason && before.entry.image === entry.image;
     byContainer.set(key, { entry, first: isSame ? before.first : entry.time });

@@ -1,7 +1,7 @@
 import { printable } from '../../printable.ts';
 import { formatAge } from '../age.ts';
 import type { Finding, NamespaceCount, Report } from './findings.ts';
-import { headline } from './report-text.ts';
+import { counted, headline } from './report-text.ts';
 
 /** The report as one page with a chart, which needs nothing from anywhere and prints well. */
 export function reportHtml(report: Report): string {
@@ -77,7 +77,7 @@ function article(finding: Finding, now: number): string {
   const word = enforced || verdict !== 'denied' ? verdict : 'would be denied';
   const kind = verdict === 'denied' ? 'denied' : 'unverifiable';
   const more = containers > pods.length ? ', …' : '';
-  const where = `${containers} containers on ${nodes} nodes (${escaped(pods.join(', '))}${more})`;
+  const where = `${counted(containers, 'container')} on ${counted(nodes, 'node')} (${escaped(pods.join(', '))}${more})`;
   return `<article>
 <p><span class="verdict ${kind}">${escaped(word)}</span> <code>${escaped(image)}</code></p>
 <p>${escaped(reason)}: ${escaped(message)}</p>

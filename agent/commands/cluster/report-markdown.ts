@@ -32,7 +32,7 @@ export function reportMarkdown(report: Report): string {
 }
 
 function code(text: string): string {
-  return `\`${text.replaceAll('`', "'")}\``;
+  return `\`${printable(text).replaceAll('`', "'")}\``;
 }
 
 /** Tenants choose names of images: they must not end a cell or begin a tag. */

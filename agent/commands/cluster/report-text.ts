@@ -28,16 +28,29 @@ export function headline({ findings, namespaces, agents, silent, since }: Report
     findings.filter((one) => one.verdict === verdict).reduce((sum, { containers }) => sum + containers, 0);
   const denied = count('denied');
   const unverifiable = count('unverifiable');
-  const answered = `${agents - silent.length} of ${agents} agents answered`;
+  const answered = `${agents - silent.length} of ${counted(agents, 'agent')} answered`;
+  if (agents === silent.length) return `Nothing is known of the last ${since}: ${answered}.`;
   if (denied + unverifiable === 0) return `Nothing was denied in the last ${since}; ${answered}.`;
-  const audited = findings.some(({ enforced }) => !enforced);
-  const enforced = findings.some((finding) => finding.enforced);
-  const verb = audited ? (enforced ? 'were or would be' : 'would be') : 'were';
+  const verb = verbOf(
+    findings.filter(({ verdict }) => verdict === 'denied'),
+    denied,
+  );
   const more = unverifiable > 0 ? `, and ${unverifiable} could not be verified` : '';
   return (
-    `In the last ${since}, ${denied} containers ${verb} denied${more}, ` +
-    `in ${namespaces.length} namespaces; ${answered}.`
+    `In the last ${since}, ${counted(denied, 'container')} ${verb} denied${more}, ` +
+    `in ${counted(namespaces.length, 'namespace')}; ${answered}.`
   );
+}
+
+function verbOf(denials: readonly Finding[], denied: number): string {
+  const were = denied === 1 ? 'was' : 'were';
+  if (denials.every(({ enforced }) => enforced)) return were;
+  return denials.some(({ enforced }) => enforced) ? `${were} or would be` : 'would be';
+}
+
+/** `1 node`, `2 nodes`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function notes({ silent, cut }: Report): string {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Cluster, Progress } from '../../../agent/commands/cluster/agents.ts';
 import type { Report } from '../../../agent/commands/cluster/findings.ts';
 import { createKubectl } from '../../../agent/commands/cluster/kubectl.ts';
@@ -138,9 +138,37 @@ describe('a report', { timeout: 240_000 }, () => {
     expect(exitCode).toBe(0);
   });
 
+  it('hides nothing behind a verdict about a pod of the same name elsewhere', async () => {
+    const web = { node: 1, podUid: '', pod: 'web' };
+    const other = await fakeCluster(
+      new Map([
+        [
+          'node-a',
+          {
+            says: [
+              decision({ ...web, minutesAgo: 5, namespace: 'team-b' }),
+              decision({ ...web, minutesAgo: 3, namespace: 'team-c', verdict: 'allowed' }),
+            ],
+          },
+        ],
+      ]),
+    );
+    onTestFinished(() => other.remove());
+    const { findings }: Report = JSON.parse((await ask(other, 'json')).text);
+    expect(findings.map(({ namespace }) => namespace)).toEqual(['team-b']);
+  });
+
+  it('does not read like a pass when nobody has answered', async () => {
+    const nobody = await fakeCluster(new Map([['node-a', { is: 'gone' }]]));
+    onTestFinished(() => nobody.remove());
+    const { text, exitCode } = await ask(nobody, 'table');
+    expect(text).toMatch(/^Nothing is known of the last 7d: 0 of 1 agent answered\.\n/);
+    expect(exitCode).toBe(4);
+  });
+
   it('fits a terminal of 80 columns', async () => {
     const { text } = await ask(fake, 'table', 80);
-    expect(text).toContain('1 containers were');
+    expect(text).toContain('1 container was denied, and 1 could');
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
     expect(text).toMatch(/^1 +denied +team-b +.*app:1 +registryR/m);
   });
