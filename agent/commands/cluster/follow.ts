@@ -20,6 +20,8 @@ export type Follow = {
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
+/** A connection that lasted so long was a good one, though nothing may have come over it. */
+const STEADY_MS = 60_000;
 /** An agent takes its time to start the program, and a verdict to be written. */
 const OVERLAP_MS = 10_000;
 const MAX_REMEMBERED = 2_000;
@@ -54,7 +56,8 @@ export async function followAgent(exec: Exec, agent: Agent, follow: Follow): Pro
         nonsense.abort();
       }
     });
-    const since = `${Math.ceil((Date.now() - heard + OVERLAP_MS) / 1_000)}s`;
+    const asked = Date.now();
+    const since = `${Math.ceil((asked - heard + OVERLAP_MS) / 1_000)}s`;
     const words = ['decisions', '--watch', '--end-with-input', '-o', 'json', '--limit', String(MAX_LIMIT)];
     const ended = await exec.follow(
       agent.pod,
@@ -65,6 +68,10 @@ export async function followAgent(exec: Exec, agent: Agent, follow: Follow): Pro
       AbortSignal.any([signal, nonsense.signal]),
     );
     if (signal.aborted) return;
+    if (Date.now() - asked > STEADY_MS) {
+      waitMs = FIRST_WAIT_MS;
+      isLost = false;
+    }
     const problem = nonsense.signal.aborted
       ? 'it says what cannot be read: is it of another version?'
       : ended;
