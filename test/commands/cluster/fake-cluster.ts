@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -10,6 +10,8 @@ export type AgentAnswer =
 export type FakeCluster = {
   /** The executable that stands for kubectl. */
   readonly kubectl: string;
+  /** What was run in the agents' pods, in kubectl's words. */
+  calls(): Promise<readonly string[]>;
   remove(): Promise<void>;
 };
 
@@ -63,5 +65,9 @@ esac
 `,
   );
   await chmod(kubectl, 0o755);
-  return { kubectl, remove: () => rm(folder, { recursive: true }) };
+  return {
+    kubectl,
+    calls: async () => (await readFile(join(folder, 'calls'), 'utf8')).trimEnd().split('\n'),
+    remove: () => rm(folder, { recursive: true }),
+  };
 }

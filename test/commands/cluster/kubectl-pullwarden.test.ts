@@ -23,10 +23,16 @@ beforeAll(async () => {
 });
 afterAll(() => fake.remove());
 
-function plugin(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+type Ended = { readonly status: number | null; readonly stdout: string; readonly stderr: string };
+
+function plugin(...args: string[]): Ended {
+  return pluginWith(fake.kubectl, ...args);
+}
+
+function pluginWith(kubectl: string, ...args: string[]): Ended {
   return spawnSync(process.execPath, ['agent/kubectl-pullwarden.ts', ...args], {
     encoding: 'utf8',
-    env: { ...process.env, KUBECTL: fake.kubectl },
+    env: { ...process.env, KUBECTL: kubectl },
   });
 }
 
@@ -37,15 +43,34 @@ describe('kubectl pullwarden', { timeout: 60_000 }, () => {
     expect(JSON.parse(stdout)).toEqual(checked);
   });
 
+  it('check hands --ask on', async () => {
+    plugin('check', 'web', '-n', 'team-b', '--ask');
+    expect((await fake.calls()).at(-1)).toMatch(
+      / -- pullwarden check --namespace team-b web -o table --ask$/,
+    );
+  });
+
   it.each([
     ['a pod that is not there', ['check', 'none'], 2, /kubectlFailed: .*"none" not found/],
     ['a pod on no node', ['check', 'waiting'], 1, /notFound: pod waiting is on no node yet/],
     ['agents elsewhere', ['report', '--agent-namespace', 'x'], 1, /notFound: no pod .* --agent-namespace/],
     ['a bad duration', ['report', '--since', 'x'], 2, /usage: --since/],
+    ['a bad limit', ['report', '--limit', '0'], 2, /usage: --limit: 0 .* from 1 to 100000/],
+    ['all and one namespace', ['decisions', '-A', '-n', 'x'], 2, /usage: --namespace and --all-namespaces/],
     ['an unknown command', ['reprot'], 2, /usage: unknown command 'reprot'/],
   ])('says in one line: %s', (_, args, exitCode, message) => {
     const { status, stdout, stderr } = plugin(...args);
     expect({ status, stdout }).toEqual({ status: exitCode, stdout: '' });
+    expect(stderr).toMatch(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
+  it.each([
+    ['is not there', '/nonexistent/kubectl', /cannot run .*: it is not there \(KUBECTL names another\)/],
+    ['prints something else', '/bin/true', /what kubectl prints is not what was asked for/],
+  ])('says in one line that kubectl %s', (_, program, message) => {
+    const { status, stderr } = pluginWith(program, 'report');
+    expect(status).toBe(2);
     expect(stderr).toMatch(message);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
   });
