@@ -8,10 +8,10 @@ import type { Finding, Report } from './findings.ts';
 /** The report for a terminal: a table, and under it what to do about each line. */
 export function reportText(report: Report, terminal: Terminal | undefined): string {
   const { findings } = report;
-  if (findings.length === 0) return `${headline(report)}\n${notes(report)}`;
+  const width = terminal?.columns ?? 100;
+  if (findings.length === 0) return `${wrapped(headline(report), width)}\n${notes(report, width)}`;
   const numbered = findings.map((finding, index) => ({ ...finding, number: index + 1 }));
   const table = formatTable(columnsAt(report.time), numbered, terminal);
-  const width = terminal?.columns ?? 100;
   const mends = [...Map.groupBy(numbered, ({ message, mend }) => `${printable(message)}\0${mend}`)].map(
     ([text, group]) => {
       const [message = '', mend = ''] = text.split('\0');
@@ -19,7 +19,7 @@ export function reportText(report: Report, terminal: Terminal | undefined): stri
       return `${wrapped(`${numbers}: ${message}`, width)}\n${wrapped(mend, width, '    ')}\n`;
     },
   );
-  return `${wrapped(headline(report), width)}\n\n${table}\n${mends.join('')}${notes(report)}`;
+  return `${wrapped(headline(report), width)}\n\n${table}\n${mends.join('')}${notes(report, width)}`;
 }
 
 /** `12 containers in 3 namespaces would be denied …` in one sentence. */
@@ -53,12 +53,14 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-function notes({ silent, cut }: Report): string {
+function notes({ silent, cut }: Report, width: number): string {
   const lines = [
     ...silent.map(({ node, pod, problem }) => `no answer from ${node || 'no node'} (${pod}): ${problem}`),
     ...cut.map((node) => `${node} has more verdicts than were asked for; see --limit`),
   ];
-  return lines.length === 0 ? '' : `\n${lines.map((line) => `${printable(line)}\n`).join('')}`;
+  return lines.length === 0
+    ? ''
+    : `\n${lines.map((line) => `${wrapped(printable(line), width)}\n`).join('')}`;
 }
 
 type Numbered = Finding & { readonly number: number };
