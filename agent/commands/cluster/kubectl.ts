@@ -38,14 +38,17 @@ export function createKubectl({ program, context, kubeconfig, timeoutMs }: Kubec
     ...(kubeconfig === undefined ? [] : [`--kubeconfig=${kubeconfig}`]),
   ];
   const running = new Set<ChildProcess>();
+  const endAll = (): void => {
+    for (const child of running) child.kill('SIGTERM');
+  };
   const watched = (child: ChildProcess): ChildProcess => {
+    if (running.size === 0) process.once('exit', endAll);
     running.add(child);
-    const gone = () => running.delete(child);
+    const gone = (): void => {
+      if (running.delete(child) && running.size === 0) process.removeListener('exit', endAll);
+    };
     return child.once('exit', gone).once('error', gone);
   };
-  process.once('exit', () => {
-    for (const child of running) child.kill('SIGTERM');
-  });
   return {
     run: (args, { maxBytes } = { maxBytes: MAX_OUTPUT_BYTES }) =>
       new Promise((resolve, reject) => {
