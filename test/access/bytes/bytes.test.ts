@@ -225,6 +225,18 @@ describe('the registry is asked to show what it has not brought', () => {
     expect(await ask('a', MINE)).toMatchObject({ verdict: 'denied', reason: 'bytesNotShown' });
   });
 
+  it('where its manifest names other blobs, also where the name was not listed at first', async () => {
+    const other = 'theirs.example/other';
+    const { has, pulled, state, ledger, ask } = scene(() => 'lacksLayers');
+    pulled(THEIRS, ['app']);
+    has('b', [THEIRS], ['app']);
+    expect(await ask('b', other)).toBeUndefined();
+    has('b', [THEIRS, other], ['app']);
+    state.manifestsAt.set(other, ['made up']);
+    await ledger.look();
+    expect(await ask('b', other)).toMatchObject({ verdict: 'denied', reason: 'bytesNotShown' });
+  });
+
   it('and is away, or refuses the credentials: nobody can say', async () => {
     for (const says of ['isDown', 'refuses'] as const) {
       const { ask } = await mineNamesTheirs(() => says);

@@ -69,6 +69,31 @@ describe('a name at the registry that has shown the layers', () => {
     expect(ledger.isWhollyShown(piece('b'), LATER)).toBe(true);
   });
 
+  it('does where one of several manifests there names them, in whatever order the runtime lists these', async () => {
+    for (const isFirst of [true, false]) {
+      const { ledger, has, pulled, state } = openLedger();
+      pulled(VICTIM, ['app']);
+      has('a', [VICTIM], ['app']);
+      await ledger.look();
+      state.earlierManifestsAt.set(LATER, [isFirst ? blobOf('app') : 'made up']);
+      has('b', [LATER], ['app'], [isFirst ? 'made up' : blobOf('app')]);
+      await ledger.look();
+      expect(ledger.isWhollyShown(piece('b'), LATER)).toBe(true);
+    }
+  });
+
+  it('does not stand for one layer because the registry has served another', async () => {
+    const { ledger, has, pulled } = openLedger();
+    pulled(VICTIM, ['base', 'app']);
+    has('a', [VICTIM], ['base', 'app']);
+    await ledger.look();
+    has('b', [LATER], ['base', 'app'], ['base, packed otherwise', 'made up']);
+    await ledger.look();
+    ledger.shown(piece('b'), LATER, [piece('base')]);
+    expect(ledger.notShown(piece('b'), LATER)).toEqual([piece('app')]);
+    expect(ledger.isWhollyShown(piece('b'), LATER)).toBe(false);
+  });
+
   it('does once the registry has served what it names there', async () => {
     const { ledger, has, pulled } = openLedger();
     pulled(VICTIM, ['app']);
@@ -101,6 +126,18 @@ describe('where containerd drops the blobs of layers once they are unpacked', ()
     await ledger.look();
     expect(ledger.isWhollyShown(piece('b'), LATER)).toBe(true);
     expect(ledger.notShown(piece('c'), ATTACKER)).toEqual([piece('base'), piece('app')]);
+  });
+
+  it('who names the same blob as an image that does not match has nothing', async () => {
+    const { ledger, has, dropped } = openLedger();
+    dropped(['app']);
+    has('a', [VICTIM], ['app']);
+    await ledger.look();
+    has('b', [ATTACKER], ['app'], ['made up']);
+    await ledger.look();
+    has('c', [`${ATTACKER}-again`], ['app'], ['made up']);
+    await ledger.look();
+    expect(ledger.notShown(piece('c'), `${ATTACKER}-again`)).toEqual([piece('app')]);
   });
 
   it('of two that come at once with another blob for one layer neither is believed', async () => {

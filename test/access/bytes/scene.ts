@@ -48,6 +48,8 @@ export function openLedger({
     manifests: 0,
     /** The blobs that the manifest at a repository names where they are not the image's; undefined: none is there. */
     manifestsAt: new Map<string, readonly string[] | undefined>(),
+    /** The blobs of a manifest that the runtime lists at a repository before that one. */
+    earlierManifestsAt: new Map<string, readonly string[]>(),
     /** Images whose names have no digest. */
     imported: new Set<string>(),
     clock: 0,
@@ -59,6 +61,8 @@ export function openLedger({
   function manifestWith(digest: string): Buffer | undefined {
     for (const { config, layers, names, blobs = layers.map(blobOf) } of state.images.values()) {
       for (const name of names) {
+        const earlier = state.earlierManifestsAt.get(name);
+        if (earlier && piece(`earlier at ${name}`) === digest) return manifestOf(config, earlier);
         if (piece(`manifest of ${config} at ${name}`) !== digest) continue;
         const named = state.manifestsAt.has(name) ? state.manifestsAt.get(name) : blobs;
         return named && manifestOf(config, named);
@@ -77,7 +81,10 @@ export function openLedger({
           repoTags: names.map((name) => `${name}:1`),
           repoDigests: state.imported.has(config)
             ? []
-            : names.map((name) => `${name}@${piece(`manifest of ${config} at ${name}`)}`),
+            : names.flatMap((name) => [
+                ...(state.earlierManifestsAt.has(name) ? [`${name}@${piece(`earlier at ${name}`)}`] : []),
+                `${name}@${piece(`manifest of ${config} at ${name}`)}`,
+              ]),
           pinned: false,
         }));
       },
