@@ -1,7 +1,7 @@
 import { cpus } from 'node:os';
 import { type Column, formatTable } from '../../agent/commands/output.ts';
 import { abuserNames, benchAbuse } from './abuse/main.ts';
-import type { Phase, Row } from './abuse/row.ts';
+import type { Floor, Phase, Row } from './abuse/row.ts';
 import { benchBytes } from './bytes.ts';
 import { benchCheck, type CheckRow } from './check.ts';
 import { benchNode, NODE_BENCH, PROVIDER_BENCH } from './node.ts';
@@ -105,21 +105,24 @@ async function abuse(json: boolean): Promise<void> {
     process.stdout.write(`${JSON.stringify({ machine: machine(), ...figures })}\n`);
     return;
   }
+  const all = (header: string, read: (phase: Floor) => number): Column<Row> => ({
+    header,
+    value: ({ alone, beside, floor }) => [alone, beside, floor].map((of) => round(read(of))).join(' / '),
+  });
   const both = (header: string, read: (phase: Phase) => number): Column<Row> => ({
     header,
     value: ({ alone, beside }) => `${round(read(alone))} / ${round(read(beside))}`,
   });
   const columns: readonly Column<Row>[] = [
-    { header: 'ABUSER (ALONE / BESIDE)', value: ({ abuser }) => abuser },
-    both('RECORDED P50 MS', ({ recordedP50 }) => recordedP50),
-    both('P99', ({ recordedP99 }) => recordedP99),
-    both('FRESH P50 MS', ({ freshP50 }) => freshP50),
-    both('P99', ({ freshP99 }) => freshP99),
-    {
-      header: 'WITHOUT AGENT P50 / P99',
-      value: ({ floor }) => `${round(floor.createP50)} / ${round(floor.createP99)}`,
-    },
-    both('PULL MS', ({ pullMs }) => pullMs),
+    { header: 'ALONE / BESIDE / BESIDE WITHOUT AGENT', value: ({ abuser }) => abuser },
+    all('RECORDED P50 MS', ({ recordedP50 }) => recordedP50),
+    all('P99', ({ recordedP99 }) => recordedP99),
+    all('FRESH P50 MS', ({ freshP50 }) => freshP50),
+    all('P99', ({ freshP99 }) => freshP99),
+    all('PULL MS', ({ pullMs }) => pullMs),
+    all('MACHINE BUSY %', ({ busyPercent }) => busyPercent),
+    all('BENCH LOOP WORST MS', ({ benchLoopWorst }) => benchLoopWorst),
+    both('AGENT CPU %', ({ cpuPercent }) => cpuPercent),
     both('HEALTHZ WORST MS', ({ healthzWorst }) => healthzWorst),
     both('LOOP WORST MS', ({ loopWorst }) => loopWorst),
     both('MIB', ({ memory }) => memory),

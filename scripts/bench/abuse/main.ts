@@ -14,7 +14,7 @@ export type AbuseFigures = {
 };
 
 /** Of the good tenant, in each phase. */
-const PODS = 8;
+const PODS = 5;
 
 export const abuserNames: readonly string[] = abusers.map(({ name }) => name);
 

@@ -5,26 +5,35 @@ import { useOf } from '../process-use.ts';
 import { quantile } from '../statistics.ts';
 import type { Abuser, Scale } from './abusers.ts';
 import type { GoodTenant, GoodTimes } from './good-tenant.ts';
+import { type MachineUse, watchMachine } from './machine.ts';
 import type { SharedNode } from './shared-node.ts';
 
-/** What a good tenant and the node's administrator see; times in ms, memory in MiB. */
-export type Phase = {
+/** What a good tenant sees; times in ms. */
+export type GoodFigures = {
   readonly recordedP50: number;
   readonly recordedP99: number;
   readonly freshP50: number;
   readonly freshP99: number;
   /** A pull by kubelet of an image that is new to the node. */
   readonly pullMs: number;
+};
+
+/** What the node's administrator sees of the agent; times in ms, memory in MiB. */
+export type AgentFigures = {
   readonly healthzWorst: number;
   /** The agent's own word: the longest that its main thread was held up. */
   readonly loopWorst: number;
   readonly memory: number;
+  /** Of one core. */
+  readonly cpuPercent: number;
   readonly registryPerMinute: number;
   readonly apiPerMinute: number;
 };
 
-/** What is left of the good tenant's times where no agent works at all; ms. */
-export type Floor = { readonly createP50: number; readonly createP99: number };
+export type Phase = GoodFigures & AgentFigures & MachineUse;
+
+/** Where no agent works at all. */
+export type Floor = GoodFigures & MachineUse;
 
 export type Row = {
   readonly abuser: string;
@@ -32,7 +41,7 @@ export type Row = {
   readonly beside: Phase;
   /**
    * Beside the same abuser, without the agent: a plugin of its own refuses the abuser's containers at once
-   * and is asked about nobody else's. What this takes, the runtime takes by itself.
+   * and is asked about nobody else's. What this takes, the runtime and the machine take by themselves.
    */
   readonly floor: Floor;
   /** Requests that the abuser's own registries had, a minute. */
@@ -75,7 +84,8 @@ export async function measureRow(abuser: Abuser, parts: RowParts): Promise<Row> 
     // Between the agent's end and the plugin that comes in its place nobody refuses anything.
     const created = abuse.created();
     progress(`${abuser.name} beside: ${JSON.stringify(beside)}`);
-    const floor = await measureFloor(node, () => good.work(pods));
+    const floor = await measureFloor(node, `${abuser.name} without agent`, () => good.work(pods));
+    progress(`${abuser.name} without agent: ${JSON.stringify(floor)}`);
     return { abuser: abuser.name, alone, beside, floor, ownPerMinute, ...connection, created };
   } finally {
     await abuse.stop();
@@ -103,36 +113,50 @@ export async function measurePhase(
   await agent.get('/metrics');
   const mark = await htpasswd.mark();
   const requestsBefore = node.api.requests().length;
+  const cpuBefore = useOf(agent.pid).cpuSeconds;
   const began = performance.now();
   const watching = watchOver(agent);
+  const seen = await measureGood(node, name, work);
+  const seconds = (performance.now() - began) / 1_000;
+  const cpuPercent = (100 * (useOf(agent.pid).cpuSeconds - cpuBefore)) / seconds;
+  const { healthzWorst, memory } = await watching.end();
+  const { body } = await agent.get('/metrics');
+  return {
+    ...seen,
+    healthzWorst,
+    loopWorst: sumOf(body, 'nodejs_eventloop_lag_max_seconds') * 1_000,
+    memory,
+    cpuPercent,
+    registryPerMinute: (60 * (await htpasswd.requests(mark)).length) / seconds,
+    apiPerMinute: (60 * (node.api.requests().length - requestsBefore)) / seconds,
+  };
+}
+
+async function measureFloor(node: SharedNode, name: string, work: () => Promise<GoodTimes>): Promise<Floor> {
+  const plugin = await node.refuseWithoutAgent();
+  try {
+    return await measureGood(node, name, work);
+  } finally {
+    await plugin.stop();
+  }
+}
+
+async function measureGood(
+  node: SharedNode,
+  name: string,
+  work: () => Promise<GoodTimes>,
+): Promise<GoodFigures & MachineUse> {
+  const endWatch = watchMachine();
   const { recorded, fresh } = await work();
   const pullMs = await timePull(node, name);
-  const { healthzWorst, memory } = await watching.end();
-  const minutes = (performance.now() - began) / 60_000;
-  const { body } = await agent.get('/metrics');
   return {
     recordedP50: quantile(Float64Array.from(recorded), 0.5),
     recordedP99: quantile(Float64Array.from(recorded), 0.99),
     freshP50: quantile(Float64Array.from(fresh), 0.5),
     freshP99: quantile(Float64Array.from(fresh), 0.99),
     pullMs,
-    healthzWorst,
-    loopWorst: sumOf(body, 'nodejs_eventloop_lag_max_seconds') * 1_000,
-    memory,
-    registryPerMinute: (await htpasswd.requests(mark)).length / minutes,
-    apiPerMinute: (node.api.requests().length - requestsBefore) / minutes,
+    ...endWatch(),
   };
-}
-
-async function measureFloor(node: SharedNode, work: () => Promise<GoodTimes>): Promise<Floor> {
-  const plugin = await node.refuseWithoutAgent();
-  try {
-    const { recorded, fresh } = await work();
-    const all = Float64Array.from([...recorded, ...fresh]);
-    return { createP50: quantile(all, 0.5), createP99: quantile(all, 0.99) };
-  } finally {
-    await plugin.stop();
-  }
 }
 
 async function timePull({ lab }: SharedNode, name: string): Promise<number> {
