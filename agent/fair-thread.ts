@@ -40,12 +40,11 @@ export type FairThreadOptions = {
 
 /** A thread takes memory: it ends when nothing was asked for this long (ms). */
 const IDLE_MS = 10_000;
-/** Questions of one namespace that may wait besides the one that is its turn. */
+/** Questions of one namespace that may wait. */
 const MAX_WAITING = 50;
 
 export function createFairThread<Question, Answer>(options: FairThreadOptions): FairThread<Question, Answer> {
-  const queue = createFairQueue(1);
-  const waiting = new Map<string, number>();
+  const queue = createFairQueue({ atOnce: 1 });
   let worker: Worker | undefined;
   /** Answers the question that the thread is at. */
   let answer: (given: Answer | undefined) => void = () => undefined;
@@ -99,16 +98,8 @@ export function createFairThread<Question, Answer>(options: FairThreadOptions): 
 
   return {
     async ask(namespace, question, transfer = []) {
-      const before = waiting.get(namespace) ?? 0;
-      if (before > MAX_WAITING) return undefined;
-      waiting.set(namespace, before + 1);
-      try {
-        return await queue.run(namespace, () => askThread(question, transfer));
-      } finally {
-        const left = (waiting.get(namespace) ?? 1) - 1;
-        if (left > 0) waiting.set(namespace, left);
-        else waiting.delete(namespace);
-      }
+      if (queue.waiting(namespace) >= MAX_WAITING) return undefined;
+      return queue.run(namespace, () => askThread(question, transfer));
     },
   };
 }

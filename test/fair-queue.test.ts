@@ -6,7 +6,7 @@ afterEach(() => void vi.useRealTimers());
 
 /** A queue, and which tasks were begun so far. */
 function scene(pace?: { atOnce: number; perSecond: number }) {
-  const queue = createFairQueue(2, pace, () => performance.now());
+  const queue = createFairQueue({ atOnce: 2, ...(pace && { pace }) });
   const begun: string[] = [];
   const add = (namespace: string, count: number): void => {
     for (let n = 0; n < count; n += 1) {
@@ -52,5 +52,50 @@ describe('reads of one namespace', () => {
     const { add, begunAfter } = scene();
     add('greedy', 100);
     expect(await begunAfter(0)).toBe(100);
+  });
+});
+
+describe('places', () => {
+  /** A task that ends when it is told to. */
+  const held = () => Promise.withResolvers<void>();
+
+  it('of one namespace are no more than its part', async () => {
+    const queue = createFairQueue({ atOnce: 3, ofNamespace: 2 });
+    const begun: string[] = [];
+    const endless = (namespace: string) =>
+      void queue.run(namespace, async () => {
+        begun.push(namespace);
+        await held().promise;
+      });
+    for (const namespace of ['a', 'a', 'a', 'b']) endless(namespace);
+    expect([begun, queue.waiting('a'), queue.waiting('b')]).toEqual([['a', 'a', 'b'], 1, 0]);
+  });
+
+  it('are given back after a turn by what takes longer, which goes on', async () => {
+    const queue = createFairQueue({ atOnce: 1, turnMs: 1_000 });
+    const slow = held();
+    const answered = queue.run('slow', async () => {
+      await slow.promise;
+      return 'answered after all';
+    });
+    const next = queue.run('next', async () => 'next');
+    await vi.advanceTimersByTimeAsync(999);
+    expect(queue.waiting('next')).toBe(1);
+    await vi.advanceTimersByTimeAsync(1);
+    await expect(next).resolves.toBe('next');
+    slow.resolve();
+    await expect(answered).resolves.toBe('answered after all');
+    expect(queue.isIdle()).toBe(true);
+  });
+
+  it('are one while nothing has ended for the time that makes it silent', async () => {
+    const queue = createFairQueue({ atOnce: 3, silentMs: 2_000 });
+    const first = held();
+    void queue.run('a', () => first.promise);
+    await vi.advanceTimersByTimeAsync(2_001);
+    const second = queue.run('b', async () => 'b');
+    expect(queue.waiting('b')).toBe(1);
+    first.resolve();
+    await expect(second).resolves.toBe('b');
   });
 });

@@ -1,5 +1,4 @@
-import PQueue from 'p-queue';
-import { endsWithin } from '../patience.ts';
+import { createFairQueue } from '../../fair-queue.ts';
 
 export type ExistingContainersOptions = {
   /** Each waits for a random time of up to this many ms first, ... */
@@ -25,21 +24,11 @@ const TURN_MS = 5_000;
 
 /** Containers that ran before the agent: they have time, and there may be hundreds of them. */
 export function createExistingContainers(options: ExistingContainersOptions): ExistingContainers {
-  const { delayMs, atOnce: concurrency, turnMs = TURN_MS } = options;
-  const queues = new Map<string, PQueue>();
+  const { delayMs, atOnce: ofNamespace, turnMs = TURN_MS } = options;
+  const queue = createFairQueue({ atOnce: Number.POSITIVE_INFINITY, ofNamespace, turnMs });
   const delays = new Set<NodeJS.Timeout>();
   let waiting = 0;
   let closed = false;
-
-  async function inQueueOf(namespace: string, judge: () => Promise<void>): Promise<void> {
-    const queue = queues.get(namespace) ?? new PQueue({ concurrency });
-    queues.set(namespace, queue);
-    await queue.add(async () => {
-      waiting -= 1;
-      if (!closed) await endsWithin(turnMs, judge());
-    });
-    if (queue.size === 0 && queue.pending === 0 && queues.get(namespace) === queue) queues.delete(namespace);
-  }
 
   return {
     add(namespace, judge) {
@@ -47,7 +36,10 @@ export function createExistingContainers(options: ExistingContainersOptions): Ex
       waiting += 1;
       const timer = setTimeout(() => {
         delays.delete(timer);
-        void inQueueOf(namespace, judge);
+        void queue.run(namespace, async () => {
+          waiting -= 1;
+          if (!closed) await judge();
+        });
       }, Math.random() * delayMs);
       delays.add(timer);
     },

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import PQueue from 'p-queue';
+import { createFairQueue, type FairQueueOptions } from '../../fair-queue.ts';
 import type { ImageVolume, Pod, PodContainer } from '../../pods/pod-source.ts';
 import type { Runtime } from '../../runtime/runtime.ts';
 import { type ContentOf, contentNamed } from '../content.ts';
@@ -27,8 +27,10 @@ export type Preparation = {
   take(container: ContainerOfPod): Finding | undefined;
 };
 
-/** Of one namespace: one whose secrets or registry are slow holds up nobody else's pods. */
-const AT_ONCE = 2;
+/** What takes longer than a turn goes on: slow secrets and registries hold up nobody else's pods. */
+const QUEUE: FairQueueOptions = { atOnce: 8, ofNamespace: 2, turnMs: 1_000 };
+/** Images of one namespace that may wait; for more than these the runtime is simply answered later. */
+const MAX_WAITING = 200;
 const MAX_PREPARED = 10_000;
 /**
  * A record may be revoked meanwhile: a verdict is good for about the time that kubelet takes to prepare a
@@ -41,7 +43,7 @@ const GOOD_FOR_MS = 10_000;
  */
 export function createPreparation(options: PreparationOptions): Preparation {
   const { runtime, contentOf, ensureAccess, onPrepared } = options;
-  const queues = new Map<string, PQueue>();
+  const queue = createFairQueue(QUEUE);
   // Longer than anybody relies on them: the message that a container was created takes a moment.
   const prepared = new LRUCache<string, Finding>({ max: MAX_PREPARED, ttl: 2 * GOOD_FOR_MS });
 
@@ -72,13 +74,8 @@ export function createPreparation(options: PreparationOptions): Preparation {
 
   /** What fails here, by whatever mistake, fails again when the question is asked, and is answered there. */
   function later(namespace: string, work: () => Promise<void>): void {
-    const queue = queues.get(namespace) ?? new PQueue({ concurrency: AT_ONCE });
-    queues.set(namespace, queue);
-    void queue
-      .add(() => work().catch(() => undefined))
-      .then(() => {
-        if (queue.size + queue.pending === 0) queues.delete(namespace);
-      });
+    if (queue.waiting(namespace) >= MAX_WAITING) return;
+    void queue.run(namespace, () => work().catch(() => undefined));
   }
 
   return {

@@ -72,7 +72,7 @@ export function openKubernetesPodSource(options: KubernetesPodSourceOptions): Ku
     announceListing = resolve;
   });
 
-  const queue = createFairQueue(MAX_READS, READS_OF_NAMESPACE);
+  const queue = createFairQueue({ atOnce: MAX_READS, pace: READS_OF_NAMESPACE });
   const secrets = createSecretReader({
     client,
     large,

@@ -179,6 +179,24 @@ describe('a pod that was bound to the node', () => {
     expect(most).toBe(2);
   });
 
+  it('is judged ahead however many namespaces have pods that wait for what does not come', async () => {
+    vi.useFakeTimers();
+    try {
+      const { veto, asked } = vetoScene({
+        judge: ({ pod }) =>
+          pod.namespace === 'team-a' ? allowed('recordMatched', '') : new Promise(() => undefined),
+      });
+      for (let n = 0; n < 100; n += 1) veto.prepare({ ...webPod, namespace: `slow-${n}`, uid: `uid-${n}` });
+      veto.prepare(webPod);
+      await vi.advanceTimersByTimeAsync(0);
+      expect(asked).toHaveLength(8);
+      await vi.advanceTimersByTimeAsync(1_000 * Math.ceil(100 / 8));
+      expect(asked.map(({ pod }) => pod.namespace)).toContain('team-a');
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it('may fail to be judged ahead: a mistake there ends nothing, and the question is asked', async () => {
     const { veto, create, prepared } = vetoScene({
       judge: vi

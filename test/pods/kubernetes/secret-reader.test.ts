@@ -21,7 +21,7 @@ function reader(bytes = 10): SecretReader {
   return createSecretReader({
     client: { askBytes },
     large,
-    queue: createFairQueue(8),
+    queue: createFairQueue({ atOnce: 8 }),
     maxAgeMs: 60_000,
     missingMs: 5_000,
     authorizerLagMs: 1,
@@ -59,7 +59,7 @@ describe('a secret that was read some time ago', () => {
     return createSecretReader({
       client: { askBytes },
       large,
-      queue: createFairQueue(8),
+      queue: createFairQueue({ atOnce: 8 }),
       maxAgeMs: 5,
       missingMs: 5,
       authorizerLagMs: 1,
@@ -126,7 +126,7 @@ describe('many questions', () => {
     const secrets = createSecretReader({
       client: { askBytes },
       large,
-      queue: createFairQueue(4),
+      queue: createFairQueue({ atOnce: 4 }),
       maxAgeMs: 60_000,
       missingMs: 60_000,
       authorizerLagMs: 1,
