@@ -3,6 +3,7 @@ import type { Config } from '../config/resolve.ts';
 import type { EnforcementSettings } from '../enforcement/plan.ts';
 import type { Veto } from '../enforcement/veto/create-container.ts';
 import { type RegistrationHold, registrationHold } from '../enforcement/veto/registration.ts';
+import { createRuntimeDeaths } from '../enforcement/veto/runtime-deaths.ts';
 import { startVetoThread } from '../enforcement/veto/thread.ts';
 import type { NriError } from '../errors.ts';
 import type { PodSource } from '../pods/pod-source.ts';
@@ -48,6 +49,7 @@ export function connectNri(
   let runtimeIsAway = false;
   /** Epoch ms; undefined as long as it did not go away. */
   let runtimeBackAtMs: number | undefined;
+  const deaths = createRuntimeDeaths(() => performance.now());
   const connection = startVetoThread({
     socketPath: config.nriSocket,
     index: config.nriIndex,
@@ -62,6 +64,7 @@ export function connectNri(
             nowMs,
             stoppedAgainSinceMs: runtimeIsAway ? nowMs : runtimeBackAtMs,
             waitedMs,
+            stayAwayMs: deaths.stayAwayMs(),
           })
         : undefined;
       if (hold) logHold(hold);
@@ -74,11 +77,14 @@ export function connectNri(
     onConnected: () => {
       logged.clear();
       problem = undefined;
+      deaths.connected();
       log.info('the runtime asks before it creates a container');
       relist();
     },
     onDisconnected: (reason, message) => {
       problem = `${reason}: ${message}`;
+      if (reason === 'synchronizeUnfinished') deaths.synchronizeUnfinished();
+      if (reason === 'unreachable') deaths.runtimeAway();
       if (reason !== 'unreachable') onDisconnected(reason);
       if (logged.has(reason)) return;
       logged.add(reason);
@@ -90,8 +96,12 @@ export function connectNri(
 
   function logHold({ reason, message, last }: RegistrationHold): void {
     // Pods that are not known yet are reported by where they come from.
-    if (last === undefined || logged.has(reason)) return;
+    if (reason === 'podsUnknown' || logged.has(reason)) return;
     logged.add(reason);
+    if (last === undefined) {
+      log.warn({ reason, problem: message }, line);
+      return;
+    }
     const { namespace, name: pod, remainingMs } = last;
     const remainingSeconds = Math.ceil(remainingMs / 1_000);
     log.warn({ reason, problem: message, namespace, pod, remainingSeconds }, line);
@@ -101,6 +111,7 @@ export function connectNri(
     connected: connection.connected,
     runtimeConnected(isConnected) {
       if (isConnected && runtimeIsAway) runtimeBackAtMs = Date.now();
+      if (!isConnected) deaths.runtimeAway();
       runtimeIsAway = !isConnected;
     },
     problem() {

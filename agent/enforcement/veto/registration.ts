@@ -36,11 +36,13 @@ export type RegistrationQuestion = {
   readonly stoppedAgainSinceMs: number | undefined;
   /** Since registering was first put off, ms. */
   readonly waitedMs: number;
+  /** The runtime died of the last registration: for so many ms there is to be no other. */
+  readonly stayAwayMs: number;
 };
 
 /** Why not yet. */
 export type RegistrationHold = {
-  readonly reason: 'podsUnknown' | 'podsTerminating';
+  readonly reason: 'podsUnknown' | 'podsTerminating' | 'runtimeDied';
   readonly message: string;
   /** The pod that may take longest. */
   readonly last?: { readonly namespace: string; readonly name: string; readonly remainingMs: number };
@@ -53,7 +55,20 @@ export type RegistrationHold = {
  * knows when it will end.
  */
 export function registrationHold(question: RegistrationQuestion): RegistrationHold | undefined {
-  const { terminating, nowMs, stoppedAgainSinceMs = Number.NEGATIVE_INFINITY, waitedMs } = question;
+  const {
+    terminating,
+    nowMs,
+    stoppedAgainSinceMs = Number.NEGATIVE_INFINITY,
+    waitedMs,
+    stayAwayMs,
+  } = question;
+  if (stayAwayMs > 0) {
+    const minutes = Math.ceil(stayAwayMs / 60_000);
+    const message =
+      `waits for ${minutes} min: the runtime died while it told the plugin what exists, and would again ` +
+      '(a few containers with 1 MiB of environment each are enough, whichever plugin it is)';
+    return { reason: 'runtimeDied', message };
+  }
   if (terminating === undefined) {
     if (waitedMs >= PATIENCE_FOR_PODS_MS) return undefined;
     return { reason: 'podsUnknown', message: 'waits for the first list of pods, half a minute at most' };

@@ -15,6 +15,7 @@ function ask(question: Partial<RegistrationQuestion>) {
     nowMs: NOW,
     stoppedAgainSinceMs: undefined,
     waitedMs: 0,
+    stayAwayMs: 0,
     ...question,
   });
 }
@@ -50,6 +51,13 @@ describe('the plugin registers', () => {
     expect(isHeld({ terminating: pods, stoppedAgainSinceMs: NOW - 594_000 })).toBe(true);
     expect(isHeld({ terminating: pods, stoppedAgainSinceMs: NOW - 595_000 })).toBe(false);
     expect(isHeld({ terminating: [terminating('quick', -10, 2)], stoppedAgainSinceMs: NOW })).toBe(false);
+  });
+
+  it('not for as long as it is to stay away from a runtime that died of it', () => {
+    expect(ask({ stayAwayMs: 61_000, waitedMs: 24 * 3_600_000 })).toMatchObject({
+      reason: 'runtimeDied',
+      message: expect.stringContaining('waits for 2 min'),
+    });
   });
 
   it('not before the pods are known, but without them after half a minute', () => {
