@@ -119,6 +119,7 @@ async function abuse(json: boolean): Promise<void> {
     all('P99', ({ recordedP99 }) => recordedP99),
     all('FRESH P50 MS', ({ freshP50 }) => freshP50),
     all('P99', ({ freshP99 }) => freshP99),
+    all('TRIED AGAIN', ({ triedAgain }) => triedAgain),
     all('PULL MS', ({ pullMs }) => pullMs),
     all('MACHINE BUSY %', ({ busyPercent }) => busyPercent),
     all('BENCH LOOP WORST MS', ({ benchLoopWorst }) => benchLoopWorst),

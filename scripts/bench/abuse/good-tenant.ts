@@ -1,12 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SharedNode } from './shared-node.ts';
-import { createAtLast } from './trying.ts';
+import { type Created, createAtLast } from './trying.ts';
 
-/**
- * What a tenant who does nothing wrong gets of the node, in ms of CreateContainer, with kubelet's further
- * tries.
- */
-export type GoodTimes = { readonly recorded: readonly number[]; readonly fresh: readonly number[] };
+/** What a tenant who does nothing wrong gets of the node, with kubelet's further tries. */
+export type GoodTimes = { readonly recorded: readonly Created[]; readonly fresh: readonly Created[] };
 
 export type GoodTenant = {
   /**
@@ -44,8 +41,8 @@ export async function prepareGoodTenant(node: SharedNode, pods: number): Promise
     await pod.remove();
     return {
       async work(count) {
-        const recorded: number[] = [];
-        const fresh: number[] = [];
+        const recorded: Created[] = [];
+        const fresh: Created[] = [];
         for (let done = 0; done < count; done += 1) {
           secrets += 1;
           const secret = `pull-secret-${secrets}`;

@@ -20,13 +20,16 @@ const JITTER = 0.5;
 const SOON_MS = 250;
 const PATIENCE_MS = 60_000;
 
-/** Creates what may be created, with further tries where the veto has no verdict yet; ms until then. */
-export async function createAtLast(pod: BoundPod, n: number): Promise<number> {
+/** How long it took until a container was created, ms, and in how many tries. */
+export type Created = { readonly ms: number; readonly tries: number };
+
+/** Creates what may be created, with further tries where the veto has no verdict yet. */
+export async function createAtLast(pod: BoundPod, n: number): Promise<Created> {
   const began = performance.now();
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     try {
       await pod.create(n);
-      return performance.now() - began;
+      return { ms: performance.now() - began, tries };
     } catch (error) {
       if (!(error instanceof CriError) || performance.now() - began > PATIENCE_MS) throw error;
       await sleep(SOON_MS);
