@@ -22,8 +22,11 @@ import { createVetoReports } from './veto-reports.ts';
  * meanwhile, so the time belongs to the node, and each namespace has a share of it.
  */
 export type TimeBudget = {
-  /** How long this namespace's next question may take, in ms; at most `untilDeadlineMs`. */
-  patienceMs(namespace: string, untilDeadlineMs: number): number;
+  /**
+   * How long this namespace's next question may take, in ms; at most `untilDeadlineMs`. `hasAnswer`: what
+   * was found too late for the last question can be the answer.
+   */
+  patienceMs(namespace: string, untilDeadlineMs: number, hasAnswer: boolean): number;
   /** `granted`: what was waited for is a right. */
   spent(namespace: string, ms: number, granted: boolean): void;
 };
@@ -95,7 +98,10 @@ export function createVeto(options: VetoOptions): Veto {
     const before = inquiries.foundLate(question);
     const patienceMs = inquiries.isLate(question)
       ? 0
-      : Math.min(budget.patienceMs(namespace, untilDeadlineMs), before ? NEWER_FINDING_MS : untilDeadlineMs);
+      : Math.min(
+          budget.patienceMs(namespace, untilDeadlineMs, before !== undefined),
+          before ? NEWER_FINDING_MS : untilDeadlineMs,
+        );
     const finding = find(question);
     const isFound = await endsWithin(patienceMs, finding);
     const answered = performance.now();

@@ -10,9 +10,9 @@ export type TimeBudget = {
   /**
    * How long the answer to a question about a container of this namespace may take, in ms: at most until its
    * deadline, and at least as long as looking up what is on record takes: for whoever has used up its own
-   * allowance only on a node that is not busy.
+   * allowance only on a node that is not busy, and not at all where there is an answer without it.
    */
-  patienceMs(namespace: string, untilDeadlineMs: number): number;
+  patienceMs(namespace: string, untilDeadlineMs: number, hasAnswer?: boolean): number;
   /** The runtime waited so long (ms) for an answer about this namespace; `granted`: it was a right. */
   spent(namespace: string, ms: number, granted: boolean): void;
 };
@@ -55,10 +55,12 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
   const namespaces = new LRUCache<string, Allowance>({ max: MAX_NAMESPACES });
 
   return {
-    patienceMs(namespace, untilDeadlineMs) {
+    patienceMs(namespace, untilDeadlineMs, hasAnswer = false) {
       const own = namespaces.get(namespace)?.left() ?? namespaceMs;
       const shared = Math.max(node.left(), own === namespaceMs ? FIRST_MS : 0);
-      const least = own >= LOOKUP_MS ? LOOKUP_MS : FREE_MS;
+      const isUsedUp = own < LOOKUP_MS;
+      if (isUsedUp && hasAnswer) return 0;
+      const least = isUsedUp ? FREE_MS : LOOKUP_MS;
       const allowed = Math.max(Math.min(own, shared), least);
       return Math.max(0, Math.min(untilDeadlineMs, allowed));
     },

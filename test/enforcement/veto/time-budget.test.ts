@@ -43,6 +43,14 @@ describe('the time that the runtime waits for the veto', () => {
     expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(1_000);
   });
 
+  it('is nothing for a namespace that has used it up and has an answer from its last question', () => {
+    const { patienceMs, wait } = budget();
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS, true)).toBe(1_000);
+    wait('team-b');
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS, true)).toBe(0);
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS, false)).toBe(IN_DEBT_MS);
+  });
+
   it('is used up alike by a registry that answers, but slowly', () => {
     const { wait } = budget();
     const waits = [900, 900, 900].map((takesMs) => wait('team-b', takesMs));
