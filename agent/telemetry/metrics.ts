@@ -88,6 +88,8 @@ export type Metrics = {
   /** Adds what is read at each scrape. Call it once, when all of it is there. */
   observe(observed: Observed): void;
   nriDisconnected(reason: NriError['reason']): void;
+  /** The runtime waited so long for the veto's answer. */
+  vetoAnswered(seconds: number): void;
   readonly contentType: string;
   /** Everything in Prometheus' text format. */
   render(): Promise<string>;
@@ -107,6 +109,7 @@ const VERDICT_BUCKETS = [
   0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 ];
 const REPULL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120];
+const VETO_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 const STOP_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /**
@@ -277,6 +280,13 @@ export function createMetrics(build: Build): Metrics {
   });
   for (const reason of NRI_DISCONNECT_REASONS) nriDisconnects.inc({ reason }, 0);
 
+  const vetoWait = new Histogram({
+    name: `${PREFIX}veto_wait_seconds`,
+    help: 'How long the runtime waited for the veto to answer, and created no other container.',
+    buckets: VETO_BUCKETS,
+    registers,
+  });
+
   return {
     mustPullCheck: (result) => mustPullChecks.inc({ result }),
     imageEnsured(pullPolicy, presentLocally, pullRequired) {
@@ -312,6 +322,7 @@ export function createMetrics(build: Build): Metrics {
       observeEvents(registry, observed.events);
     },
     nriDisconnected: (reason) => nriDisconnects.inc({ reason }),
+    vetoAnswered: (seconds) => vetoWait.observe(seconds),
     contentType: registry.contentType,
     render: () => registry.metrics(),
   };

@@ -25,6 +25,8 @@ export type NriParts = {
   readonly veto: Veto;
   readonly log: Log;
   readonly onInProgress: () => void;
+  /** The runtime waited so long (ms) for an answer. */
+  readonly onAnswered: (waitedMs: number) => void;
   /** The connection ended, and for this reason; not called for a failed attempt to connect. */
   readonly onDisconnected: (reason: NriError['reason']) => void;
   /**
@@ -37,7 +39,7 @@ export type NriParts = {
 /** Puts the veto behind the runtime's NRI socket. */
 export function connectNri(
   config: Pick<Config, 'enforcement' | 'nriSocket' | 'nriIndex'>,
-  { pods, settings, veto, log, onInProgress, onDisconnected, relist }: NriParts,
+  { pods, settings, veto, log, onInProgress, onAnswered, onDisconnected, relist }: NriParts,
 ): Nri {
   /** Reasons that were logged since the runtime asked last. */
   const logged = new Set<NriError['reason'] | RegistrationHold['reason']>();
@@ -71,6 +73,7 @@ export function connectNri(
       return hold === undefined;
     },
     onInProgress,
+    onAnswered,
     onInternalError: (error) => log.error({ err: error }, 'a container about to be created was not judged'),
     onConfigure: ({ runtimeName, runtimeVersion, requestTimeoutMs }) =>
       log.info({ runtimeName, runtimeVersion, requestTimeoutMs }, 'registered with NRI'),

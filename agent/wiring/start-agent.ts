@@ -188,6 +188,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
           veto,
           log,
           onInProgress: () => metrics.enforcement('veto', 'inProgress'),
+          onAnswered: (waitedMs) => metrics.vetoAnswered(waitedMs / 1_000),
           onDisconnected: metrics.nriDisconnected,
           relist: relist.emit,
         });

@@ -123,6 +123,7 @@ async function abuse(json: boolean): Promise<void> {
     all('PULL MS', ({ pullMs }) => pullMs),
     all('MACHINE BUSY %', ({ busyPercent }) => busyPercent),
     all('BENCH LOOP WORST MS', ({ benchLoopWorst }) => benchLoopWorst),
+    both('RUNTIME HELD %', ({ heldPercent }) => heldPercent),
     both('AGENT CPU %', ({ cpuPercent }) => cpuPercent),
     both('HEALTHZ WORST MS', ({ healthzWorst }) => healthzWorst),
     both('LOOP WORST MS', ({ loopWorst }) => loopWorst),

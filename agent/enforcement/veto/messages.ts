@@ -30,6 +30,8 @@ export type FromVetoWorker =
   /** Allowed because it was prepared: the main thread did not answer in time. */
   | { readonly type: 'createdAsPrepared'; readonly request: CreateContainerRequest }
   | { readonly type: 'refusedInProgress' }
+  /** A container's question was answered, by whichever thread; the runtime waited so long for it. */
+  | { readonly type: 'answered'; readonly waitedMs: number }
   | { readonly type: 'mayRegister'; readonly waitedMs: number }
   | { readonly type: 'configured'; readonly configuration: NriConfiguration }
   | { readonly type: 'connected' }

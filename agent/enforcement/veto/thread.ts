@@ -33,6 +33,8 @@ export type VetoThreadOptions = VetoWorkerData & {
   readonly onDisconnected: (reason: NriError['reason'], message: string) => void;
   /** The thread refused a container by itself, because the verdict came too late. */
   readonly onInProgress: () => void;
+  /** A question was answered, for which the runtime waited so long (ms) and created nothing else. */
+  readonly onAnswered?: (waitedMs: number) => void;
   /** A mistake of the agent's own; the thread answers in its place. */
   readonly onInternalError: (error: unknown) => void;
   /** Milliseconds until a thread that crashed is started again; default 200 to 5,000. */
@@ -82,6 +84,9 @@ export function startVetoThread(options: VetoThreadOptions): VetoThread {
         break;
       case 'refusedInProgress':
         options.onInProgress();
+        break;
+      case 'answered':
+        options.onAnswered?.(message.waitedMs);
         break;
       case 'mayRegister': {
         const mayRegister = options.mayRegister(message.waitedMs);

@@ -38,6 +38,7 @@ function tell(message: FromVetoWorker): void {
 function ask(request: CreateContainerRequest, deadlineMs: number, isPrepared: boolean): Promise<void> {
   questions += 1;
   const number = questions;
+  const askedAt = performance.now();
   const untilDeadlineMs = Math.max(0, deadlineMs - MARGIN_MS - performance.now());
   const patienceMs = isPrepared ? Math.min(PREPARED_PATIENCE_MS, untilDeadlineMs) : untilDeadlineMs;
   return new Promise((resolve, reject) => {
@@ -48,6 +49,7 @@ function ask(request: CreateContainerRequest, deadlineMs: number, isPrepared: bo
     const answer = (refusal: string | undefined): void => {
       clearTimeout(timer);
       asked.delete(number);
+      tell({ type: 'answered', waitedMs: performance.now() - askedAt });
       if (refusal === undefined) resolve();
       else reject(new Error(refusal));
     };

@@ -29,6 +29,8 @@ export type AgentFigures = {
   readonly memory: number;
   /** Of one core. */
   readonly cpuPercent: number;
+  /** Of the time: the runtime waited for the veto, whoever it asked about, and created nothing else. */
+  readonly heldPercent: number;
   readonly registryPerMinute: number;
   readonly apiPerMinute: number;
 };
@@ -112,8 +114,8 @@ export async function measurePhase(
 ): Promise<Phase> {
   const { htpasswd } = node.lab.registries;
   const agent = node.agent();
-  // What stands in the metrics is of the time since they were last read.
-  await agent.get('/metrics');
+  // What stands in the metrics of the loop is of the time since they were last read.
+  const heldBefore = sumOf((await agent.get('/metrics')).body, HELD_SECONDS);
   const mark = await htpasswd.mark();
   const requestsBefore = node.api.requests().length;
   const cpuBefore = useOf(agent.pid).cpuSeconds;
@@ -130,6 +132,7 @@ export async function measurePhase(
     loopWorst: sumOf(body, 'nodejs_eventloop_lag_max_seconds') * 1_000,
     memory,
     cpuPercent,
+    heldPercent: (100 * (sumOf(body, HELD_SECONDS) - heldBefore)) / seconds,
     registryPerMinute: (60 * (await htpasswd.requests(mark)).length) / seconds,
     apiPerMinute: (60 * (node.api.requests().length - requestsBefore)) / seconds,
   };
@@ -177,6 +180,7 @@ async function timePull({ lab }: SharedNode, name: string): Promise<number> {
 }
 
 const HEALTHZ_MS = 100;
+const HELD_SECONDS = 'pullwarden_veto_wait_seconds_sum';
 
 function watchOver(agent: AgentProcess) {
   let healthzWorst = 0;
@@ -191,6 +195,8 @@ function watchOver(agent: AgentProcess) {
       await sleep(HEALTHZ_MS);
     }
   })();
+  // Whoever ends it hears of it.
+  running.catch(() => undefined);
   return {
     async end() {
       over = true;
