@@ -95,8 +95,13 @@ export function startAgent(
 
   async function get(path: string, servesWithinMs = 60_000): Promise<{ status: number; body: string }> {
     const host = await until('the agent does not serve', servesWithinMs, async () => address);
-    const response = await fetch(`http://${host}${path}`);
-    return { status: response.status, body: await response.text() };
+    try {
+      const response = await fetch(`http://${host}${path}`);
+      return { status: response.status, body: await response.text() };
+    } catch (cause) {
+      const state = `exit code ${child.exitCode}, signal ${child.signalCode}`;
+      throw new Error(`${path} (${state}) after:\n${lines.slice(-15).join('\n')}`, { cause });
+    }
   }
 
   return {

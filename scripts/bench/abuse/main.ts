@@ -13,6 +13,8 @@ export type AbuseFigures = {
   readonly load: readonly [number, number];
 };
 
+/** Of the agent's log, where a row fails. */
+const LOG_CHARACTERS = 24_000;
 /** Of the good tenant, in each phase. */
 const PODS = 5;
 
@@ -43,6 +45,9 @@ export async function benchAbuse(
       rows.push(await measureRow(abuser, { node, tenant, pods: PODS, scale: 'whole', progress }));
     }
     return { rows, load: [before, loadavg()[0] ?? Number.NaN] };
+  } catch (error) {
+    progress(node.agent().log().slice(-LOG_CHARACTERS));
+    throw error;
   } finally {
     await node.stop();
   }
