@@ -132,6 +132,7 @@ describe('what happened', () => {
     metrics.refusedAgain();
     metrics.recordStoreError('databaseBusy');
     metrics.nriDisconnected('synchronizeUnfinished');
+    metrics.vetoAnswered(0.02);
 
     const { series } = parseExposition(await metrics.render());
     expect(sampleValue(series, 'verdicts_total', { verdict: 'denied', reason: 'registryRefused' })).toBe(1);
@@ -147,6 +148,7 @@ describe('what happened', () => {
     expect(sampleValue(series, 'repeated_refusals_total')).toBe(1);
     expect(sampleValue(series, 'nri_disconnects_total', { reason: 'synchronizeUnfinished' })).toBe(1);
     expect(sampleValue(series, 'nri_disconnects_total', { reason: 'closed' })).toBe(0);
+    expect(sampleValue(series, 'veto_wait_seconds_sum')).toBe(0.02);
     expect(sampleValue(series, 'record_store_errors_total', { reason: 'databaseBusy' })).toBe(1);
     expect(sampleValue(series, 'last_list_timestamp_seconds')).toBe(1_700_000_000.5);
     expect(sampleValue(series, 'kubernetes_events_total', { result: 'sent' })).toBe(7);
