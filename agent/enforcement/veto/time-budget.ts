@@ -46,6 +46,13 @@ const QUICK_SHARE = 0.25;
  * that they do not use up what it has.
  */
 const FIRST_MS = 200;
+/**
+ * While containers of other namespaces are being created, and would have to wait as well, one wait is no
+ * longer than this (ms). Preparation has judged most images by the time of the question.
+ */
+const BESIDE_OTHERS_MS = 250;
+/** Others that asked less than this (ms) ago are likely to ask again. */
+const OTHERS_MS = 2_000;
 const MAX_NAMESPACES = 1_000;
 
 /** `now` gives milliseconds of a clock that never goes back. */
@@ -53,15 +60,26 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
   const { namespaceMs, nodeMs } = limits;
   const node = allowance(nodeMs, now);
   const namespaces = new LRUCache<string, Allowance>({ max: MAX_NAMESPACES });
+  /** The last question, and the last one of another namespace than that. */
+  let last: { readonly namespace: string; readonly at: number } | undefined;
+  let lastOther = Number.NEGATIVE_INFINITY;
+
+  function isBesideOthers(namespace: string): boolean {
+    const at = now();
+    if (last !== undefined && last.namespace !== namespace) lastOther = last.at;
+    last = { namespace, at };
+    return at - lastOther < OTHERS_MS;
+  }
 
   return {
     patienceMs(namespace, untilDeadlineMs, hasAnswer = false) {
       const own = namespaces.get(namespace)?.left() ?? namespaceMs;
+      const most = isBesideOthers(namespace) ? BESIDE_OTHERS_MS : untilDeadlineMs;
       const shared = Math.max(node.left(), own === namespaceMs ? FIRST_MS : 0);
       const isUsedUp = own < LOOKUP_MS;
       if (isUsedUp && hasAnswer) return 0;
       const least = isUsedUp ? FREE_MS : LOOKUP_MS;
-      const allowed = Math.max(Math.min(own, shared), least);
+      const allowed = Math.max(Math.min(own, shared, most), least);
       return Math.max(0, Math.min(untilDeadlineMs, allowed));
     },
     spent(namespace, ms, granted) {
