@@ -85,6 +85,17 @@ describe('ttrpc messages', () => {
     expect(readers.every(({ messages }) => messages.length === 0)).toBe(true);
   });
 
+  it('take the memory of one, however many come one after the other', () => {
+    const memory = new Set<ArrayBufferLike>();
+    const { receive } = createMessageReader(({ data }) => memory.add(data.buffer));
+    const bytes = Buffer.concat([headerOf(MAX_DATA_BYTES), Buffer.alloc(MAX_DATA_BYTES)]);
+    for (let messages = 0; messages < 18; messages += 1) {
+      receive(bytes.subarray(0, 100_000));
+      receive(bytes.subarray(100_000));
+    }
+    expect(memory.size).toBe(1);
+  });
+
   it('are put together from single bytes at the cost of the message, not of every byte', () => {
     const { receive, messages } = reader();
     const bytes = encodeMessage({ ...ping, data: Buffer.alloc(200_000, 1) });
