@@ -91,17 +91,15 @@ export async function openSharedNode(
       return { name: `app-${n}`, image, imagePullPolicy: 'IfNotPresent', ...(env && { env }) };
     });
     const pod = { namespace, name: `pod-${randomUUID().slice(0, 13)}`, uid: randomUUID(), containers };
-    const withEnv = containers.map(({ env: variables = {}, ...container }) => ({
-      ...container,
-      env: Object.entries(variables).map(([name, value]) => ({ name, value })),
-    }));
+    // A pod is at most 1.5 MiB: what is larger comes from ConfigMaps, which only kubelet reads.
+    const withoutEnv = containers.map(({ env: _, ...container }) => container);
     api.putPod({
       metadata: { namespace, name: pod.name, uid: pod.uid },
       spec: {
         nodeName: NODE,
         serviceAccountName: 'default',
         imagePullSecrets: imagePullSecrets.map((name) => ({ name })),
-        containers: withEnv,
+        containers: withoutEnv,
       },
     });
     return pod;
