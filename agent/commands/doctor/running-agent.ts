@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { get } from 'node:http';
+import { text } from 'node:stream/consumers';
 import type { Config } from '../../config/resolve.ts';
 
 /** How often the plugin of a provider ended in one way. */
@@ -21,10 +24,12 @@ export async function readPluginRuns(
 async function metricsAt(address: Config['listenAddress']): Promise<string> {
   if (address === undefined || address.port === 0) return '';
   const host = address.host === '' ? '127.0.0.1' : address.host;
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${address.port}/metrics`;
+  const { port } = address;
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return response.ok ? await response.text() : '';
+    // Not fetch, which needs WebAssembly: the image's Node has none.
+    const asked = get({ host, port, path: '/metrics', signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const [response] = await once(asked, 'response');
+    return response.statusCode === 200 ? await text(response) : '';
   } catch {
     // No agent runs here, or its address is another one.
     return '';
