@@ -3,9 +3,10 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * The long tests on real containerd take minutes each and ask for much of a machine: `npm run test:long`.
- * Everything else is `scripts/test`.
+ * Everything else is `scripts/test`, and a short form of the abusers is part of it.
  */
-const LONG = ['abuse', 'bytes-race'].map((name) => `test/node/${name}.test.ts`);
+const ONLY_LONG = ['test/node/bytes-race.test.ts'];
+const LONG = [...ONLY_LONG, 'test/node/abuse.test.ts'];
 /** What has whole nodes, clusters or programs beside it: a process for each file. */
 const WITH_PROGRAMS = ['cluster', 'commands', 'conformance', 'lab', 'manifests', 'node', 'packaging'];
 const withPrograms = [...WITH_PROGRAMS.map((folder) => `test/${folder}/**`), 'test/nri/real.test.ts'];
@@ -42,7 +43,7 @@ export default defineConfig({
                 // Nodes and clusters have the agent as its image has it.
                 globalSetup: 'test/build-agent.ts',
                 include: withPrograms.map((path) => (path.endsWith('**') ? `${path}/*.test.ts` : path)),
-                exclude: LONG,
+                exclude: ONLY_LONG,
               },
             },
           ]
