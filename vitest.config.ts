@@ -17,7 +17,7 @@ const common = {
   maxWorkers: 2,
   testTimeout: 20_000,
   hookTimeout: 60_000,
-  // Agents are started hundreds of times, from their sources.
+  // Commands are started hundreds of times, from their sources.
   env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('.cache/node', import.meta.url)) },
 } as const;
 

@@ -230,12 +230,17 @@ function wireAnswer(url: URL, incoming: IncomingMessage, idleMs: number, signal:
     headerValues: values,
     async *pieces() {
       // Counts only while a piece is waited for: whoever reads slowly is no outage.
-      const idle = setTimeout(() => incoming.destroy(new Outage('timeout', url.host)), idleMs);
+      const wait = () => setTimeout(() => incoming.destroy(new Outage('timeout', url.host)), idleMs);
+      let idle = wait();
       try {
         for await (const piece of incoming) {
+          clearTimeout(idle);
           yield asBytes(piece);
-          idle.refresh();
+          idle = wait();
         }
+        // A request that is given up lets its answer end as if it were whole.
+        if (signal.aborted || !incoming.complete)
+          throw new Outage(signal.aborted ? givenUp(signal) : 'disconnected', url.host);
       } catch (error) {
         throw asOutage(error, url.host, signal);
       } finally {
@@ -288,7 +293,7 @@ function asOutage(error: unknown, host: string, signal: AbortSignal): Outage {
 
 /** What broke, by the codes of Node's parser and of the system; a deadline that ran out is a timeout. */
 function whatBroke(error: unknown, signal: AbortSignal): Seen {
-  if (signal.aborted) return isTimeout(signal.reason) ? 'timeout' : 'aborted';
+  if (signal.aborted) return givenUp(signal);
   if (!(error instanceof Error)) return 'internal';
   const code = 'code' in error ? String(error.code) : undefined;
   if (code === undefined) return 'internal';
@@ -299,6 +304,6 @@ function whatBroke(error: unknown, signal: AbortSignal): Seen {
   return 'disconnected';
 }
 
-function isTimeout(reason: unknown): boolean {
-  return reason instanceof Error && reason.name === 'TimeoutError';
+function givenUp({ reason }: AbortSignal): Seen {
+  return reason instanceof Error && reason.name === 'TimeoutError' ? 'timeout' : 'aborted';
 }
