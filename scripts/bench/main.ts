@@ -139,12 +139,14 @@ async function abuse(json: boolean): Promise<void> {
 
 async function veto(json: boolean): Promise<void> {
   const figures = await benchVeto(progress);
-  const { pairs, withPlugin, without, createMedianRatio, createP99Ratio, plugin, questions, load } = figures;
+  const { rounds, withPlugin, without, floor, plugin, questions, load } = figures;
+  const { createMedianRatio, createP99Ratio, floorMedianRatio } = figures;
   if (json) {
     const plain = {
-      pairs,
+      pairs: rounds,
       createMedianRatio: thousandths(createMedianRatio.value),
       createP99Ratio: thousandths(createP99Ratio.value),
+      floorMedianRatio: thousandths(floorMedianRatio.value),
       pluginMedianUs: round(plugin.median),
       pluginP99Us: round(plugin.p99),
     };
@@ -156,10 +158,12 @@ async function veto(json: boolean): Promise<void> {
   const ratioText = ({ value, lowest, highest }: Ratio): string =>
     `${value.toFixed(3)} (95 %: ${lowest.toFixed(3)}-${highest.toFixed(3)})`;
   const rows = [
-    { figure: 'pairs', value: String(pairs) },
+    { figure: 'rounds', value: String(rounds) },
     { figure: 'with the plugin, median / p90 / p99 ms', value: quantilesText(withPlugin, 2) },
     { figure: 'without it, median / p90 / p99 ms', value: quantilesText(without, 2) },
+    { figure: 'with one that says yes, median / p90 / p99 ms', value: quantilesText(floor, 2) },
     { figure: 'ratio of the medians', value: ratioText(createMedianRatio) },
+    { figure: 'the same above the one that says yes', value: ratioText(floorMedianRatio) },
     { figure: 'ratio of the p99', value: ratioText(createP99Ratio) },
     { figure: `plugin, ${questions} questions, median / p90 / p99 µs`, value: quantilesText(plugin, 0) },
     { figure: 'load average before / after', value: load.map((value) => value.toFixed(1)).join(' / ') },

@@ -1,6 +1,6 @@
 import { quantile, randomNumbers } from './statistics.ts';
 
-/** Times (ms) of the same thing done with and without the plugin, right after each other. */
+/** Times (ms) of the same thing done with a plugin and without, or with a lesser one, right after each other. */
 export type Pair = { readonly withPlugin: number; readonly without: number };
 
 /**

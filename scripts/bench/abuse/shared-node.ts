@@ -5,7 +5,7 @@ import { type LabNode, startNode } from '../../lab/node.ts';
 import type { ContainerSpec, PodSpec } from '../../lab/pod.ts';
 import { pushImage } from '../../lab/push.ts';
 import { type AgentProcess, startAgent } from '../../story/agent-process.ts';
-import { type RefusingPlugin, startRefusingPlugin } from './refusing-plugin.ts';
+import { type PlainPlugin, startPlainPlugin } from '../plain-plugin.ts';
 import { startTenantRegistry, type TenantRegistry } from './tenant-registry.ts';
 
 /**
@@ -41,7 +41,7 @@ export type SharedNode = {
   /** Ends the last agent, and starts one with its records. */
   restartAgent(): Promise<AgentProcess>;
   /** Ends the agent; a plugin in its place does nothing but refuse the abuser's containers. */
-  refuseWithoutAgent(): Promise<RefusingPlugin>;
+  refuseWithoutAgent(): Promise<PlainPlugin>;
   /** A docker config; its text may be whatever the tenant likes. */
   putConfig(namespace: string, name: string, config: string): void;
   /** Makes it known to the API server alone. */
@@ -119,7 +119,7 @@ export async function openSharedNode(
     restartAgent: start,
     async refuseWithoutAgent() {
       await started?.kill();
-      return startRefusingPlugin(lab.nriSocket ?? '');
+      return startPlainPlugin(lab.nriSocket ?? '', 'refuse');
     },
     putConfig(namespace, name, config) {
       api.putSecret({
