@@ -1,44 +1,79 @@
+import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
 import { type Column, formatTable } from '../../agent/commands/output.ts';
 import { abuserNames, benchAbuse } from './abuse/main.ts';
 import type { Floor, Phase, Row } from './abuse/row.ts';
 import { benchBytes } from './bytes.ts';
 import { benchCheck, type CheckRow } from './check.ts';
+import { benchLoad, LOAD_SIZE } from './load/main.ts';
+import { loadPlots, loadTable } from './load/report.ts';
 import { benchNode, NODE_BENCH, PROVIDER_BENCH } from './node.ts';
-import type { Spread } from './statistics.ts';
-import { benchVeto, type Quantiles } from './veto.ts';
+import type { Quantiles, Spread } from './statistics.ts';
+import { benchVeto } from './veto.ts';
 import type { Ratio } from './veto-ratio.ts';
 
 /**
  * `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not
- * for a test. `abuse` takes the names of rows (`npm run bench -- abuse 'wrong passwords'`), and `node` may be
- * one with a credential provider plugin (`--provider`).
+ * for a test. `abuse` takes the names of rows (`npm run bench -- abuse 'wrong passwords'`), `node` may be
+ * one with a credential provider plugin (`--provider`), and of `load` the size can be chosen and a file for
+ * its plots named (`--containers 300 --rounds 3 --svg docs/load.svg`).
  */
-const benches: Readonly<Record<string, (json: boolean, provider: boolean) => void | Promise<void>>> = {
+const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = {
   bytes,
   abuse,
   check,
+  load,
   node,
   veto,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);
-const flags = rest.filter((arg) => arg.startsWith('--'));
-const rows = rest.filter((arg) => !arg.startsWith('--'));
 const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
-const knownRows = name === 'abuse' ? abuserNames : [];
-const knownFlags = name === 'node' ? ['--json', '--provider'] : ['--json'];
-const isUnknown =
-  flags.some((flag) => !knownFlags.includes(flag)) || rows.some((row) => !knownRows.includes(row));
-if (!bench || isUnknown) {
-  const isHelp = [name, ...flags].includes('--help');
+const ownOptions: Readonly<Record<string, Readonly<Record<string, { type: 'boolean' | 'string' }>>>> = {
+  node: { provider: { type: 'boolean' } },
+  load: { containers: { type: 'string' }, rounds: { type: 'string' }, svg: { type: 'string' } },
+};
+const { values, rows } = argumentsOf(rest);
+if (bench && values !== undefined && values.help !== true) {
+  await bench(values.json === true);
+} else {
+  const isHelp = name === '--help' || values?.help === true;
   (isHelp ? process.stdout : process.stderr).write(
     `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]; node [--provider]; ` +
-      `abuse [ROW…], of ${abuserNames.join(', ')}\n`,
+      `load [--containers N] [--rounds N] [--svg FILE]; abuse [ROW…], of ${abuserNames.join(', ')}\n`,
   );
   process.exitCode = isHelp ? 0 : 2;
-} else {
-  await bench(flags.includes('--json'), flags.includes('--provider'));
+}
+
+type Arguments = {
+  /** Undefined where something is not understood. */
+  readonly values: Readonly<Record<string, string | boolean | undefined>> | undefined;
+  readonly rows: readonly string[];
+};
+
+function argumentsOf(args: readonly string[]): Arguments {
+  const own = Object.hasOwn(ownOptions, name) ? ownOptions[name] : {};
+  try {
+    const parsed = parseArgs({
+      args: [...args],
+      options: { json: { type: 'boolean' }, help: { type: 'boolean' }, ...own },
+      allowPositionals: name === 'abuse',
+    });
+    const isKnown = parsed.positionals.every((row) => abuserNames.includes(row));
+    return { values: isKnown ? parsed.values : undefined, rows: parsed.positionals };
+  } catch {
+    return { values: undefined, rows: [] };
+  }
+}
+
+/** A positive whole number. */
+function countOf(option: string, otherwise: number): number {
+  const value = values?.[option];
+  if (value === undefined) return otherwise;
+  const count = Number(value);
+  if (!Number.isSafeInteger(count) || count < 1) throw new RangeError(`--${option} is a number above 0`);
+  return count;
 }
 
 async function bytes(json: boolean): Promise<void> {
@@ -83,8 +118,19 @@ function check(json: boolean): void {
   process.stdout.write(`${machine()}\n${formatTable(columns, rows)}`);
 }
 
-async function node(json: boolean, provider: boolean): Promise<void> {
-  const figures = await benchNode(provider ? PROVIDER_BENCH : NODE_BENCH, progress);
+async function load(json: boolean): Promise<void> {
+  const size = {
+    containers: countOf('containers', LOAD_SIZE.containers),
+    rounds: countOf('rounds', LOAD_SIZE.rounds),
+  };
+  const figures = await benchLoad(size, progress);
+  if (typeof values?.svg === 'string') writeFileSync(values.svg, loadPlots(figures));
+  if (json) process.stdout.write(`${JSON.stringify({ machine: machine(), ...figures })}\n`);
+  else process.stdout.write(`${machine()}\n${loadTable(figures)}`);
+}
+
+async function node(json: boolean): Promise<void> {
+  const figures = await benchNode(values?.provider === true ? PROVIDER_BENCH : NODE_BENCH, progress);
   if (json) {
     const plain = Object.entries(figures).map(([key, value]) => [key, round(value)]);
     process.stdout.write(`${JSON.stringify({ machine: machine(), ...Object.fromEntries(plain) })}\n`);

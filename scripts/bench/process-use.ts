@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** What a process uses, from /proc: memory in MiB, CPU in seconds since its start. */
 export type ProcessUse = {
@@ -6,6 +6,7 @@ export type ProcessUse = {
   /** Of these, what is its own and in no file. */
   readonly anonymousMiB: number;
   readonly cpuSeconds: number;
+  readonly openFiles: number;
 };
 
 /** Linux gives CPU times in ticks of 10 ms (USER_HZ), whatever the kernel's own are. */
@@ -20,6 +21,7 @@ export function useOf(pid: number): ProcessUse {
     residentMiB: kibibytes(status, 'VmRSS') / 1_024,
     anonymousMiB: kibibytes(status, 'RssAnon') / 1_024,
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND,
+    openFiles: readdirSync(`/proc/${pid}/fd`).length,
   };
 }
 

@@ -4,6 +4,13 @@ export function quantile(samples: Float64Array, q: number): number {
   return samples[Math.max(0, Math.min(samples.length, Math.ceil(q * samples.length)) - 1)] ?? Number.NaN;
 }
 
+export type Quantiles = { readonly median: number; readonly p90: number; readonly p99: number };
+
+export function quantilesOf(samples: readonly number[]): Quantiles {
+  const sorted = Float64Array.from(samples);
+  return { median: quantile(sorted, 0.5), p90: quantile(sorted, 0.9), p99: quantile(sorted, 0.99) };
+}
+
 /** Of a handful of rounds: the middle one, and how far apart the lowest and the highest are. */
 export type Spread = { readonly middle: number; readonly lowest: number; readonly highest: number };
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { startApiServer } from '../../test/cluster/api-server/api-server.ts';
 import { startPlainPlugin } from './plain-plugin.ts';
-import { quantile } from './statistics.ts';
+import { type Quantiles, quantilesOf } from './statistics.ts';
 import { openVetoNode, type VetoNode, type WaitingPod } from './veto-node.ts';
 import { type Pair, type Ratio, ratioOf } from './veto-ratio.ts';
 import { startVetoStopwatch } from './veto-stopwatch.ts';
@@ -27,8 +27,6 @@ export type VetoFigures = {
   /** Processes that were ready to run, on average over the last minute, at the beginning and at the end. */
   readonly load: readonly [number, number];
 };
-
-export type Quantiles = { readonly median: number; readonly p90: number; readonly p99: number };
 
 const CONTAINERS_PER_POD = 8;
 const WARM_PODS = 4;
@@ -163,9 +161,4 @@ async function timePlugin(node: VetoNode): Promise<number[]> {
   await agent.stop();
   await stopwatch.close();
   return stopwatch.take();
-}
-
-function quantilesOf(times: readonly number[]): Quantiles {
-  const sorted = Float64Array.from(times);
-  return { median: quantile(sorted, 0.5), p90: quantile(sorted, 0.9), p99: quantile(sorted, 0.99) };
 }

@@ -7,6 +7,8 @@ import { z } from 'zod';
 /** One verdict line of the agent's log. */
 const verdictLine = z.object({
   msg: z.literal('verdict'),
+  /** When it was written. */
+  time: z.iso.datetime(),
   namespace: z.string(),
   pod: z.string(),
   container: z.string(),

@@ -14,10 +14,10 @@ import { startTenantRegistry, type TenantRegistry } from './tenant-registry.ts';
 export type BoundPod = {
   readonly namespace: string;
   /**
-   * Creates (and does not start) the n-th container, as kubelet does.
+   * Creates (and does not start) the n-th container, as kubelet does; its id.
    * @throws CriError also where the veto refuses
    */
-  create(n: number): Promise<void>;
+  create(n: number): Promise<string>;
   remove(): Promise<void>;
 };
 
@@ -37,7 +37,7 @@ export type SharedNode = {
   readonly api: ApiServer;
   agent(): AgentProcess;
   /** Ends the last agent, and starts one that knows nothing of before. */
-  freshAgent(): Promise<AgentProcess>;
+  freshAgent(start?: AgentStart): Promise<AgentProcess>;
   /** Ends the last agent, and starts one with its records. */
   restartAgent(): Promise<AgentProcess>;
   /** Ends the agent; a plugin in its place does nothing but refuse the abuser's containers. */
@@ -52,6 +52,14 @@ export type SharedNode = {
   /** Puts images of the private registry on the node, without a word to the agent. */
   present(images: readonly string[]): Promise<readonly string[]>;
   stop(): Promise<void>;
+};
+
+/** What differs from agent to agent on one node. */
+export type AgentStart = {
+  /** Besides those of all agents; the last of a kind counts. */
+  readonly flags?: readonly string[];
+  /** Fills the state directory before the agent has it. */
+  readonly furnish?: (stateDir: string) => void;
 };
 
 const NODE = 'shared';
@@ -70,15 +78,17 @@ export async function openSharedNode(
   let started: AgentProcess | undefined;
   let states = 0;
 
-  async function start(): Promise<AgentProcess> {
+  async function start({ flags: own = [], furnish }: AgentStart = {}): Promise<AgentProcess> {
     await started?.kill();
+    const stateDir = join(lab.root, `agent-state-${states}`);
+    furnish?.(stateDir);
     started = startAgent(
       [
-        ...['--runtime-endpoint', lab.endpoint, '--state-dir', join(lab.root, `agent-state-${states}`)],
+        ...['--runtime-endpoint', lab.endpoint, '--state-dir', stateDir],
         ...['--kubeconfig', path, '--node-name', NODE, '--nri-socket', lab.nriSocket ?? ''],
         ...['--registry-config-dir', join(lab.root, 'certs.d')],
         // What is pulled here counts as no image that was there before; and refusals are what this is about.
-        ...['--mode', 'enforce', '--existing-images', 'verify', '--fuse-count', '1000000', ...flags],
+        ...['--mode', 'enforce', '--existing-images', 'verify', '--fuse-count', '1000000', ...flags, ...own],
       ],
       { program },
     );
@@ -112,11 +122,11 @@ export async function openSharedNode(
       if (started === undefined) throw new Error('no agent was started');
       return started;
     },
-    freshAgent() {
+    freshAgent(wanted) {
       states += 1;
-      return start();
+      return start(wanted);
     },
-    restartAgent: start,
+    restartAgent: () => start(),
     async refuseWithoutAgent() {
       await started?.kill();
       return startPlainPlugin(lab.nriSocket ?? '', 'refuse');
@@ -140,7 +150,7 @@ export async function openSharedNode(
           if (container === undefined) throw new RangeError(`the pod has no container ${n}`);
           const imageRef = (await lab.kubelet.imageStatus(container.image))?.id ?? '';
           attempts += 1;
-          await lab.kubelet.createContainer(sandbox, pod, container, imageRef, attempts);
+          return lab.kubelet.createContainer(sandbox, pod, container, imageRef, attempts);
         },
         async remove() {
           api.deletePod(pod.namespace, pod.name);

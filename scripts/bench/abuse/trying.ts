@@ -21,15 +21,15 @@ const SOON_MS = 250;
 const PATIENCE_MS = 60_000;
 
 /** How long it took until a container was created, ms, and in how many tries. */
-export type Created = { readonly ms: number; readonly tries: number };
+export type Created = { readonly id: string; readonly ms: number; readonly tries: number };
 
 /** Creates what may be created, with further tries where the veto has no verdict yet. */
 export async function createAtLast(pod: BoundPod, n: number): Promise<Created> {
   const began = performance.now();
   for (let tries = 1; ; tries += 1) {
     try {
-      await pod.create(n);
-      return { ms: performance.now() - began, tries };
+      const id = await pod.create(n);
+      return { id, ms: performance.now() - began, tries };
     } catch (error) {
       if (!(error instanceof CriError) || performance.now() - began > PATIENCE_MS) throw error;
       await sleep(SOON_MS);
