@@ -9,6 +9,8 @@ import { benchCheck, type CheckRow } from './check.ts';
 import { benchLoad, LOAD_SIZE } from './load/main.ts';
 import { loadPlots, loadTable } from './load/report.ts';
 import { benchNode, NODE_BENCH, PROVIDER_BENCH } from './node.ts';
+import { benchPeers } from './peers/main.ts';
+import { peersTable } from './peers/report.ts';
 import type { Quantiles, Spread } from './statistics.ts';
 import { benchVeto } from './veto.ts';
 import type { Ratio } from './veto-ratio.ts';
@@ -25,6 +27,7 @@ const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>>
   check,
   load,
   node,
+  peers,
   veto,
 };
 
@@ -127,6 +130,12 @@ async function load(json: boolean): Promise<void> {
   if (typeof values?.svg === 'string') writeFileSync(values.svg, loadPlots(figures));
   if (json) process.stdout.write(`${JSON.stringify({ machine: machine(), ...figures })}\n`);
   else process.stdout.write(`${machine()}\n${loadTable(figures)}`);
+}
+
+async function peers(json: boolean): Promise<void> {
+  const figures = await benchPeers(progress);
+  if (json) process.stdout.write(`${JSON.stringify({ machine: machine(), ...figures })}\n`);
+  else process.stdout.write(`${machine()}, ${peersTable(figures)}`);
 }
 
 async function node(json: boolean): Promise<void> {
