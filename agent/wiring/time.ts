@@ -36,7 +36,7 @@ export type Time = {
  * How often secrets, service accounts and namespaces on record are looked for, half as long or half as long
  * again by chance: each costs the API server a request, and a large cluster's nodes are not to ask together.
  */
-const SWEEP_MS = 900_000;
+export const SWEEP_MS = 900_000;
 
 /**
  * What grows old is asked about again: records, what runs, and whether what was granted something is there

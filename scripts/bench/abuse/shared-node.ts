@@ -25,6 +25,8 @@ export type PodToBind = {
   readonly namespace: string;
   readonly images: readonly string[];
   readonly imagePullSecrets: readonly string[];
+  /** `default` where none is named. */
+  readonly serviceAccountName?: string;
   readonly env?: Record<string, string>;
 };
 
@@ -96,7 +98,7 @@ export async function openSharedNode(
     return started;
   }
 
-  function announce({ namespace, images, imagePullSecrets, env }: PodToBind): PodSpec {
+  function announce({ namespace, images, imagePullSecrets, serviceAccountName, env }: PodToBind): PodSpec {
     const containers = images.map((image, n): ContainerSpec => {
       return { name: `app-${n}`, image, imagePullPolicy: 'IfNotPresent', ...(env && { env }) };
     });
@@ -107,7 +109,7 @@ export async function openSharedNode(
       metadata: { namespace, name: pod.name, uid: pod.uid },
       spec: {
         nodeName: NODE,
-        serviceAccountName: 'default',
+        serviceAccountName: serviceAccountName ?? 'default',
         imagePullSecrets: imagePullSecrets.map((name) => ({ name })),
         containers: withoutEnv,
       },

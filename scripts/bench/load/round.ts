@@ -14,7 +14,7 @@ export function amountsOf(containers: number): Amounts {
   return { known: Math.max(1, containers - 2 * few), unknown: few, refused: few };
 }
 
-/** CreateContainer over CRI, in ms; for what is unknown until it could be created, with kubelet's tries. */
+/** CreateContainer over CRI, in ms, until it was created: with further tries where there was no verdict yet. */
 export type VetoRound = {
   readonly known: readonly number[];
   readonly unknown: readonly number[];

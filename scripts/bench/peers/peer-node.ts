@@ -9,7 +9,7 @@ import { type LabNode, startNode } from '../../lab/node.ts';
 import type { PodSpec } from '../../lab/pod.ts';
 import { pushImage } from '../../lab/push.ts';
 import { startAgent } from '../../story/agent-process.ts';
-import { programOfImage } from '../program-of-image.ts';
+import { programOfImage } from '../../story/program-of-image.ts';
 
 /** What keeps tenants apart on a node: nothing, a pull for every start, or the agent. */
 export const WAYS = ['nothing', 'always', 'agent'] as const;

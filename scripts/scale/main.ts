@@ -1,0 +1,17 @@
+import { fileURLToPath } from 'node:url';
+import { openSharedNode } from '../bench/abuse/shared-node.ts';
+import { measureParts } from './measure.ts';
+
+/**
+ * `node scripts/scale/main.ts`: counts what each thing that happens on a node costs API server and registry,
+ * and prints it. The sums of docs/scale.md are made of these (`node scripts/scale/table.ts` writes them).
+ */
+const agent = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
+const node = await openSharedNode([agent]);
+try {
+  const { told, parts, watchSeconds } = await measureParts(node, { patient: true });
+  process.stdout.write(`${told.join('\n')}\na watch is to last ${watchSeconds} s\n`);
+  process.stdout.write(`${JSON.stringify(parts)}\n`);
+} finally {
+  await node.stop();
+}

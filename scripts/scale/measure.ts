@@ -1,0 +1,172 @@
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  LOGIN_ANNOTATION,
+  writeKubeletCredentials,
+} from '../../test/cluster/credentials/kubelet-credentials.ts';
+import type { SharedNode } from '../bench/abuse/shared-node.ts';
+import { createAtLast } from '../bench/abuse/trying.ts';
+import { CriError } from '../lab/cri.ts';
+import type { Parts } from './parts.ts';
+
+/** What was asked since a moment: `get secrets` and the like, and requests in the registry's own log. */
+type Asked = { readonly api: readonly string[]; readonly registry: number };
+
+export type Measured = {
+  /** Without the recheck where nobody waited for it. */
+  readonly parts: {
+    readonly api: Omit<Parts['api'], 'recheck'> & Partial<Pick<Parts['api'], 'recheck'>>;
+    readonly registry: Parts['registry'];
+  };
+  /** The same in words, in the order in which it was done. */
+  readonly told: readonly string[];
+  /** How long the API server is asked to keep the watch, in seconds. */
+  readonly watchSeconds: number;
+};
+
+const NAMESPACE = 'scale';
+const AUDIENCE = 'https://registry.lab.example.com';
+/** More than the minute after which a secret is read again (agent/access/secret-recheck.ts). */
+const RECHECK_WITHIN_MS = 90_000;
+/** That were allowed on a secret which had been read a moment before. */
+const PODS_ON_CACHED_SECRET = 2;
+/** Events and rechecks are sent when the verdict is out already. */
+const QUIET_MS = 1_000;
+
+/**
+ * Counts the requests of each part at the test API server and in a real registry's access log, with a real
+ * containerd and the agent as a process of its own. What a part asks later than at once is waited for where
+ * `patient`: that takes a minute more.
+ */
+export async function measureParts(
+  node: SharedNode,
+  { patient }: { readonly patient: boolean },
+): Promise<Measured> {
+  const { htpasswd } = node.lab.registries;
+  const login = (password: string): string =>
+    JSON.stringify({ auths: { [htpasswd.host]: { username: 'alice', password } } });
+  const told: string[] = [];
+
+  async function count(what: string, work: () => Promise<void>): Promise<Asked> {
+    const before = node.api.requests().length;
+    const mark = await htpasswd.mark();
+    await work();
+    await untilQuiet(node);
+    const api = node.api
+      .requests()
+      .slice(before)
+      .map(({ verb, resource }) => `${verb} ${resource}`);
+    const requests = await htpasswd.requests(mark);
+    const toRegistry = requests.map(({ method, path, status }) => `${method} ${kindOf(path)} ${status}`);
+    told.push(`${what}: API server [${api.join(', ')}], registry [${toRegistry.join(', ')}]`);
+    return { api, registry: requests.length };
+  }
+
+  async function start(image: string, secret: string, serviceAccountName?: string): Promise<void> {
+    const imagePullSecrets = secret === '' ? [] : [secret];
+    const account = serviceAccountName === undefined ? {} : { serviceAccountName };
+    const pod = await node.bind({ namespace: NAMESPACE, images: [image], imagePullSecrets, ...account });
+    await createAtLast(pod, 0);
+  }
+
+  const pulled: string[] = [];
+  const pull = await count('kubelet pulls an image', async () => {
+    pulled.push(...(await node.present([`${NAMESPACE}/first`])));
+  });
+  pulled.push(...(await node.present(['second', 'third', 'account'].map((name) => `${NAMESPACE}/${name}`))));
+  const [first = '', second = '', third = '', ofAccount = ''] = pulled;
+  node.putConfig(NAMESPACE, 'pull-secret', login(htpasswd.users.alice ?? ''));
+  node.putConfig(NAMESPACE, 'wrong-secret', login(`not-${randomUUID()}`));
+
+  const agentStart = await count('the agent starts', async () => {
+    await node.freshAgent();
+  });
+  const watchSeconds = Number(node.api.watches()[0]?.query.get('timeoutSeconds'));
+  const podStart = await count('a pod starts, its image and secret are new', () =>
+    start(first, 'pull-secret'),
+  );
+  const nextImage = await count('another image', () => start(second, 'pull-secret'));
+  const cached = await count('an image on record', () => start(first, 'pull-secret'));
+  const refused = await node.bind({
+    namespace: NAMESPACE,
+    images: [third],
+    imagePullSecrets: ['wrong-secret'],
+  });
+  const refusal = await count('a container is refused', () => beRefused(() => refused.create(0)));
+  const again = await count('and tried again', () => beRefused(() => refused.create(0)));
+  const recheck = patient
+    ? await count('a minute later', () => untilSecretsAreRead(node, PODS_ON_CACHED_SECRET))
+    : undefined;
+
+  const plugin = await writeKubeletCredentials(join(node.lab.root, 'kubelet'), {}, [
+    {
+      name: 'account-plugin',
+      matchImages: [htpasswd.host],
+      audience: AUDIENCE,
+      logins: { alice: { [htpasswd.host]: { username: 'alice', password: htpasswd.users.alice ?? '' } } },
+      cacheDuration: '12h',
+    },
+  ]);
+  const metadata = { namespace: NAMESPACE, name: 'builder', annotations: { [LOGIN_ANNOTATION]: 'alice' } };
+  node.api.putServiceAccount({ metadata });
+  node.api.grant('system:node:shared', {
+    verbs: ['request-serviceaccounts-token-audience'],
+    resources: [AUDIENCE],
+  });
+  await node.freshAgent({ flags: plugin.flags });
+  const account = await count('a pod pulls with its service account', () => start(ofAccount, '', 'builder'));
+
+  return {
+    told,
+    watchSeconds,
+    parts: {
+      api: {
+        agentStart: agentStart.api.length,
+        podStart: podStart.api.length,
+        podStartCached: cached.api.length,
+        ...(recheck && { recheck: recheck.api.length / PODS_ON_CACHED_SECRET }),
+        podStartWithAccount: account.api.length,
+        refusal: refusal.api.length,
+        refusalAgain: again.api.length,
+      },
+      registry: {
+        firstImage: podStart.registry,
+        nextImage: nextImage.registry,
+        onRecord: cached.registry,
+        refusal: refusal.registry,
+        refusalAgain: again.registry,
+        kubeletsPull: pull.registry,
+      },
+    },
+  };
+}
+
+async function beRefused(create: () => Promise<string>): Promise<void> {
+  const created = await create().catch((error: unknown) => {
+    if (!(error instanceof CriError)) throw error;
+  });
+  if (created !== undefined) throw new Error('a container was created with a wrong password');
+}
+
+async function untilSecretsAreRead({ api }: SharedNode, times: number): Promise<void> {
+  const before = api.requestsFor('get', 'secrets').length;
+  for (const deadline = performance.now() + RECHECK_WITHIN_MS; performance.now() < deadline; ) {
+    if (api.requestsFor('get', 'secrets').length - before >= times) return;
+    await sleep(QUIET_MS / 10);
+  }
+  throw new Error(`the secrets were not read again within ${RECHECK_WITHIN_MS} ms`);
+}
+
+/** Until the API server has been asked nothing for a while. */
+async function untilQuiet({ api }: SharedNode): Promise<void> {
+  for (let last = -1; last !== api.requests().length; ) {
+    last = api.requests().length;
+    await sleep(QUIET_MS);
+  }
+}
+
+function kindOf(path: string): string {
+  if (path.includes('/manifests/')) return 'manifest';
+  return path.includes('/blobs/') ? 'blob' : 'base';
+}
