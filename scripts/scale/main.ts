@@ -9,9 +9,10 @@ import { measureParts } from './measure.ts';
 const agent = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
 const node = await openSharedNode([agent]);
 try {
-  const { told, parts, watchSeconds } = await measureParts(node, { patient: true });
-  process.stdout.write(`${told.join('\n')}\na watch is to last ${watchSeconds} s\n`);
-  process.stdout.write(`${JSON.stringify(parts)}\n`);
+  const tell = (line: string): void => void process.stdout.write(`${line}\n`);
+  const { parts, watchSeconds } = await measureParts(node, { patient: true, tell });
+  tell(`a watch is to last ${watchSeconds} s`);
+  tell(JSON.stringify(parts));
 } finally {
   await node.stop();
 }

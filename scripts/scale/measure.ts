@@ -19,8 +19,6 @@ export type Measured = {
     readonly api: Omit<Parts['api'], 'recheck'> & Partial<Pick<Parts['api'], 'recheck'>>;
     readonly registry: Parts['registry'];
   };
-  /** The same in words, in the order in which it was done. */
-  readonly told: readonly string[];
   /** How long the API server is asked to keep the watch, in seconds. */
   readonly watchSeconds: number;
 };
@@ -37,16 +35,15 @@ const QUIET_MS = 1_000;
 /**
  * Counts the requests of each part at the test API server and in a real registry's access log, with a real
  * containerd and the agent as a process of its own. What a part asks later than at once is waited for where
- * `patient`: that takes a minute more.
+ * `patient`: that takes a minute more. Each part is told in words as well.
  */
 export async function measureParts(
   node: SharedNode,
-  { patient }: { readonly patient: boolean },
+  { patient, tell }: { readonly patient: boolean; readonly tell: (line: string) => void },
 ): Promise<Measured> {
   const { htpasswd } = node.lab.registries;
   const login = (password: string): string =>
     JSON.stringify({ auths: { [htpasswd.host]: { username: 'alice', password } } });
-  const told: string[] = [];
 
   async function count(what: string, work: () => Promise<void>): Promise<Asked> {
     const before = node.api.requests().length;
@@ -59,7 +56,7 @@ export async function measureParts(
       .map(({ verb, resource }) => `${verb} ${resource}`);
     const requests = await htpasswd.requests(mark);
     const toRegistry = requests.map(({ method, path, status }) => `${method} ${kindOf(path)} ${status}`);
-    told.push(`${what}: API server [${api.join(', ')}], registry [${toRegistry.join(', ')}]`);
+    tell(`${what}: API server [${api.join(', ')}], registry [${toRegistry.join(', ')}]`);
     return { api, registry: requests.length };
   }
 
@@ -118,7 +115,6 @@ export async function measureParts(
   const account = await count('a pod pulls with its service account', () => start(ofAccount, '', 'builder'));
 
   return {
-    told,
     watchSeconds,
     parts: {
       api: {

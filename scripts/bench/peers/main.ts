@@ -25,7 +25,7 @@ export type PeerFigures = {
   readonly later: Quantiles;
   /** Starts that needed another try, because the verdict was not there in time. */
   readonly triedAgain: number;
-  /** The registry was away: starts of tenants with a right that each had used before. */
+  /** The registry was away: starts of a tenant with a right that it had used before. */
   readonly outage: { readonly starts: number; readonly refused: number };
   /** The registry was there again, or away: starts by one whose password is wrong. */
   readonly stranger: { readonly starts: number; readonly ran: number; readonly ranInOutage: number };
@@ -70,7 +70,7 @@ export async function benchPeers(progress: (line: string) => void): Promise<Peer
     progress('and three times more');
     const stranger = await startAll(nodes, (node) => [node.stranger]);
     for (const { lab } of nodes) await lab.registries.htpasswd.stop();
-    const outage = await startAll(nodes, (node) => node.tenants);
+    const outage = await startAll(nodes, (node) => node.tenants.slice(0, 1));
     const strangerInOutage = await startAll(nodes, (node) => [node.stranger]);
     progress('and while the registries were away');
     const peers = nodes.map(({ way }, n): PeerFigures => {
@@ -102,7 +102,10 @@ export async function benchPeers(progress: (line: string) => void): Promise<Peer
   }
 }
 
-/** Each of these tenants starts each image on each node; for each start another node is the first. */
+/**
+ * Each of these tenants starts each image on each node; for each start another node is the first. Pods stay:
+ * what it takes to end them is nobody's start.
+ */
 async function startAll(
   nodes: readonly PeerNode[],
   tenantsOf: (node: PeerNode) => readonly Tenant[],
@@ -122,7 +125,6 @@ async function startAll(
         if (start) starts[n]?.push(start);
       }
     }
-    for (const pod of pods) await pod.remove();
   }
   return starts;
 }

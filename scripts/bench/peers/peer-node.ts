@@ -24,7 +24,6 @@ export type Start = { readonly started: boolean; readonly ms: number; readonly t
 export type PeerPod = {
   /** Looks, pulls by policy, creates and starts, as kubelet does. */
   start(n: number): Promise<Start>;
-  remove(): Promise<void>;
 };
 
 export type PeerNode = {
@@ -103,13 +102,7 @@ async function furnish(
       };
       if (agent) api.putPod({ metadata, spec });
       const sandbox = await lab.kubelet.runSandbox(pod);
-      return {
-        start: (n) => startWithPatience(lab, pod, sandbox, n, login),
-        async remove() {
-          if (agent) api.deletePod(namespace, pod.name);
-          await lab.kubelet.removePod(sandbox);
-        },
-      };
+      return { start: (n) => startWithPatience(lab, pod, sandbox, n, login) };
     },
     async stop() {
       await agent?.kill();
