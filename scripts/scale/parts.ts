@@ -7,14 +7,17 @@ export type Parts = {
   readonly api: {
     /** The agent's start, without pods: the list of the node's pods, and the watch. */
     readonly agentStart: number;
-    /** A pod with one secret that was not read within the last minute. */
-    readonly podStart: number;
-    /** A pod whose secret was: nothing now, and one read a minute later, to see whether it has changed. */
-    readonly podStartCached: number;
+    /** A pod whose image has to be asked about; its secret was not read within the last minute, or was. */
+    readonly firstImage: number;
+    readonly nextImage: number;
+    /** A pod whose image is on record for its secret, which was not read within the last minute, or was. */
+    readonly onRecordUnread: number;
+    readonly onRecord: number;
+    /** A minute after either of the last two: the secret is read again, to see whether it has changed. */
     readonly recheck: number;
-    /** A pod that pulls with its service account: the account and a token bound to the pod. */
-    readonly podStartWithAccount: number;
-    /** A container that is refused: the Event, and the secret read afresh before anybody is denied. */
+    /** A pod that pulls with its service account, at most: the account, twice, and a token bound to the pod. */
+    readonly withAccount: number;
+    /** A container that is refused, at most: the Event, and the secret read afresh before anybody is denied. */
     readonly refusal: number;
     /** Kubelet's next try of it. */
     readonly refusalAgain: number;
@@ -34,12 +37,14 @@ export type Parts = {
 export const PARTS: Parts = {
   api: {
     agentStart: 2,
-    podStart: 1,
-    podStartCached: 0,
+    firstImage: 1,
+    nextImage: 0,
+    onRecordUnread: 1,
+    onRecord: 0,
     recheck: 1,
-    podStartWithAccount: 2,
-    refusal: 2,
-    refusalAgain: 2,
+    withAccount: 3,
+    refusal: 4,
+    refusalAgain: 1,
   },
   registry: {
     firstImage: 2,
@@ -47,6 +52,6 @@ export const PARTS: Parts = {
     onRecord: 0,
     refusal: 1,
     refusalAgain: 0,
-    kubeletsPull: 5,
+    kubeletsPull: 6,
   },
 };

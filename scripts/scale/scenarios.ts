@@ -34,26 +34,26 @@ export type Scenario = {
 export function scenariosOf({ api, registry }: Parts, paces: Paces): readonly Scenario[] {
   const hour = 3_600;
   const sweeps = paces.sweepsPerHour * (NODE.ownersOnRecord + NODE.namespaces);
-  const steady = paces.watchesPerHour + sweeps + NODE.podStartsPerHour * api.podStart;
+  const steady = paces.watchesPerHour + sweeps + NODE.podStartsPerHour * (api.onRecordUnread + api.recheck);
   const renewals = (NODE.grantsOnRecord * paces.renewalsPerDay) / 24;
   const inOutage = NODE.waiting * paces.questionsInOutagePerHour;
   return [
     { what: 'steady state', api: steady, registry: 0, seconds: hour },
     {
       what: 'the same with `--record-ttl 24h`',
-      api: steady + renewals * api.podStart,
+      api: steady + renewals * api.onRecordUnread,
       registry: renewals * registry.firstImage,
       seconds: hour,
     },
     {
       what: 'a roll-out of workloads on every node',
-      api: NODE.rollOutPods * api.podStart,
+      api: NODE.newImages * api.firstImage + (NODE.rollOutPods - 1) * (api.onRecord + api.recheck),
       registry: NODE.newImages * registry.firstImage,
       seconds: NODE.rollOutMinutes * 60,
     },
     {
       what: 'a roll-out of the agent, one batch',
-      api: api.agentStart + NODE.ownersOnRecord * api.podStart,
+      api: api.agentStart + NODE.ownersOnRecord * (api.onRecordUnread + api.recheck),
       registry: 0,
       seconds: paces.existingSeconds,
       share: AGENTS_AT_ONCE,
@@ -67,7 +67,7 @@ export function scenariosOf({ api, registry }: Parts, paces: Paces): readonly Sc
     },
     {
       what: 'the API server is back',
-      api: api.agentStart + NODE.waiting * api.podStart,
+      api: api.agentStart + NODE.waiting * api.firstImage,
       registry: 0,
       seconds: paces.watchRetrySeconds,
     },

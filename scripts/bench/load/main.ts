@@ -18,7 +18,7 @@ export type LoadFigures = LoadSize & {
 
 export const LOAD_SIZE: LoadSize = { containers: 100, rounds: 10 };
 /** In each cell of what grows, one round. */
-const GROWTH_CONTAINERS = 100;
+const GROWTH_CONTAINERS = 40;
 const PODS = 4;
 
 /**
