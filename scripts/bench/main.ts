@@ -9,7 +9,7 @@ import { benchCheck, type CheckRow } from './check.ts';
 import { benchLoad, LOAD_SIZE } from './load/main.ts';
 import { loadPlots, loadTable } from './load/report.ts';
 import { benchNode, NODE_BENCH, PROVIDER_BENCH } from './node.ts';
-import { benchPeers } from './peers/main.ts';
+import { benchPeers, TIMES } from './peers/main.ts';
 import { peersTable } from './peers/report.ts';
 import type { Quantiles, Spread } from './statistics.ts';
 import { benchVeto } from './veto.ts';
@@ -18,8 +18,8 @@ import type { Ratio } from './veto-ratio.ts';
 /**
  * `npm run bench -- NAME [--json]`: measures one part on this machine. Figures are for people to judge, not
  * for a test. `abuse` takes the names of rows (`npm run bench -- abuse 'wrong passwords'`), `node` may be
- * one with a credential provider plugin (`--provider`), and of `load` the size can be chosen and a file for
- * its plots named (`--containers 300 --rounds 3 --svg docs/load.svg`).
+ * one with a credential provider plugin (`--provider`), and of `load` and `peers` the size can be chosen
+ * (`--containers 300 --rounds 3`, `--times 2`); `load --svg docs/load.svg` writes its plots.
  */
 const benches: Readonly<Record<string, (json: boolean) => void | Promise<void>>> = {
   bytes,
@@ -36,6 +36,7 @@ const bench = Object.hasOwn(benches, name) ? benches[name] : undefined;
 const ownOptions: Readonly<Record<string, Readonly<Record<string, { type: 'boolean' | 'string' }>>>> = {
   node: { provider: { type: 'boolean' } },
   load: { containers: { type: 'string' }, rounds: { type: 'string' }, svg: { type: 'string' } },
+  peers: { times: { type: 'string' } },
 };
 const { values, rows } = argumentsOf(rest);
 if (bench && values !== undefined && values.help !== true) {
@@ -44,7 +45,7 @@ if (bench && values !== undefined && values.help !== true) {
   const isHelp = name === '--help' || values?.help === true;
   (isHelp ? process.stdout : process.stderr).write(
     `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]; node [--provider]; ` +
-      `load [--containers N] [--rounds N] [--svg FILE]; abuse [ROW…], of ${abuserNames.join(', ')}\n`,
+      `load [--containers N] [--rounds N] [--svg FILE]; peers [--times N]; abuse [ROW…], of ${abuserNames.join(', ')}\n`,
   );
   process.exitCode = isHelp ? 0 : 2;
 }
@@ -133,7 +134,7 @@ async function load(json: boolean): Promise<void> {
 }
 
 async function peers(json: boolean): Promise<void> {
-  const figures = await benchPeers(progress);
+  const figures = await benchPeers(countOf('times', TIMES), progress);
   if (json) process.stdout.write(`${JSON.stringify({ machine: machine(), ...figures })}\n`);
   else process.stdout.write(`${machine()}, ${peersTable(figures)}`);
 }

@@ -38,15 +38,15 @@ export type PeersReport = {
 
 const IMAGES = 10;
 const TENANTS = 5;
-/** Each tenant starts each image so often: 200 starts. */
-const TIMES = 4;
+/** Each tenant starts each image so often: 200 starts of each node. */
+export const TIMES = 4;
 
 /**
  * The same starts on three nodes side by side, in turns: with nothing that keeps tenants apart, with
  * `imagePullPolicy: Always` for every pod (what the admission plugin AlwaysPullImages makes of them), and
  * with the agent. The images are on each node already.
  */
-export async function benchPeers(progress: (line: string) => void): Promise<PeersReport> {
+export async function benchPeers(times: number, progress: (line: string) => void): Promise<PeersReport> {
   const build = fileURLToPath(new URL('../../build.ts', import.meta.url));
   const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
   if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
@@ -61,13 +61,13 @@ export async function benchPeers(progress: (line: string) => void): Promise<Peer
     const firstRequests = await requestsSince(nodes, begun);
     progress('each tenant has started each image');
     const later: Start[][] = nodes.map(() => []);
-    for (let time = 1; time < TIMES; time += 1) {
+    for (let time = 1; time < times; time += 1) {
       for (const [n, starts] of (await startAll(nodes, (node) => node.tenants)).entries()) {
         later[n]?.push(...starts);
       }
     }
     const requests = await requestsSince(nodes, begun);
-    progress('and three times more');
+    progress(`and ${times - 1} times more`);
     const stranger = await startAll(nodes, (node) => [node.stranger]);
     for (const { lab } of nodes) await lab.registries.htpasswd.stop();
     const outage = await startAll(nodes, (node) => node.tenants.slice(0, 1));
