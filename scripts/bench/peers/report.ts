@@ -25,5 +25,5 @@ export function peersTable({ peers, load }: PeersReport): string {
 }
 
 function text({ median, p90 }: Quantiles): string {
-  return `${median.toFixed(0)} / ${p90.toFixed(0)}`;
+  return Number.isNaN(median) ? '-' : `${median.toFixed(0)} / ${p90.toFixed(0)}`;
 }
