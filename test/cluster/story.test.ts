@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { CriError } from '../../scripts/lab/cri.ts';
 import { pushImage } from '../../scripts/lab/push.ts';
@@ -51,13 +52,17 @@ describe.each(clusters)(
       const id = await kubelet.runSandbox(pod);
       const imageRef = (await kubelet.imageStatus(image))?.id ?? '';
       const spec = { name: 'app', image, imagePullPolicy: 'IfNotPresent' } as const;
-      try {
-        const containerId = await kubelet.createContainer(id, pod, spec, imageRef);
-        await kubelet.startContainer(containerId);
-        return { id, containerId };
-      } catch (error) {
-        if (error instanceof CriError) return { id, containerId: undefined };
-        throw error;
+      for (let attempt = 0; ; attempt += 1) {
+        try {
+          const containerId = await kubelet.createContainer(id, pod, spec, imageRef, attempt);
+          await kubelet.startContainer(containerId);
+          return { id, containerId };
+        } catch (error) {
+          if (!(error instanceof CriError)) throw error;
+          // As kubelet does, while the veto has no verdict yet.
+          if (attempt >= 20 || !error.message.includes('in progress')) return { id, containerId: undefined };
+          await sleep(500);
+        }
       }
     };
     const isFinal = (said: string): boolean => !said.startsWith('unverifiable');
