@@ -52,7 +52,9 @@ function entriesOf(command: Command, path: readonly string[]): Entry[] {
   const subcommands = command.commands.map((one) => ({ name: one.name(), description: one.description() }));
   return [
     {
-      ...{ path: path.join(' '), subcommands, flags },
+      path: path.join(' '),
+      subcommands,
+      flags,
       operands: command.registeredArguments[0]?.argChoices ?? [],
     },
     ...command.commands.flatMap((one) => entriesOf(one, [...path, one.name()])),

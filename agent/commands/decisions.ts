@@ -87,7 +87,11 @@ async function watch(
   /** Entries of the newest millisecond, which the next look finds again. */
   let seen = new Set(first.filter(({ time }) => time === newest).map(keyOf));
   const printMore = createRunningOutput<DecisionEntry>({
-    ...{ print, format: output, columnsAt, name: podName, plain: plainEntry },
+    print,
+    format: output,
+    columnsAt,
+    name: podName,
+    plain: plainEntry,
   });
   for (;;) {
     printMore(entries, now());

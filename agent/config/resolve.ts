@@ -24,8 +24,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * What Kubernetes puts into every container for each Service of the namespace (service links): a Service
  * named `pullwarden` or `pullwarden-metrics` must not be taken for a misspelt option.
  */
-const SERVICE_LINK =
-  /^PULLWARDEN_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)$/;
+const SERVICE_LINK_ENDS = [
+  'SERVICE_HOST',
+  'SERVICE_PORT(?:_[A-Z0-9_]+)?',
+  'PORT(?:_\\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?',
+];
+const SERVICE_LINK = new RegExp(`^PULLWARDEN_(?:[A-Z0-9_]+_)?(?:${SERVICE_LINK_ENDS.join('|')})$`);
 
 export type ConfigSources = {
   readonly flags: Flags;

@@ -43,8 +43,9 @@ export type MessageReader = {
 };
 
 /**
- * Puts messages together from bytes that arrive in any pieces. Holds at most one message, so 4 MiB, and those
- * only from the first piece of its data to the last. Not to be used again after an error.
+ * Puts messages together from bytes that arrive in any pieces, and holds at most one of them, so 4 MiB. A
+ * message's data is good until `onMessage` returns: the next one may be put together in the same bytes. Not to
+ * be used again after an error.
  */
 export function createMessageReader(onMessage: (message: TtrpcMessage) => void): MessageReader {
   const header = new Uint8Array(HEADER_BYTES);
@@ -54,8 +55,8 @@ export function createMessageReader(onMessage: (message: TtrpcMessage) => void):
   let partial: Uint8Array = EMPTY;
   let filled = 0;
   /**
-   * Of the last message that came in pieces, while nobody collects it: a runtime that tells of 70 MiB does so
-   * in 18 messages, and as many buffers would all be there at once.
+   * The bytes of the last message that came in pieces, until the garbage collector takes them. A runtime that
+   * tells of 70 MiB does so in 18 messages; each in bytes of its own would be 70 MiB at once.
    */
   let last: WeakRef<Buffer> | undefined;
 

@@ -23,11 +23,11 @@ const readContentResponse = z.object({ data: z.instanceof(Uint8Array) });
 type Content = z.output<typeof listContentResponse>['info'][number];
 
 /**
- * The blobs that hold these pieces, and which pulls have had them in their hands, by containerd's own notes. A pull labels each blob with
- * its source before any other pull may go on with that blob, and with its diff_id before any other may go on
- * with the snapshot: both under containerd's duplication suppressor (core/unpack/unpacker.go; pkg/cri, 1.6).
- * So whoever uses a blob that another pull fetched finds that one's name on it, though its image is not
- * listed yet, or never will be.
+ * The blobs that hold these pieces, and which pulls have had them in their hands, by containerd's own notes.
+ * A pull labels each blob with its source before any other pull may go on with that blob, and with its
+ * diff_id before any other may go on with the snapshot: both under containerd's duplication suppressor
+ * (core/unpack/unpacker.go; pkg/cri, 1.6). So whoever uses a blob that another pull fetched finds that one's
+ * name on it, though its image is not listed yet, or never will be.
  *
  * @throws RuntimeError
  */

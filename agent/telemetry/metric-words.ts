@@ -6,6 +6,9 @@ import { NriError, RecordStoreError } from '../errors.ts';
 import type { PullPolicy } from '../pods/pod-source.ts';
 import type { PullOutcome } from '../runtime/runtime.ts';
 
+/** Of every name. */
+export const PREFIX = 'pullwarden_';
+
 /**
  * Every value of the labels whose closed list is a type elsewhere: written as records, so that the compiler
  * asks for a value that is added there.

@@ -45,7 +45,8 @@ if (bench && values !== undefined && values.help !== true) {
   const isHelp = name === '--help' || values?.help === true;
   (isHelp ? process.stdout : process.stderr).write(
     `usage: npm run bench -- ${Object.keys(benches).join('|')} [--json]; node [--provider]; ` +
-      `load [--containers N] [--rounds N] [--svg FILE]; peers [--times N]; abuse [ROW…], of ${abuserNames.join(', ')}\n`,
+      'load [--containers N] [--rounds N] [--svg FILE]; peers [--times N]; ' +
+      `abuse [ROW…], of ${abuserNames.join(', ')}\n`,
   );
   process.exitCode = isHelp ? 0 : 2;
 }

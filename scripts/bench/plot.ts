@@ -30,7 +30,8 @@ export function plotSheet(plots: readonly Plot[]): string {
   const style = 'font-family="sans-serif" font-size="11" fill="#333"';
   const background = '<rect width="100%" height="100%" fill="#fff"/>';
   const title = `<title>${escaped(plots.map((plot) => plot.title).join('; '))}</title>`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} ${style}>\n${title}\n${background}\n${placed.join('\n')}\n</svg>\n`;
+  const begin = `<svg xmlns="http://www.w3.org/2000/svg" ${size} ${style}>`;
+  return `${[begin, title, background, ...placed, '</svg>'].join('\n')}\n`;
 }
 
 function plotted({ title, x, y, xScale = 'linear', series }: Plot): string {

@@ -42,14 +42,14 @@ const PAUSE_MS = 15;
  * How much longer CreateContainer takes because the runtime asks the plugin first, of containers whose
  * verdict is known.
  *
- * Three nodes stand side by side, each with a containerd with NRI and an agent in `enforce` mode. One agent has
- * its plugin registered (`--enforcement veto`); the others have none (`stop`), but beside one of them a plugin
- * of a few lines says yes to everything. So the plugin alone is the difference, and how much of it is the
- * asking itself can be told. One container is created here, one there and one at the third, in changing
+ * Three nodes stand side by side, each with a containerd with NRI and an agent in `enforce` mode. One agent
+ * has its plugin registered (`--enforcement veto`); the others have none (`stop`), but beside one of them a
+ * plugin of a few lines says yes to everything. So the plugin alone is the difference, and how much of it is
+ * the asking itself can be told. One container is created here, one there and one at the third, in changing
  * order, so that all sides see the same moments of the machine. Twice the three change places, because no two
  * daemons are alike. (With one daemon the plugin would have to come and go between the parts of each round:
- * what is compared would be moments.) Each container is the first of its name in a pod that was bound and whose sandbox was made
- * before, as kubelet does it.
+ * what is compared would be moments.) Each container is the first of its name in a pod that was bound and
+ * whose sandbox was made before, as kubelet does it.
  *
  * The plugin's own time comes from a third part, through a socket that takes the time, which would be in the
  * way of the others.

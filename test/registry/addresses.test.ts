@@ -1,9 +1,7 @@
 import type { LookupFunction } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { isForbidden, isLoopbackHost } from '../../agent/registry/address.ts';
-import { byDigest, clientFor, fake, grants, login, redirects, refuses, says } from './scene.ts';
-
-const unavailable = (seen: string): object => ({ answer: 'unavailable', seen });
+import { byDigest, clientFor, fake, grants, login, redirects, refuses, says, unavailable } from './scene.ts';
 
 describe('addresses that nobody may have the agent ask', () => {
   it.each([

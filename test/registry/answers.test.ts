@@ -15,6 +15,7 @@ import {
   plainHttp,
   refuses,
   says,
+  unavailable,
   wants,
 } from './scene.ts';
 
@@ -31,7 +32,6 @@ type Row = {
 
 const basic = 'Basic realm="lab"';
 const denied = { answer: 'unauthorized', by: 'registry' };
-const unavailable = (seen: string, more: object = {}): object => ({ answer: 'unavailable', seen, ...more });
 const json = { 'content-type': 'application/json' };
 const marked = { 'docker-distribution-api-version': 'registry/2.0' };
 

@@ -13,9 +13,9 @@ import {
   plainHttp,
   says,
   shortLimits,
+  unavailable,
 } from './scene.ts';
 
-const unavailable = (seen: string, more: object = {}): object => ({ answer: 'unavailable', seen, ...more });
 const granted = { answer: 'granted' };
 
 /** Waits for the request, then writes this; and ends the connection, or does not. */

@@ -17,6 +17,7 @@ import {
   refuses,
   shortLimits,
   temporaryFolder,
+  unavailable,
   wants,
 } from './scene.ts';
 
@@ -132,7 +133,6 @@ async function connectProxy(port: number, status = 200): Promise<Proxy> {
 }
 
 const portOf = (host: string): number => Number(host.split(':').at(-1));
-const unavailable = (seen: string, more: object = {}): object => ({ answer: 'unavailable', seen, ...more });
 
 /** registry.test, which only the proxy can reach. */
 async function behindProxy(

@@ -15,10 +15,9 @@ import {
   redirects,
   refuses,
   says,
+  unavailable,
   wants,
 } from './scene.ts';
-
-const unavailable = (seen: string, more: object = {}): object => ({ answer: 'unavailable', seen, ...more });
 
 /** Redirects who has logged in. */
 function storedAt(location: string, status = 307): RequestListener {

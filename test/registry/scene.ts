@@ -193,3 +193,8 @@ export function redirects(status: number, location: string): RequestListener {
     response.writeHead(status, { location }).end();
   };
 }
+
+/** What the client says where nobody's word counts. */
+export function unavailable(seen: string, more: object = {}): object {
+  return { answer: 'unavailable', seen, ...more };
+}

@@ -20,10 +20,10 @@ import {
   says,
   shortLimits,
   temporaryFolder,
+  unavailable,
   wants,
 } from './scene.ts';
 
-const unavailable = (seen: string): object => ({ answer: 'unavailable', seen });
 const here = ['IP:127.0.0.1'];
 
 async function secured(

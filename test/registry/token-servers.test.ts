@@ -3,30 +3,15 @@ import { describe, expect, it } from 'vitest';
 import {
   byDigest,
   clientFor,
-  type Fake,
-  fake,
   login,
   page,
   plainHttp,
   redirects,
   refuses,
   says,
-  wants,
+  unavailable,
 } from './scene.ts';
-
-const json = { 'content-type': 'application/json' };
-const token = (body: object): RequestListener => says(200, JSON.stringify(body), json);
-const unavailable = (seen: string, more: object = {}): object => ({ answer: 'unavailable', seen, ...more });
-
-/** A registry that grants to `Bearer good`, and its token server. */
-async function tokenRegistry(
-  tokenServer: RequestListener,
-  challenge = 'service="lab",scope="repository:team/app:pull"',
-): Promise<{ registry: Fake; tokens: Fake }> {
-  const tokens = await fake(tokenServer);
-  const bearer = `Bearer realm="http://${tokens.host}/token",${challenge}`;
-  return { registry: await fake(wants('Bearer good', bearer)), tokens };
-}
+import { json, token, tokenRegistry } from './token-scene.ts';
 
 type Row = {
   name: string;

@@ -1,4 +1,3 @@
-import type { RequestListener } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { loginOf } from '../../agent/registry/login.ts';
@@ -6,30 +5,16 @@ import {
   basicOfAlice,
   byDigest,
   clientFor,
-  type Fake,
   fake,
   grants,
   login,
   manifestDigest,
   plainHttp,
   refuses,
-  says,
+  unavailable,
   wants,
 } from './scene.ts';
-
-const json = { 'content-type': 'application/json' };
-const token = (body: object): RequestListener => says(200, JSON.stringify(body), json);
-const unavailable = (seen: string, more: object = {}): object => ({ answer: 'unavailable', seen, ...more });
-
-/** A registry that grants to `Bearer good`, and its token server. */
-async function tokenRegistry(
-  tokenServer: RequestListener,
-  challenge = 'service="lab",scope="repository:team/app:pull"',
-): Promise<{ registry: Fake; tokens: Fake }> {
-  const tokens = await fake(tokenServer);
-  const bearer = `Bearer realm="http://${tokens.host}/token",${challenge}`;
-  return { registry: await fake(wants('Bearer good', bearer)), tokens };
-}
+import { token, tokenRegistry } from './token-scene.ts';
 
 describe('the request for a token', () => {
   it('carries the login, the service, and what is asked for with what the registry wants', async () => {

@@ -1,54 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { status as grpc } from '@grpc/grpc-js';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { RuntimeError } from '../../agent/errors.ts';
-import { type CriClient, createCriClient } from '../../agent/runtime/cri-client.ts';
-import { capture, createFakeRuntime, type FakeRuntime, podLabels } from './fake-runtime.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { createCriClient } from '../../agent/runtime/cri-client.ts';
+import { failureOf, ID, sandbox, useCriClient } from './cri-scene.ts';
+import { capture, podLabels } from './fake-runtime.ts';
 
-const ID = 'a'.repeat(64);
 type ImageFields = Record<string, { containers: Record<string, unknown>[]; images: { id: string }[] }>;
 const imageFields: ImageFields = JSON.parse(capture('cri-image-fields.json'));
 
-let runtime: FakeRuntime;
-let client: CriClient;
-const connections: boolean[] = [];
-
-beforeEach(async () => {
-  runtime = createFakeRuntime();
-  await runtime.start();
-  connections.length = 0;
-  client = createCriClient({
-    socketPath: runtime.socketPath,
-    // What is not about deadlines must not run into one on a busy machine.
-    callTimeoutMs: 60_000,
-    stopTimeoutMs: 60_000,
-    onConnectionChange: (connected) => connections.push(connected),
-  });
-});
-afterEach(() => {
-  client.close();
-  runtime.cleanUp();
-});
-
-async function failureOf(call: Promise<unknown>): Promise<RuntimeError> {
-  const error = await call.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof RuntimeError) return error;
-  throw new Error(`expected a RuntimeError, got ${error}`);
-}
+const scene = useCriClient();
 
 describe('whose pulls had a piece in their hands', () => {
   it('is not known of a runtime that keeps no notes about it, as CRI-O does not', async () => {
-    expect(await client.blobsOfPieces([`sha256:${ID}`])).toBeUndefined();
+    expect(await scene.client().blobsOfPieces([`sha256:${ID}`])).toBeUndefined();
   });
 });
 
 describe('listing', () => {
   it('reads what containerd 2.1 listed, nanoseconds and all', async () => {
-    runtime.answers.ListContainers = () => JSON.parse(capture('cri-list-containers-2.1.json'));
-    const containers = await client.listContainers();
+    scene.runtime().answers.ListContainers = () => JSON.parse(capture('cri-list-containers-2.1.json'));
+    const containers = await scene.client().listContainers();
     expect(containers).toHaveLength(7);
     expect(containers[3]).toEqual({
       id: 'a64ebd75629a271dbede3c91574c8137ca2d84736f80ea90b905acbd19435635',
@@ -64,38 +35,38 @@ describe('listing', () => {
 
   it.each(Object.keys(imageFields))('takes the image id from the field that %s puts it in', async (name) => {
     const fields = imageFields[name];
-    runtime.answers.ListContainers = () => ({
+    scene.runtime().answers.ListContainers = () => ({
       containers: fields?.containers.map((c, at) => ({ ...c, id: `c${at}` })),
     });
-    const containers = await client.listContainers();
+    const containers = await scene.client().listContainers();
     expect(containers).toHaveLength(3);
     for (const { imageRef } of containers) expect(imageRef).toBe(fields?.images[0]?.id);
   });
 
   it('asks the image store once where old CRI-O names the image by repository and digest only', async () => {
     const imageRef = `r.example/a@sha256:${ID}`;
-    runtime.answers.ListContainers = () => ({
+    scene.runtime().answers.ListContainers = () => ({
       containers: [1, 2].map((at) => ({ id: `c${at}`, imageRef, image: { image: 'a' } })),
     });
-    runtime.answers.ImageStatus = () => ({ image: { id: ID } });
-    expect((await client.listContainers()).map((container) => container.imageRef)).toEqual([ID, ID]);
-    expect(runtime.count('ImageStatus')).toBe(1);
+    scene.runtime().answers.ImageStatus = () => ({ image: { id: ID } });
+    expect((await scene.client().listContainers()).map((container) => container.imageRef)).toEqual([ID, ID]);
+    expect(scene.runtime().count('ImageStatus')).toBe(1);
   });
 
   it('leaves out containers whose id merely begins with the one asked for', async () => {
-    runtime.answers.ListContainers = () => ({ containers: [{ id: 'abc' }, { id: 'ab' }] });
-    expect((await client.listContainers({ id: 'ab' })).map(({ id }) => id)).toEqual(['ab']);
+    scene.runtime().answers.ListContainers = () => ({ containers: [{ id: 'abc' }, { id: 'ab' }] });
+    expect((await scene.client().listContainers({ id: 'ab' })).map(({ id }) => id)).toEqual(['ab']);
   });
 
   it('filters by pod, and reads labels and states that are missing or new', async () => {
-    runtime.answers.ListContainers = () => ({
+    scene.runtime().answers.ListContainers = () => ({
       containers: [
         { id: 'c1', labels: podLabels('app'), state: 'CONTAINER_EXITED' },
         { id: 'c2', state: 9 },
       ],
     });
-    const [first, second] = await client.listContainers({ podUid: 'uid-1' });
-    expect(runtime.calls.at(-1)?.request).toMatchObject({
+    const [first, second] = await scene.client().listContainers({ podUid: 'uid-1' });
+    expect(scene.runtime().calls.at(-1)?.request).toMatchObject({
       filter: { labelSelector: { 'io.kubernetes.pod.uid': 'uid-1' } },
     });
     expect(first).toMatchObject({
@@ -112,29 +83,33 @@ describe('listing', () => {
   });
 
   it('lists images, and tells an image that is not there', async () => {
-    runtime.answers.ListImages = () => JSON.parse(capture('cri-list-images-2.1.json'));
-    runtime.answers.ImageStatus = () => ({});
-    const images = await client.listImages();
+    scene.runtime().answers.ListImages = () => JSON.parse(capture('cri-list-images-2.1.json'));
+    scene.runtime().answers.ImageStatus = () => ({});
+    const images = await scene.client().listImages();
     expect(images.map(({ pinned }) => pinned)).toEqual([false, false, true, false]);
     expect(images[0]?.repoDigests[0]).toMatch(/^127\.0\.0\.1:5000\/team-a\/app@sha256:/);
-    expect(await client.imageStatus('absent')).toBeUndefined();
+    expect(await scene.client().imageStatus('absent')).toBeUndefined();
   });
 });
 
 describe('every call', () => {
   it('names localhost as authority: a path as host is refused by Go servers', async () => {
-    runtime.answers.Version = () => ({
+    scene.runtime().answers.Version = () => ({
       runtimeName: 'containerd',
       runtimeVersion: 'v2.1.9',
       runtimeApiVersion: 'v1',
     });
-    expect(await client.version()).toEqual({ name: 'containerd', version: 'v2.1.9', apiVersion: 'v1' });
-    expect(runtime.calls[0]?.authority).toBe('localhost');
+    expect(await scene.client().version()).toEqual({
+      name: 'containerd',
+      version: 'v2.1.9',
+      apiVersion: 'v1',
+    });
+    expect(scene.runtime().calls[0]?.authority).toBe('localhost');
   });
 
   it('ends at its deadline when the runtime hangs', async () => {
-    runtime.answers.ListImages = () => undefined;
-    const hurried = createCriClient({ socketPath: runtime.socketPath, callTimeoutMs: 100 });
+    scene.runtime().answers.ListImages = () => undefined;
+    const hurried = createCriClient({ socketPath: scene.runtime().socketPath, callTimeoutMs: 100 });
     try {
       expect((await failureOf(hurried.listImages())).reason).toBe('deadline');
     } finally {
@@ -148,47 +123,47 @@ describe('every call', () => {
     [grpc.UNAVAILABLE, 'unreachable'],
     [grpc.INTERNAL, 'failed'],
   ])('says what gRPC code %i means: %s', async (code, reason) => {
-    runtime.answers.Version = () => ({ code, details: 'because' });
-    const error = await failureOf(client.version());
+    scene.runtime().answers.Version = () => ({ code, details: 'because' });
+    const error = await failureOf(scene.client().version());
     expect([error.reason, error.message]).toEqual([reason, 'because']);
   });
 
   it('refuses a message over 16 MiB', async () => {
-    runtime.answers.ListImages = () => ({ images: [{ id: 'x'.repeat(17 * 1024 * 1024) }] });
-    expect((await failureOf(client.listImages())).reason).toBe('failed');
+    scene.runtime().answers.ListImages = () => ({ images: [{ id: 'x'.repeat(17 * 1024 * 1024) }] });
+    expect((await failureOf(scene.client().listImages())).reason).toBe('failed');
   });
 
   it('fails at once while the runtime is away and works again when it is back', async () => {
-    runtime.answers.ListImages = () => ({ images: [] });
-    await client.listImages();
-    runtime.kill();
-    expect((await failureOf(client.listImages())).reason).toBe('unreachable');
-    expect(client.connected()).toBe(false);
-    await runtime.start();
-    await vi.waitFor(async () => expect(await client.listImages()).toEqual([]), {
+    scene.runtime().answers.ListImages = () => ({ images: [] });
+    await scene.client().listImages();
+    scene.runtime().kill();
+    expect((await failureOf(scene.client().listImages())).reason).toBe('unreachable');
+    expect(scene.client().connected()).toBe(false);
+    await scene.runtime().start();
+    await vi.waitFor(async () => expect(await scene.client().listImages()).toEqual([]), {
       timeout: 10_000,
       interval: 100,
     });
-    expect(connections).toEqual([true, false, true]);
+    expect(scene.connections).toEqual([true, false, true]);
   });
 });
 
 describe('a container that is gone', () => {
   it('has no state and cannot be stopped, which is no error', async () => {
     const gone = () => ({ code: grpc.NOT_FOUND, details: 'no such container' });
-    runtime.answers.ContainerStatus = gone;
-    runtime.answers.StopContainer = gone;
-    expect(await client.containerState(ID)).toBeUndefined();
-    expect(await client.stopContainer(ID)).toBe(false);
-    expect(await client.mountedImages(ID)).toEqual([]);
+    scene.runtime().answers.ContainerStatus = gone;
+    scene.runtime().answers.StopContainer = gone;
+    expect(await scene.client().containerState(ID)).toBeUndefined();
+    expect(await scene.client().stopContainer(ID)).toBe(false);
+    expect(await scene.client().mountedImages(ID)).toEqual([]);
   });
 
   it('while one that is there has a state and is stopped without grace', async () => {
-    runtime.answers.ContainerStatus = () => ({ status: { id: ID, state: 'CONTAINER_RUNNING' } });
-    runtime.answers.StopContainer = () => ({});
-    expect(await client.containerState(ID)).toBe('running');
-    expect(await client.stopContainer(ID)).toBe(true);
-    expect(runtime.calls.at(-1)?.request).toMatchObject({ containerId: ID, timeout: '0' });
+    scene.runtime().answers.ContainerStatus = () => ({ status: { id: ID, state: 'CONTAINER_RUNNING' } });
+    scene.runtime().answers.StopContainer = () => ({});
+    expect(await scene.client().containerState(ID)).toBe('running');
+    expect(await scene.client().stopContainer(ID)).toBe(true);
+    expect(scene.runtime().calls.at(-1)?.request).toMatchObject({ containerId: ID, timeout: '0' });
   });
 });
 
@@ -196,42 +171,42 @@ describe('the image volumes of a container', () => {
   it('are those of its mounts that are images, by name and content', async () => {
     const image = { image: 'sha256:fea6', userSpecifiedImage: 'r.example/data:1' };
     const mounts = [{ containerPath: '/data', image }, { containerPath: '/etc/hosts' }];
-    runtime.answers.ContainerStatus = () => ({ status: { id: ID, state: 'CONTAINER_RUNNING', mounts } });
-    expect(await client.mountedImages(ID)).toEqual([{ image: 'r.example/data:1', imageRef: 'sha256:fea6' }]);
+    scene.runtime().answers.ContainerStatus = () => ({
+      status: { id: ID, state: 'CONTAINER_RUNNING', mounts },
+    });
+    expect(await scene.client().mountedImages(ID)).toEqual([
+      { image: 'r.example/data:1', imageRef: 'sha256:fea6' },
+    ]);
   });
 });
 
 /** As containerd 2.1 has it for a pod that kubelet took from the API server. */
-const sandbox = {
-  id: 'eebafcff4cf2755e015f237300e7e617c637e6846fd114d61aaf21490aac4596',
-  metadata: { name: 'many', uid: 'd26c60f7-8053-4942-a10c-2ca32652bfbf', namespace: 'team-a', attempt: 0 },
-  labels: { app: 'many', 'io.kubernetes.pod.namespace': 'team-a' },
-  annotations: { 'lab/note': 'hello', 'kubernetes.io/config.source': 'api' },
-};
-
 describe('the sandbox of a pod', () => {
   it('is whose it is, with labels and annotations, and from where kubelet has the pod', async () => {
-    runtime.answers.PodSandboxStatus = () => ({ status: { ...sandbox, runtimeHandler: 'kata' } });
-    expect(await client.sandbox(sandbox.id)).toEqual({
+    scene.runtime().answers.PodSandboxStatus = () => ({ status: { ...sandbox, runtimeHandler: 'kata' } });
+    expect(await scene.client().sandbox(sandbox.id)).toEqual({
       ...sandbox,
       runtimeHandler: 'kata',
       configSource: 'api',
     });
-    expect(runtime.calls.at(-1)?.request).toEqual({ podSandboxId: sandbox.id });
+    expect(scene.runtime().calls.at(-1)?.request).toEqual({ podSandboxId: sandbox.id });
   });
 
   it('says nothing of where the pod is from without the annotation', async () => {
-    runtime.answers.PodSandboxStatus = () => ({ status: { ...sandbox, annotations: {} } });
-    expect(await client.sandbox(sandbox.id)).toMatchObject({ runtimeHandler: '', configSource: undefined });
+    scene.runtime().answers.PodSandboxStatus = () => ({ status: { ...sandbox, annotations: {} } });
+    expect(await scene.client().sandbox(sandbox.id)).toMatchObject({
+      runtimeHandler: '',
+      configSource: undefined,
+    });
   });
 
   it('is not there when it is gone, when another answers to the beginning of its id, or when it is nobody', async () => {
-    runtime.answers.PodSandboxStatus = () => ({ code: grpc.NOT_FOUND, details: 'not found' });
-    expect(await client.sandbox(sandbox.id)).toBeUndefined();
-    runtime.answers.PodSandboxStatus = () => ({ status: sandbox });
-    expect(await client.sandbox(sandbox.id.slice(0, 12))).toBeUndefined();
-    runtime.answers.PodSandboxStatus = () => ({ status: { id: sandbox.id } });
-    expect(await client.sandbox(sandbox.id)).toBeUndefined();
+    scene.runtime().answers.PodSandboxStatus = () => ({ code: grpc.NOT_FOUND, details: 'not found' });
+    expect(await scene.client().sandbox(sandbox.id)).toBeUndefined();
+    scene.runtime().answers.PodSandboxStatus = () => ({ status: sandbox });
+    expect(await scene.client().sandbox(sandbox.id.slice(0, 12))).toBeUndefined();
+    scene.runtime().answers.PodSandboxStatus = () => ({ status: { id: sandbox.id } });
+    expect(await scene.client().sandbox(sandbox.id)).toBeUndefined();
   });
 });
 
@@ -240,11 +215,11 @@ describe('the pieces of an image', () => {
     const recorded: { info: object; status: { id: string } } = JSON.parse(
       capture(`cri-image-status-verbose-${name}.json`),
     );
-    runtime.answers.ImageStatus = () => ({
+    scene.runtime().answers.ImageStatus = () => ({
       image: recorded.status,
       info: { info: JSON.stringify(recorded.info) },
     });
-    expect(await client.imagePieces(recorded.status.id)).toEqual({
+    expect(await scene.client().imagePieces(recorded.status.id)).toEqual({
       pieces: {
         config: 'sha256:94ab409516ff60b278a71eb0767dfacd75edc76c8e591363b62ac6fb75a36401',
         layers: [
@@ -253,7 +228,7 @@ describe('the pieces of an image', () => {
         ],
       },
     });
-    expect(runtime.calls.at(-1)?.request).toMatchObject({ verbose: true });
+    expect(scene.runtime().calls.at(-1)?.request).toMatchObject({ verbose: true });
   });
 
   it.each([
@@ -265,126 +240,16 @@ describe('the pieces of an image', () => {
     ['infoMalformed', { id: ID }, '{"imageSpec":{"rootfs":{"diff_ids":["sha256:ab"]}}}'],
     ['infoTooLarge', { id: ID }, `"${'x'.repeat(512 * 1024)}"`],
   ])('are not known: %s', async (reason, image, info) => {
-    runtime.answers.ImageStatus = () => ({ image, ...(info !== undefined && { info: { info } }) });
-    expect(await client.imagePieces(ID)).toEqual({ pieces: undefined, reason });
+    scene.runtime().answers.ImageStatus = () => ({ image, ...(info !== undefined && { info: { info } }) });
+    expect(await scene.client().imagePieces(ID)).toEqual({ pieces: undefined, reason });
   });
 
   it('are none where the image has no layers', async () => {
-    runtime.answers.ImageStatus = () => ({
+    scene.runtime().answers.ImageStatus = () => ({
       image: { id: ID },
       info: { info: '{"imageSpec":{"rootfs":{"type":"layers","diff_ids":[]}}}' },
     });
-    expect(await client.imagePieces(ID)).toEqual({ pieces: { config: `sha256:${ID}`, layers: [] } });
-  });
-});
-
-describe('pulling', () => {
-  const image = 'r.example/a:1';
-  const auth = { username: 'alice', password: 'correct horse' };
-
-  it("hands over the pod's credential and gives back the image id", async () => {
-    runtime.answers.PullImage = () => ({ imageRef: ID });
-    expect(await client.pullImage({ image, auth, timeoutMs: 60_000 })).toEqual({
-      outcome: 'pulled',
-      imageRef: ID,
-    });
-    expect(runtime.calls[0]?.request).toMatchObject({ image: { image }, auth });
-  });
-
-  it('sends no credential at all for an anonymous pull', async () => {
-    runtime.answers.PullImage = () => ({ imageRef: ID });
-    await client.pullImage({ image, timeoutMs: 60_000 });
-    expect(runtime.calls[0]?.request).toMatchObject({ auth: null, sandboxConfig: null });
-  });
-
-  it('says for which pod it is, with what annotations and by which handler, as kubelet does', async () => {
-    runtime.answers.PullImage = () => ({ imageRef: ID });
-    runtime.answers.PodSandboxStatus = () => ({ status: { ...sandbox, runtimeHandler: 'kata' } });
-    const found = await client.sandbox(sandbox.id);
-    await client.pullImage({ image, sandbox: found, runtimeHandler: 'kata', timeoutMs: 60_000 });
-    const { metadata, labels, annotations } = sandbox;
-    expect(runtime.calls.at(-1)?.request).toEqual({
-      image: { image, annotations, runtimeHandler: 'kata', userSpecifiedImage: '' },
-      auth: null,
-      sandboxConfig: { metadata, labels, annotations },
-    });
-    await client.pullImage({ image, sandbox: found, annotations: { mine: 'yes' }, timeoutMs: 60_000 });
-    expect(runtime.calls.at(-1)?.request).toMatchObject({
-      image: { annotations: { mine: 'yes' }, runtimeHandler: '' },
-      sandboxConfig: { annotations },
-    });
-  });
-
-  it.each([
-    ['r.example/a:1', 'r.example', 'refused registry'],
-    ['docker.io/library/a:1', 'registry-1.docker.io', 'refused registry'],
-    ['a/b:1', 'registry-1.docker.io', 'refused registry'],
-    ['a', 'registry-1.docker.io', 'refused registry'],
-    ['localhost/a', 'localhost', 'refused registry'],
-    ['r.example/a:1', 'mirror.example', 'refused other'],
-  ])('%s: tells that %s refused it: %s', async (name, host, word) => {
-    runtime.answers.PullImage = () => ({
-      code: grpc.UNKNOWN,
-      details: `unexpected status from HEAD request to https://${host}/v2/a/manifests/1: 401 Unauthorized`,
-    });
-    const outcome = await client.pullImage({ image: name, timeoutMs: 60_000 });
-    expect(outcome).toMatchObject({ outcome: word.split(' ')[0], speaker: word.split(' ')[1] });
-  });
-
-  it("asks which hosts are a registry itself by the image's registry", async () => {
-    const asked: string[] = [];
-    const mapped = createCriClient({
-      socketPath: runtime.socketPath,
-      async hostsOfRegistry(registry) {
-        asked.push(registry);
-        return ['10.0.0.1:5000'];
-      },
-    });
-    runtime.answers.PullImage = () => ({
-      code: grpc.UNKNOWN,
-      details:
-        'unexpected status from HEAD request to https://10.0.0.1:5000/v2/a/manifests/1: 401 Unauthorized',
-    });
-    expect(await mapped.pullImage({ image, timeoutMs: 10_000 })).toMatchObject({ speaker: 'registry' });
-    expect(asked).toEqual(['r.example']);
-    mapped.close();
-  });
-
-  it('classifies a refusal, without the credential in its message', async () => {
-    runtime.answers.PullImage = () => ({
-      code: grpc.UNKNOWN,
-      details: 'x: denied: alice may not, with correct horse',
-    });
-    const outcome = await client.pullImage({ image, auth, timeoutMs: 60_000 });
-    expect(outcome).toMatchObject({ outcome: 'refused' });
-    expect(JSON.stringify(outcome)).not.toContain('correct horse');
-  });
-
-  it('is unavailable when the reset of the server comes before its own deadline', async () => {
-    runtime.answers.PullImage = () => {
-      const started = performance.now();
-      while (performance.now() < started + 475);
-      return { code: grpc.CANCELLED, details: 'Call cancelled' };
-    };
-    expect(await client.pullImage({ image, auth, timeoutMs: 500 })).toMatchObject({ outcome: 'unavailable' });
-  });
-
-  it('says nothing of the registry when the client is closed meanwhile', async () => {
-    runtime.answers.PullImage = () => undefined;
-    const pull = client.pullImage({ image, auth, timeoutMs: 5_000 });
-    await vi.waitFor(() => expect(runtime.count('PullImage')).toBe(1));
-    client.close();
-    runtime.kill();
-    expect(await pull).toMatchObject({ outcome: 'runtimeUnavailable' });
-  });
-
-  it('is unavailable at its deadline, and the runtime when there is none', async () => {
-    runtime.answers.PullImage = () => undefined;
-    expect(await client.pullImage({ image, auth, timeoutMs: 100 })).toMatchObject({ outcome: 'unavailable' });
-    runtime.kill();
-    expect(await client.pullImage({ image, auth, timeoutMs: 60_000 })).toMatchObject({
-      outcome: 'runtimeUnavailable',
-    });
+    expect(await scene.client().imagePieces(ID)).toEqual({ pieces: { config: `sha256:${ID}`, layers: [] } });
   });
 });
 
@@ -392,7 +257,7 @@ describe('events', () => {
   it('hears events, counts malformed ones and learns how the stream ended', async () => {
     const heard: unknown[] = [];
     let malformed = 0;
-    runtime.onSubscribe = (stream) => {
+    scene.runtime().onSubscribe = (stream) => {
       stream.write({
         containerId: ID,
         containerEventType: 'CONTAINER_STARTED_EVENT',
@@ -404,7 +269,9 @@ describe('events', () => {
       stream.end();
     };
     const end = await new Promise((onEnd) => {
-      client.subscribe({ onEvent: (event) => heard.push(event), onMalformed: () => malformed++, onEnd });
+      scene
+        .client()
+        .subscribe({ onEvent: (event) => heard.push(event), onMalformed: () => malformed++, onEnd });
     });
     expect(end).toBeUndefined();
     expect(malformed).toBe(2);
@@ -416,14 +283,14 @@ describe('events', () => {
 
   it('says nothing more once it has been ended here', async () => {
     const said: string[] = [];
-    const end = client.subscribe({
+    const end = scene.client().subscribe({
       onEvent: () => said.push('event'),
       onMalformed: () => said.push('malformed'),
       onEnd: () => said.push('end'),
     });
-    await vi.waitFor(() => expect(runtime.streams).toHaveLength(1));
+    await vi.waitFor(() => expect(scene.runtime().streams).toHaveLength(1));
     end();
-    runtime.send({ containerId: ID });
+    scene.runtime().send({ containerId: ID });
     await sleep(50);
     expect(said).toEqual([]);
   });

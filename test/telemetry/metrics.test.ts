@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ALLOWED_REASONS, DENIED_REASONS, UNVERIFIABLE_REASONS } from '../../agent/access/verdict.ts';
 import { ENFORCEMENT_OUTCOMES } from '../../agent/enforcement/plan.ts';
-import { createMetrics, type Observed } from '../../agent/telemetry/metrics.ts';
+import { createMetrics } from '../../agent/telemetry/metrics.ts';
+import type { Observed } from '../../agent/telemetry/observed-state.ts';
 import { parseExposition, type Series } from './exposition.ts';
 import { promtool } from './promtool.ts';
 

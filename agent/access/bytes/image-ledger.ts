@@ -195,7 +195,7 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     await match.compare(withNames([...news, ...others]), {
       blobs,
       isKnown: store.isKnown,
-      othersWith: (layer) => withNames(index.imagesWith([layer])),
+      othersWith: (layers) => withNames(index.imagesWith(layers)),
     });
     const pulledFrom = pullersIn(blobs);
     for (const image of [...news, ...others]) index.put(image);

@@ -47,10 +47,11 @@ export type Arrival = {
   readonly blobs: BlobsOfPieces | undefined;
   /** Was this piece on the node before? */
   readonly isKnown: (piece: string) => boolean;
-  /** Other images of the node with this layer, as the runtime lists them. */
-  readonly othersWith: (layer: string) => readonly Arrived[];
+  /** Other images of the node with any of these layers. Looks at all images. */
+  readonly othersWith: (layers: readonly string[]) => readonly Arrived[];
 };
 
+/** An image under one of its names, and what the manifests there say. */
 type Compared = Arrived & {
   readonly repository: string;
   /** Blob digests of the layers, lowest first: one list for each manifest that can be read. */
@@ -62,8 +63,8 @@ const MAX_OTHERS = 16;
 const MAX_CACHED = 1_000;
 
 export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchStore): LayerMatch {
-  /** Image and repository -> layers. */
-  const unmatched = new Map<string, readonly string[]>();
+  /** Image id -> repository -> layers; only where there are any. */
+  const unmatched = new Map<string, Map<string, readonly string[]>>();
   const layersByManifest = new LRUCache<string, readonly string[]>({ max: MAX_CACHED });
 
   async function readManifest(digest: string) {
@@ -83,109 +84,132 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
     return layers;
   }
 
-  async function manifestsOf({ image, listed }: Arrived, repository: string): Promise<Compared['manifests']> {
+  async function manifestsAt(digests: readonly string[], image: NodeImage): Promise<Compared['manifests']> {
     const manifests: (readonly string[])[] = [];
-    for (const digest of nameAt(repository, listed)?.digests ?? []) {
+    for (const digest of digests) {
       const layers = await layersOf(image, digest).catch(ignoreOne);
       if (layers) manifests.push(layers);
     }
     return manifests;
   }
 
-  /** Has an image whose name is matched this layer from this blob? Where the runtime has dropped the blob. */
-  async function isOfAnother(layer: string, blob: string, others: readonly Arrived[]): Promise<boolean> {
-    for (const other of others.slice(0, MAX_OTHERS)) {
-      for (const repository of other.image.names) {
-        if (!isMatched(other.image.imageRef, repository)) continue;
-        const manifests = await manifestsOf(other, repository);
-        const { layers } = other.image.pieces;
-        if (manifests.some((blobs) => layers.some((one, at) => one === layer && blobs[at] === blob)))
-          return true;
+  /** What images whose name is matched claim: for where the runtime has dropped its own notes. */
+  async function provenByOthers(others: readonly Arrived[]): Promise<ReadonlySet<string>> {
+    const proven = new Set<string>();
+    for (const { image, listed } of others.slice(0, MAX_OTHERS)) {
+      for (const repository of image.names.filter((name) => isMatched(image.imageRef, name))) {
+        for (const blobs of await manifestsAt(digestsAt(repository, listed), image)) {
+          for (const [at, layer] of image.pieces.layers.entries()) proven.add(claimOf(layer, blobs[at]));
+        }
       }
     }
-    return false;
+    return proven;
   }
 
+  /** The layers that no manifest of this name is proven to name; of several manifests the best. */
   async function unmatchedIn(
     { image, manifests }: Compared,
     { blobs, isKnown, othersWith }: Arrival,
-    claims: ReadonlyMap<string, ReadonlySet<string>>,
+    claims: Claims,
   ): Promise<readonly string[]> {
-    const isProven = async (layer: string, blob: string): Promise<boolean> => {
-      const noted = blobs?.get(layer) ?? [];
-      if (noted.length > 0) return noted.some(({ digest }) => digest === blob);
+    const { layers } = image.pieces;
+    const hasNote = (layer: string): boolean => (blobs?.get(layer) ?? []).length > 0;
+    const isProven = (layer: string, blob: string | undefined): boolean => {
+      if (hasNote(layer)) return blobs?.get(layer)?.some(({ digest }) => digest === blob) ?? false;
       // New to the node: the runtime has unpacked it from the only blob that is named for it.
-      if (!isKnown(layer) && claims.get(layer)?.size === 1) return true;
-      return isOfAnother(layer, blob, othersWith(layer));
+      return !isKnown(layer) && claims.get(layer)?.size === 1;
     };
-    let fewest: readonly string[] = image.pieces.layers;
-    for (const layersOfManifest of manifests) {
-      const left: string[] = [];
-      for (const [at, layer] of image.pieces.layers.entries()) {
-        if (!(await isProven(layer, layersOfManifest[at] ?? ''))) left.push(layer);
-      }
-      if (left.length < fewest.length) fewest = left;
-    }
-    return fewest;
+    const leftBy = (proves: typeof isProven): readonly string[] =>
+      shortest([
+        layers,
+        ...manifests.map((named) => layers.filter((layer, at) => !proves(layer, named[at]))),
+      ]);
+    const left = leftBy(isProven);
+    const unknown = left.filter((layer) => !hasNote(layer));
+    if (unknown.length === 0) return left;
+    const proven = await provenByOthers(othersWith(unknown));
+    // Where the runtime has a note, that is the last word.
+    return leftBy(
+      (layer, blob) => isProven(layer, blob) || (!hasNote(layer) && proven.has(claimOf(layer, blob))),
+    );
   }
 
   function isMatched(imageRef: string, repository: string): boolean {
     return store.isMatched(imageIdKey(imageRef), repository);
   }
 
+  function leave(imageRef: string, repository: string, layers: readonly string[]): void {
+    const imageId = imageIdKey(imageRef);
+    const ofImage = unmatched.get(imageId) ?? new Map<string, readonly string[]>();
+    ofImage.delete(repository);
+    if (layers.length > 0) ofImage.set(repository, layers);
+    if (ofImage.size > 0) unmatched.set(imageId, ofImage);
+    else unmatched.delete(imageId);
+  }
+
+  function unmatchedOf(imageRef: string, repository: string): readonly string[] {
+    return unmatched.get(imageIdKey(imageRef))?.get(repository) ?? [];
+  }
+
   return {
     async compare(arrived, arrival) {
-      const compared: Compared[] = [];
       const matched: { imageId: string; repository: string }[] = [];
+      const compared: Compared[] = [];
       for (const { image, listed } of arrived) {
-        for (const repository of image.names) {
-          if (isMatched(image.imageRef, repository)) continue;
+        for (const repository of image.names.filter((name) => !isMatched(image.imageRef, name))) {
+          const digests = digestsAt(repository, listed);
           // An import under a tag has no digest: there is no manifest of a registry that could be compared.
-          const isBound = arrival.blobs !== undefined && nameAt(repository, listed)?.digests.length !== 0;
-          const manifests = isBound ? await manifestsOf({ image, listed }, repository) : [];
-          if (isBound) compared.push({ image, listed, repository, manifests });
-          else matched.push({ imageId: imageIdKey(image.imageRef), repository });
+          if (arrival.blobs === undefined || digests.length === 0) {
+            matched.push({ imageId: imageIdKey(image.imageRef), repository });
+          } else {
+            const manifests = await manifestsAt(digests, image);
+            compared.push({ image, listed, repository, manifests });
+          }
         }
       }
       const claims = claimsOf(compared);
       for (const one of compared) {
         const { image, repository } = one;
         const left = await unmatchedIn(one, arrival, claims);
-        if (left.length > 0) unmatched.set(placeOf(image.imageRef, repository), left);
-        else matched.push({ imageId: imageIdKey(image.imageRef), repository });
+        leave(image.imageRef, repository, left);
+        if (left.length === 0) matched.push({ imageId: imageIdKey(image.imageRef), repository });
       }
       if (matched.length > 0) store.match(matched);
     },
     isMatched,
-    unmatched(imageRef, repository) {
-      if (isMatched(imageRef, repository)) return [];
-      return unmatched.get(placeOf(imageRef, repository)) ?? [];
-    },
+    unmatched: unmatchedOf,
     shown(imageRef, repository, pieces) {
-      const place = placeOf(imageRef, repository);
-      const left = unmatched.get(place)?.filter((layer) => !pieces.includes(layer));
-      if (left === undefined) return;
-      unmatched.set(place, left);
-      if (left.length > 0) return;
-      store.match([{ imageId: imageIdKey(imageRef), repository }]);
-      unmatched.delete(place);
+      const before = unmatchedOf(imageRef, repository);
+      if (before.length === 0) return;
+      const left = before.filter((layer) => !pieces.includes(layer));
+      leave(imageRef, repository, left);
+      if (left.length === 0) store.match([{ imageId: imageIdKey(imageRef), repository }]);
     },
     forgetAllBut(imageRefs) {
       const kept = new Set(Array.from(imageRefs, imageIdKey));
-      for (const place of unmatched.keys()) {
-        if (!kept.has(place.slice(0, place.indexOf(' ')))) unmatched.delete(place);
-      }
+      for (const imageId of unmatched.keys()) if (!kept.has(imageId)) unmatched.delete(imageId);
       store.keepOnly(kept);
     },
   };
 }
 
-function placeOf(imageRef: string, repository: string): string {
-  return `${imageIdKey(imageRef)} ${repository}`;
+/** Manifest digests of the content at this repository; none where it is not listed there, or by a tag only. */
+function digestsAt(repository: string, listed: RuntimeImage): readonly string[] {
+  return nameAt(repository, listed)?.digests ?? [];
+}
+
+function claimOf(layer: string, blob: string | undefined): string {
+  return `${layer} ${blob}`;
+}
+
+function shortest(lists: readonly (readonly string[])[]): readonly string[] {
+  return lists.reduce((least, list) => (list.length < least.length ? list : least));
 }
 
 /** Layer -> the blobs that manifests of this arrival name for it. */
-function claimsOf(compared: readonly Compared[]): Map<string, Set<string>> {
+type Claims = ReadonlyMap<string, ReadonlySet<string>>;
+
+function claimsOf(compared: readonly Compared[]): Claims {
   const claims = new Map<string, Set<string>>();
   for (const { image, manifests } of compared) {
     for (const blobs of manifests) {

@@ -30,7 +30,10 @@ export async function runClusterDecisions(cluster: Cluster, options: ClusterDeci
   const { output, print, warn, limit, now = Date.now } = options;
   const { rows, found, isCut, answers } = await listAll(cluster, options);
   printOutput(print, output, {
-    ...{ data: rows.map(plainRow), rows, columns: columnsAt(now()), name: podName },
+    data: rows.map(plainRow),
+    rows,
+    columns: columnsAt(now()),
+    name: podName,
     empty: '(no decisions)',
   });
   if (found > rows.length && (output === 'table' || output === 'wide')) {
@@ -53,7 +56,11 @@ export async function watchClusterDecisions(
   const begin = now();
   const { rows, answers } = await listAll(cluster, options);
   const printMore = createRunningOutput<Row>({
-    ...{ print, format: output, columnsAt, name: podName, plain: plainRow },
+    print,
+    format: output,
+    columnsAt,
+    name: podName,
+    plain: plainRow,
   });
   printMore(rows.toReversed(), now());
   warnOfSilent(answers, warn);

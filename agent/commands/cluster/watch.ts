@@ -31,7 +31,9 @@ export async function watchAgents(cluster: Cluster, watch: Watch): Promise<void>
   const follow = (agent: Agent): void => {
     const gone = new AbortController();
     const ended = followAgent(exec, agent, {
-      ...{ filter, begin, known: known.get(agent.pod) ?? [] },
+      filter,
+      begin,
+      known: known.get(agent.pod) ?? [],
       onEntry: (entry) => onEntry(agent, entry),
       onLost: (problem) =>
         warn(`${printable(`lost ${agent.node} (${agent.pod}): ${problem}; trying again`)}\n`),

@@ -15,21 +15,8 @@ import type { PreparedContainer } from './create-request.ts';
 import { createInquiries } from './inquiries.ts';
 import { createJudgeRequest, type JudgeRequestOptions } from './judge-request.ts';
 import { createPreparation } from './preparation.ts';
+import type { TimeBudget } from './time-budget.ts';
 import { createVetoReports } from './veto-reports.ts';
-
-/**
- * The time that the runtime waits for the veto. It asks one thing at a time and creates no other container
- * meanwhile, so the time belongs to the node, and each namespace has a share of it.
- */
-export type TimeBudget = {
-  /**
-   * How long this namespace's next question may take, in ms; at most `untilDeadlineMs`. `hasAnswer`: what
-   * was found too late for the last question can be the answer.
-   */
-  patienceMs(namespace: string, untilDeadlineMs: number, hasAnswer: boolean): number;
-  /** `granted`: what was waited for is a right. */
-  spent(namespace: string, ms: number, granted: boolean): void;
-};
 
 export type VetoOptions = JudgeRequestOptions & {
   readonly runtime: Pick<Runtime, 'imageStatus'>;

@@ -8,9 +8,10 @@ import { LRUCache } from 'lru-cache';
  */
 export type TimeBudget = {
   /**
-   * How long the answer to a question about a container of this namespace may take, in ms: at most until its
-   * deadline, and at least as long as looking up what is on record takes: for whoever has used up its own
-   * allowance only on a node that is not busy, and not at all where there is an answer without it.
+   * A question about a container of this namespace has come: how long the answer may take, in ms. At most
+   * until its deadline, and at least as long as looking up what is on record takes: for whoever has used up
+   * its own allowance only on a node that is not busy, and not at all with `hasAnswer`, where what was found
+   * too late for the last question can be the answer.
    */
   patienceMs(namespace: string, untilDeadlineMs: number, hasAnswer?: boolean): number;
   /** The runtime waited so long (ms) for an answer about this namespace; `granted`: it was a right. */
@@ -64,17 +65,17 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
   let last: { readonly namespace: string; readonly at: number } | undefined;
   let lastOther = Number.NEGATIVE_INFINITY;
 
-  function isBesideOthers(namespace: string): boolean {
-    const at = now();
+  function noteQuestion(namespace: string): void {
     if (last !== undefined && last.namespace !== namespace) lastOther = last.at;
-    last = { namespace, at };
-    return at - lastOther < OTHERS_MS;
+    last = { namespace, at: now() };
   }
 
   return {
     patienceMs(namespace, untilDeadlineMs, hasAnswer = false) {
+      noteQuestion(namespace);
       const own = namespaces.get(namespace)?.left() ?? namespaceMs;
-      const most = isBesideOthers(namespace) ? BESIDE_OTHERS_MS : untilDeadlineMs;
+      const isBesideOthers = now() - lastOther < OTHERS_MS;
+      const most = isBesideOthers ? BESIDE_OTHERS_MS : untilDeadlineMs;
       const shared = Math.max(node.left(), own === namespaceMs ? FIRST_MS : 0);
       const isUsedUp = own < LOOKUP_MS;
       if (isUsedUp && hasAnswer) return 0;

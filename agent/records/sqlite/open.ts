@@ -229,7 +229,9 @@ function openParts(rows: Rows, checked: SqliteRows, notify: Notify, now: () => n
   }
   if (unsound.length > 0) {
     const counts = unsound.map(([table, count]) => `${count} of ${table}`).join(', ');
-    const message = `rows that something else has changed count as absent, what they allowed is verified again: ${counts}`;
+    const message =
+      'rows that something else has changed count as absent, ' +
+      `what they allowed is verified again: ${counts}`;
     notify({ kind: 'recordsUnreadable', message });
     checked.removeUnsound();
   }

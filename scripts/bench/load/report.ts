@@ -43,7 +43,8 @@ export function loadTable(figures: LoadFigures): string {
     row('resident MiB, by round', usesText(veto, 'residentMiB'), usesText(guard, 'residentMiB')),
     row('open files, by round', usesText(veto, 'openFiles'), usesText(guard, 'openFiles')),
   ];
-  const head = `${rounds} rounds of ${containers} containers, load ${figures.load.map((one) => one.toFixed(1)).join(' / ')}`;
+  const load = figures.load.map((one) => one.toFixed(1)).join(' / ');
+  const head = `${rounds} rounds of ${containers} containers, load ${load}`;
   return `${head}\n${formatTable(columns, rows)}\n${formatTable(grown, figures.growth)}`;
 }
 
@@ -76,10 +77,7 @@ function vetoPlot(
   cells: readonly GrowthCell[],
   at: (cell: GrowthCell) => number,
 ): Plot {
-  const series = (['median', 'p99'] as const).map((name) => ({
-    name,
-    points: cells.map((cell) => [at(cell), cell.veto.answerUs[name] / 1_000] as const),
-  }));
+  const series = seriesOf(cells, at, ({ veto }, quantile) => veto.answerUs[quantile] / 1_000);
   return { title, x, y: 'ms', xScale: 'log', series };
 }
 
@@ -89,11 +87,19 @@ function guardPlot(
   cells: readonly GrowthCell[],
   at: (cell: GrowthCell) => number,
 ): Plot {
-  const series = (['median', 'p99'] as const).map((name) => ({
-    name,
-    points: cells.map((cell) => [at(cell), cell.guard.known[name]] as const),
-  }));
+  const series = seriesOf(cells, at, ({ guard }, quantile) => guard.known[quantile]);
   return { title, x, y: 'ms, known', xScale: 'log', series };
+}
+
+function seriesOf(
+  cells: readonly GrowthCell[],
+  at: (cell: GrowthCell) => number,
+  of: (cell: GrowthCell, quantile: 'median' | 'p99') => number,
+): Plot['series'] {
+  return (['median', 'p99'] as const).map((name) => ({
+    name,
+    points: cells.map((cell) => [at(cell), of(cell, name)] as const),
+  }));
 }
 
 function row(figure: string, veto: string, guard: string): Row {

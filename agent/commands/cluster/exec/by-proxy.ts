@@ -1,4 +1,4 @@
-import type { KubectlResult } from '../kubectl.ts';
+import { type KubectlResult, lastLine } from '../kubectl.ts';
 import { CONTAINER, type Exec, type ExecTarget, MAX_ANSWER_BYTES, PROGRAM } from './exec.ts';
 import type { KubectlProxy } from './proxy.ts';
 import { type ExecEnd, execOverWebSocket } from './websocket.ts';
@@ -64,7 +64,7 @@ export function createProxiedExec(
         case 'notOpened':
           return byProcess.follow(pod, words, onStdout, signal);
         case 'exited':
-          return stderr.text().stderr.trim().split('\n').at(-1) || `it ended with ${end.exitCode}`;
+          return lastLine(stderr.text().stderr) || `it ended with ${end.exitCode}`;
         case 'failed':
           return end.message;
         default:
