@@ -35,6 +35,8 @@ export type Handover = {
   judgedByVeto(containerId: string, judged: Contents): boolean;
   /** The guard has seen this container. The claim counts from the moment of the call. */
   claimForGuard(container: ContainerInUse): Promise<'judgedByVeto' | 'guardJudges'>;
+  /** Is it the guard that judges this container, and reports it? */
+  isWithGuard(containerId: string): boolean;
 };
 
 /** Far more than start on one node between a question and the first look; beyond it the guard judges. */
@@ -52,8 +54,11 @@ export function createHandover(): Handover {
       const claim = claims.get(container.id);
       if (claim === undefined) claims.set(container.id, 'guard');
       if (claim === undefined || claim === 'guard') return 'guardJudges';
-      return (await usesJust(claim, container)) ? 'judgedByVeto' : 'guardJudges';
+      if (await usesJust(claim, container)) return 'judgedByVeto';
+      claims.set(container.id, 'guard');
+      return 'guardJudges';
     },
+    isWithGuard: (containerId) => claims.get(containerId) === 'guard',
   };
 }
 

@@ -38,9 +38,11 @@ describe('a container that the veto judged before it existed', () => {
   it('is judged by the guard when its tag was moved, so that it uses other content', async () => {
     const handover = createHandover();
     handover.judgedByVeto('c1', plain);
+    expect(handover.isWithGuard('c1')).toBe(false);
     expect(await handover.claimForGuard({ id: 'c1', imageRef: OTHER, mountedImages: neverAsked })).toBe(
       'guardJudges',
     );
+    expect(handover.isWithGuard('c1')).toBe(true);
   });
 
   it('is judged by the guard when the content was not known, which is equal to no other unknown one', async () => {

@@ -128,10 +128,7 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
     const unknown = left.filter((layer) => !hasNote(layer));
     if (unknown.length === 0) return left;
     const proven = await provenByOthers(othersWith(unknown));
-    // Where the runtime has a note, that is the last word.
-    return leftBy(
-      (layer, blob) => isProven(layer, blob) || (!hasNote(layer) && proven.has(claimOf(layer, blob))),
-    );
+    return leftBy((layer, blob) => isProven(layer, blob) || proven.has(claimOf(layer, blob)));
   }
 
   function isMatched(imageRef: string, repository: string): boolean {

@@ -23,7 +23,7 @@ export type VetoOptions = JudgeRequestOptions & {
   readonly settings: EnforcementSettings;
   readonly fuse: Pick<Fuse, 'permits' | 'isOpen'>;
   readonly census: Pick<Census, 'withStanding'>;
-  readonly handover: Pick<Handover, 'judgedByVeto'>;
+  readonly handover: Pick<Handover, 'judgedByVeto' | 'isWithGuard'>;
   readonly budget: TimeBudget;
   /** Of every verdict that the veto acted on; what it leaves to the guard the guard reports. */
   readonly report: Report;

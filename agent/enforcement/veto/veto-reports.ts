@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import type { CreateContainerRequest } from '../../nri/messages.ts';
 import type { Finding } from '../finding.ts';
+import type { Handover } from '../handover.ts';
 import type { Enforcement, Judgement, Report } from '../judgement.ts';
 import { containerKey } from './create-request.ts';
 
 export type VetoReportsOptions = {
+  readonly handover: Pick<Handover, 'isWithGuard'>;
   readonly report: Report;
   /** A refusal that is not reported because the same one was before. */
   readonly onRefusedAgain: () => void;
@@ -26,27 +28,32 @@ const REFUSED_AGAIN_MS = 300_000;
  * Reports what the veto did. Kubelet tries a container that was refused again every ten seconds or so: the
  * same refusal is reported once in five minutes.
  */
-export function createVetoReports({ report, onRefusedAgain }: VetoReportsOptions): VetoReports {
+export function createVetoReports({ handover, report, onRefusedAgain }: VetoReportsOptions): VetoReports {
   /** Reasons of refusals, by container of a pod. */
   const refusals = new LRUCache<string, string>({ max: MAX_REMEMBERED, ttl: REFUSED_AGAIN_MS });
   const waiting = new Map<NodeJS.Timeout, () => void>();
 
-  function later(judgement: Judgement, enforcement: Enforcement | undefined): void {
-    const reportBoth = (): void => {
-      report.verdict(judgement);
-      report.enforced(judgement, enforcement);
-    };
+  function reportBoth(judgement: Judgement, enforcement?: Enforcement): void {
+    report.verdict(judgement);
+    report.enforced(judgement, enforcement);
+  }
+
+  function later(write: () => void): void {
     const timer = setTimeout(() => {
       waiting.delete(timer);
-      reportBoth();
+      write();
     }, REPORT_AFTER_MS).unref();
-    waiting.set(timer, reportBoth);
+    waiting.set(timer, write);
   }
 
   return {
     allowed(request, finding, durationMs) {
       refusals.delete(containerKey(request));
-      later(judgementOf(request, finding, durationMs), undefined);
+      const judgement = judgementOf(request, finding, durationMs);
+      later(() => {
+        // The guard may have found meanwhile that the container uses other contents.
+        if (!handover.isWithGuard(request.id)) reportBoth(judgement);
+      });
     },
     refused(request, finding, durationMs) {
       const key = containerKey(request);
@@ -56,12 +63,13 @@ export function createVetoReports({ report, onRefusedAgain }: VetoReportsOptions
         return;
       }
       refusals.set(key, reason);
-      later(judgementOf(request, finding, durationMs), { action: 'veto', outcome: 'refused' });
+      const judgement = judgementOf(request, finding, durationMs);
+      later(() => reportBoth(judgement, { action: 'veto', outcome: 'refused' }));
     },
     flush() {
-      for (const [timer, reportBoth] of waiting) {
+      for (const [timer, write] of waiting) {
         clearTimeout(timer);
-        reportBoth();
+        write();
       }
       waiting.clear();
     },

@@ -35,6 +35,14 @@ describe('a container that is about to be created', () => {
     ]);
   });
 
+  it('is reported by the guard alone when it turns out to use other content', async () => {
+    const { create, whoJudges, reported, veto } = vetoScene();
+    const { id } = await create();
+    expect(await whoJudges(id, OTHER_CONTENT)).toBe('guardJudges');
+    veto.flush();
+    expect(reported).toEqual([]);
+  });
+
   it('is refused when it may not, in the tenant`s words, and reported as refused', async () => {
     const { create, reported, veto, whoJudges } = vetoScene({ judge: () => refused });
     const { id, refusal } = await create();
