@@ -70,6 +70,7 @@ export function createPodCredentialsReader(
 ): PodCredentialsReader {
   const keyrings = createSecretKeyrings(keyedHash);
   return async (pod, repository, { fresh = false, secretsOnly = false } = {}) => {
+    const askedAt = performance.now();
     const read = await readSecrets(pods, pod, fresh);
     if ('verdict' in read) return read;
     const offer = node === undefined || secretsOnly ? nothing : node.offerFor(pod, repository);
@@ -84,7 +85,7 @@ export function createPodCredentialsReader(
       imagePullSecrets: pod.imagePullSecrets.length,
       missing: read.missing,
       version,
-      isCached: !fresh && read.secrets.length > 0,
+      isCached: !fresh && read.secrets.some(({ readAtMs }) => readAtMs < askedAt),
       ...(problem && { problem }),
     };
   };

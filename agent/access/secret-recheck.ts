@@ -6,7 +6,9 @@ import type { AccessRequest } from './request.ts';
 const AFTER_MS = 60_000;
 /** The API server or the pod's secret is in trouble: this is tried again. */
 const AGAIN_MS = 30_000;
-const MAX_WATCHED = 10_000;
+const MAX_VERSIONS = 10_000;
+/** As many pods of one namespace as a node could have. */
+const MAX_PODS = 1_000;
 
 export type SecretRecheck = {
   /**
@@ -17,7 +19,8 @@ export type SecretRecheck = {
   close(): void;
 };
 
-type Watched = { readonly request: AccessRequest; readonly version: string };
+/** What was allowed on secrets of one version, by pod: one read of them answers for all. */
+type Watched = { readonly requests: Map<string, AccessRequest>; readonly timer: NodeJS.Timeout };
 
 /**
  * What was allowed on a cached secret is judged again when that secret, read afresh, turns out to be another.
@@ -29,33 +32,48 @@ export function createSecretRecheck(
   onChanged: (pod: Pod) => void,
   afterMs = AFTER_MS,
 ): SecretRecheck {
-  const watched = new Map<string, NodeJS.Timeout>();
+  const watched = new Map<string, Watched>();
 
-  async function look({ request, version }: Watched, key: string): Promise<void> {
-    const { pod } = request;
-    const read = await readCredentials(pod, '', { fresh: true, secretsOnly: true });
-    if ('verdict' in read) return later({ request, version }, key, AGAIN_MS);
-    watched.delete(key);
-    if (read.version !== version) onChanged(pod);
+  function watch(request: AccessRequest, version: string, delayMs: number): void {
+    const known = watched.get(version);
+    if (known) {
+      if (known.requests.size < MAX_PODS) known.requests.set(request.pod.uid, request);
+      return;
+    }
+    if (watched.size >= MAX_VERSIONS) return;
+    // What fails unexpectedly must not end the agent; the pods are looked at again as if all had changed.
+    const timer = setTimeout(() => {
+      const requests = take(version);
+      look(requests, version).catch(() => changed(requests));
+    }, delayMs).unref();
+    watched.set(version, { requests: new Map([[request.pod.uid, request]]), timer });
   }
 
-  function later(what: Watched, key: string, delayMs: number): void {
-    watched.set(
-      key,
-      // What fails unexpectedly must not end the agent; the pod is looked at again as if it had changed.
-      setTimeout(() => void look(what, key).catch(() => onChanged(what.request.pod)), delayMs).unref(),
-    );
+  /** A pod that comes while the secrets are being read may have been allowed later than they were. */
+  function take(version: string): readonly AccessRequest[] {
+    const requests = [...(watched.get(version)?.requests.values() ?? [])];
+    watched.delete(version);
+    return requests;
+  }
+
+  async function look(requests: readonly AccessRequest[], version: string): Promise<void> {
+    const [first] = requests;
+    if (first === undefined) return;
+    const read = await readCredentials(first.pod, '', { fresh: true, secretsOnly: true });
+    if ('verdict' in read) for (const request of requests) watch(request, version, AGAIN_MS);
+    else if (read.version !== version) changed(requests);
+  }
+
+  function changed(requests: readonly AccessRequest[]): void {
+    for (const { pod } of requests) onChanged(pod);
   }
 
   return {
     watch(request, version) {
-      if (version === undefined) return;
-      const key = `${request.pod.uid}/${version}`;
-      if (watched.has(key) || watched.size >= MAX_WATCHED) return;
-      later({ request, version }, key, afterMs);
+      if (version !== undefined) watch(request, version, afterMs);
     },
     close() {
-      for (const timer of watched.values()) clearTimeout(timer);
+      for (const { timer } of watched.values()) clearTimeout(timer);
       watched.clear();
     },
   };

@@ -2,14 +2,14 @@ import { RuntimeError } from '../errors.ts';
 import type { RetryDelays } from '../retry-delay.ts';
 import { createContainerLedger, type LedgerCallbacks } from './container-ledger.ts';
 import { createContainerLookups } from './container-lookups.ts';
-import type { ContainerEventSource } from './cri-client.ts';
+import type { RuntimeEvents } from './cri-client.ts';
 import type { ContainerEvent } from './cri-messages.ts';
 import { keepEventStream } from './event-stream.ts';
 import { createRepeatedTask } from './repeated-task.ts';
 import type { Runtime } from './runtime.ts';
 
 export type ContainerWatchOptions = LedgerCallbacks & {
-  readonly client: ContainerEventSource & Pick<Runtime, 'listContainers'>;
+  readonly client: Pick<RuntimeEvents, 'subscribe'> & Pick<Runtime, 'listContainers'>;
   /** Had an earlier run of the agent seen this container? Asked about those of the first list. */
   readonly wasSeen: (id: string) => boolean;
   /** Milliseconds from one list to the next while there are events; 30 s when left out. */
@@ -134,7 +134,7 @@ export function watchContainers(options: ContainerWatchOptions): ContainerWatch 
   }
 
   const endStream = keepEventStream({
-    source: options.client,
+    subscribe: options.client.subscribe,
     onEvent,
     onMalformed: () => options.onMalformedEvent?.(),
     onSubscribed() {

@@ -30,7 +30,7 @@ export type CriChannel = {
     timeoutMs: number,
   ): Promise<z.output<Schema>>;
   /** A stream of messages without a deadline. */
-  stream(service: CriService, method: string, request: object): ClientReadableStream<object>;
+  stream(method: CriMethod, request: object): ClientReadableStream<object>;
   /**
    * All messages of a stream that ends by itself.
    *
@@ -106,14 +106,8 @@ export function openCriChannel(
         cause: parsed.error,
       });
     },
-    stream(service, method, request) {
-      const definition = criMethod(service, method);
-      return client.makeServerStreamRequest(
-        definition.path,
-        definition.requestSerialize,
-        definition.responseDeserialize,
-        request,
-      );
+    stream({ path, requestSerialize, responseDeserialize }, request) {
+      return client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
     },
     async collect(method, request, metadata, schema, timeoutMs) {
       const { path, requestSerialize, responseDeserialize } = method;

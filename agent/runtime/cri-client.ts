@@ -1,5 +1,4 @@
-import { status as grpc } from '@grpc/grpc-js';
-import type { RuntimeError } from '../errors.ts';
+import { type ClientReadableStream, status as grpc } from '@grpc/grpc-js';
 import { classifyPullError } from './classify-pull-error.ts';
 import { readBlob, readBlobsOfPieces } from './content-store.ts';
 import { encodingsOf } from './credential-encodings.ts';
@@ -17,29 +16,25 @@ import {
   verboseImageStatusResponse,
   versionResponse,
 } from './cri-messages.ts';
+import { criMethod, subscribeMethod } from './cri-proto.ts';
+import type { EventListener } from './event-stream.ts';
 import { readImagePieces } from './image-pieces.ts';
 import { toRuntimeContainers } from './listed-containers.ts';
-
 import type { Runtime, SandboxConfig } from './runtime.ts';
 
-/**
- * Hears the runtime's container events until `onEnd`, which is called exactly once unless the stream was
- * ended here.
- */
-export type EventListener = {
-  readonly onEvent: (event: ContainerEvent) => void;
-  readonly onMalformed: () => void;
-  /** Undefined: the runtime ended the stream in order (EOF). */
-  readonly onEnd: (error: RuntimeError | undefined) => void;
-};
-
-export interface ContainerEventSource {
-  /** Opens GetContainerEvents; returns how to end it. */
-  subscribe(listener: EventListener): () => void;
+/** The runtime's streams of events; each gives how to end it. */
+export interface RuntimeEvents {
+  /** CRI GetContainerEvents. */
+  subscribe(listener: EventListener<ContainerEvent>): () => void;
+  /**
+   * A name of an image came, went or means other content now; which one is not told. containerd's own
+   * service (api/services/events/v1), where CRI has none; its CRI plugin follows the same events.
+   */
+  subscribeToImages(listener: EventListener<void>): () => void;
 }
 
 export type CriClient = Runtime &
-  ContainerEventSource & {
+  RuntimeEvents & {
     /** Is there a connection to the socket now? */
     connected(): boolean;
   };
@@ -228,29 +223,43 @@ export function createCriClient(options: CriClientOptions): CriClient {
       }
     },
 
-    subscribe(listener) {
-      const stream = channel.stream('RuntimeService', 'GetContainerEvents', {});
-      let over = false;
-      stream.on('data', (message: unknown) => {
-        if (over) return;
+    subscribe: (listener) =>
+      hear(channel.stream(containerEvents, {}), listener, (message) => {
         const event = parseContainerEvent(message);
         if (event === undefined) listener.onMalformed();
         else listener.onEvent(event);
-      });
-      // Every end has a status; the error event repeats the bad ones and must have a listener.
-      stream.on('error', () => {});
-      stream.on('status', (status) => {
-        if (over) return;
-        over = true;
-        listener.onEnd(status.code === grpc.OK ? undefined : toRuntimeError(status));
-      });
-      return () => {
-        over = true;
-        stream.cancel();
-      };
-    },
+      }),
+    subscribeToImages: (listener) =>
+      hear(channel.stream(subscribeMethod, { filters: IMAGE_EVENTS }), listener, () => listener.onEvent()),
   };
 }
+
+/** Every end of a stream is told once, unless it was ended here. */
+function hear(
+  stream: ClientReadableStream<object>,
+  { onEnd }: Pick<EventListener<never>, 'onEnd'>,
+  onMessage: (message: object) => void,
+): () => void {
+  let over = false;
+  stream.on('data', (message: object) => {
+    if (!over) onMessage(message);
+  });
+  // Every end has a status; the error event repeats the bad ones and must have a listener.
+  stream.on('error', () => {});
+  stream.on('status', (status) => {
+    if (over) return;
+    over = true;
+    onEnd(status.code === grpc.OK ? undefined : toRuntimeError(status));
+  });
+  return () => {
+    over = true;
+    stream.cancel();
+  };
+}
+
+const containerEvents = criMethod('RuntimeService', 'GetContainerEvents');
+/** What the CRI plugin itself hears of images (internal/cri/server/events, 2.x; pkg/cri/server, 1.6). */
+const IMAGE_EVENTS = ['namespace==k8s.io,topic~="^/images/"'];
 
 /**
  * How much earlier than here a deadline may pass for the runtime; gRPC rounds it, and the event loop may be
@@ -263,12 +272,12 @@ function toSandboxConfig({ metadata, labels, annotations }: SandboxConfig): Sand
   return { metadata, labels, annotations };
 }
 
-/** The registry of an image name, in short form or not (distribution/reference, splitDockerDomain). */
 /** docker.io is registry-1.docker.io, all others are themselves. */
 async function hostsByDefault(registry: string): Promise<readonly string[]> {
   return registry === 'docker.io' ? [registry, 'registry-1.docker.io'] : [registry];
 }
 
+/** The registry of an image name, in short form or not (distribution/reference, splitDockerDomain). */
 function registryOf(image: string): string {
   const first = image.slice(0, Math.max(0, image.indexOf('/')));
   const isHost = first.includes('.') || first.includes(':') || first === 'localhost';

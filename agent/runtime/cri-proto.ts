@@ -10,7 +10,8 @@ export type CriMethod = MethodDefinition<object, object>;
 
 const OPTIONS = { longs: String, enums: String, defaults: true } as const;
 const cri = loadSync(protoFile('cri.proto'), OPTIONS);
-const containerd = loadSync(protoFile('containerd.proto'), OPTIONS);
+const containerdContent = loadSync(protoFile('containerd-content.proto'), OPTIONS);
+const containerdEvents = loadSync(protoFile('containerd-events.proto'), OPTIONS);
 
 /** A service of package runtime.v1, with the methods that proto/cri.proto holds. */
 export function criService(name: CriService): ServiceDefinition {
@@ -21,10 +22,12 @@ export function criMethod(service: CriService, name: string): CriMethod {
   return methodIn(criService(service), name);
 }
 
-/** containerd's own service for its content (api/services/content/v1); CRI has nothing like it. Both stream. */
-const content = serviceIn(containerd, 'containerd.services.content.v1.Content');
+/** containerd's own services (api/services); CRI has nothing like them. All of these stream. */
+const content = serviceIn(containerdContent, 'containerd.services.content.v1.Content');
 export const listContentMethod: CriMethod = methodIn(content, 'List');
 export const readContentMethod: CriMethod = methodIn(content, 'Read');
+const events = serviceIn(containerdEvents, 'containerd.services.events.v1.Events');
+export const subscribeMethod: CriMethod = methodIn(events, 'Subscribe');
 
 function serviceIn(definitions: PackageDefinition, name: string): ServiceDefinition {
   const definition = definitions[name];

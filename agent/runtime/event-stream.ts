@@ -1,10 +1,18 @@
+import type { RuntimeError } from '../errors.ts';
 import { createRetryDelay, type RetryDelays } from '../retry-delay.ts';
-import type { ContainerEventSource } from './cri-client.ts';
-import type { ContainerEvent } from './cri-messages.ts';
 
-export type EventStreamOptions = {
-  readonly source: ContainerEventSource;
-  readonly onEvent: (event: ContainerEvent) => void;
+/** Hears events until `onEnd`, which is called exactly once unless the stream was ended here. */
+export type EventListener<Event> = {
+  readonly onEvent: (event: Event) => void;
+  readonly onMalformed: () => void;
+  /** Undefined: the runtime ended the stream in order (EOF). */
+  readonly onEnd: (error: RuntimeError | undefined) => void;
+};
+
+export type EventStreamOptions<Event> = {
+  /** Opens the stream; returns how to end it. */
+  readonly subscribe: (listener: EventListener<Event>) => () => void;
+  readonly onEvent: (event: Event) => void;
   readonly onMalformed: () => void;
   /** A stream was asked for; whether it will say anything is not known yet. */
   readonly onSubscribed: () => void;
@@ -24,9 +32,9 @@ export type EventStreamOptions = {
 };
 
 /**
- * Keeps one GetContainerEvents stream open for as long as the runtime gives events. Returns how to end it.
+ * Keeps one stream of events open for as long as the runtime gives them. Returns how to end it.
  */
-export function keepEventStream(options: EventStreamOptions): () => void {
+export function keepEventStream<Event>(options: EventStreamOptions<Event>): () => void {
   const reconnect = createRetryDelay(options.reconnect);
   const unsupported = createRetryDelay(options.unsupported);
   let timer: NodeJS.Timeout | undefined;
@@ -55,7 +63,7 @@ export function keepEventStream(options: EventStreamOptions): () => void {
       unsupported.reset();
       support(true);
     };
-    const end = options.source.subscribe({
+    const end = options.subscribe({
       onEvent(event) {
         hear();
         options.onEvent(event);

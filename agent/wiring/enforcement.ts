@@ -22,6 +22,8 @@ import { createSignal } from './signal.ts';
 export type EnforcementParts = {
   readonly pods: PodSource;
   readonly runtime: Runtime;
+  /** What names mean to the runtime, kept for the veto, for which each creation waits. */
+  readonly imageNames: Pick<Runtime, 'imageStatus'>;
   readonly ensureAccess: EnsureAccess;
   readonly reverify: Reverify;
   readonly doubtOf: DoubtOf;
@@ -47,7 +49,7 @@ const PATIENCE_MS = 10_000;
 
 /** Puts guard and veto together over one fuse. */
 export function wireEnforcement(config: Config, parts: EnforcementParts): Enforcement {
-  const { pods, runtime, ensureAccess, doubtOf, report, log, metrics } = parts;
+  const { pods, runtime, imageNames, ensureAccess, doubtOf, report, log, metrics } = parts;
   const settings: EnforcementSettings = {
     mode: config.mode,
     onUnverifiable: config.onUnverifiable,
@@ -109,7 +111,8 @@ export function wireEnforcement(config: Config, parts: EnforcementParts): Enforc
   fuseClosed.on(guard.fuseClosed);
   const veto = createVeto({
     ...judging,
-    contentOf: async (image) => (await runtime.imageStatus(image))?.id,
+    runtime: imageNames,
+    contentOf: async (image) => (await imageNames.imageStatus(image))?.id,
     settings,
     fuse,
     census,

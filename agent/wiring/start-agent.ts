@@ -10,6 +10,7 @@ import { createRetryDelay } from '../retry-delay.ts';
 import { type ContainerWatch, watchContainers } from '../runtime/container-watch.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
+import { keepImageNames } from '../runtime/image-names.ts';
 import { createRepeatedTask } from '../runtime/repeated-task.ts';
 import type { ReadinessCheck } from '../telemetry/health.ts';
 import { serveTelemetry } from '../telemetry/http.ts';
@@ -76,6 +77,9 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     onConnectionChange: runtimeConnection.emit,
     hostsOfRegistry: endpoints.hosts,
   });
+  // In audit nothing could be refused, and a plugin costs every creation a little.
+  const hasVeto = config.mode !== 'audit' && config.enforcement !== 'stop';
+  const imageNames = hasVeto ? keepImageNames({ runtime: client }) : undefined;
   const registry = openRegistry(endpoints);
   const node = openNodeCredentials(config, podSource.serviceAccounts, ({ provider, outcome }) =>
     metrics.providerRun(provider, outcome),
@@ -156,6 +160,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const { settings, fuse, stopper, guard, veto } = wireEnforcement(config, {
     pods,
     runtime: client,
+    imageNames: imageNames ?? client,
     ensureAccess: verifier.ensureAccess,
     reverify: verification.reverify,
     doubtOf: verification.doubtOf,
@@ -178,20 +183,18 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
 
   // How containers get here.
   const relist = createSignal<void>();
-  const nri =
-    // In audit nothing could be refused, and a plugin costs every creation a little.
-    config.mode === 'audit' || config.enforcement === 'stop'
-      ? undefined
-      : connectNri(config, {
-          pods,
-          settings,
-          veto,
-          log,
-          onInProgress: () => metrics.enforcement('veto', 'inProgress'),
-          onAnswered: (waitedMs) => metrics.vetoAnswered(waitedMs / 1_000),
-          onDisconnected: metrics.nriDisconnected,
-          relist: relist.emit,
-        });
+  const nri = hasVeto
+    ? connectNri(config, {
+        pods,
+        settings,
+        veto,
+        log,
+        onInProgress: () => metrics.enforcement('veto', 'inProgress'),
+        onAnswered: (waitedMs) => metrics.vetoAnswered(waitedMs / 1_000),
+        onDisconnected: metrics.nriDisconnected,
+        relist: relist.emit,
+      })
+    : undefined;
   const housekeeping = createHousekeeping({
     store,
     listImages: client.listImages,
@@ -345,6 +348,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       veto.flush();
       watch?.stop();
       imageLooks.stop();
+      imageNames?.close();
       verification.close();
       const timeClosed = time.close();
       node.close();

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CriError, connectCri } from './cri.ts';
 import {
   type ContainerEvent,
@@ -75,11 +76,12 @@ export interface Kubelet {
   listImages(): Promise<ImageAnswer[]>;
   removeImage(image: string): Promise<void>;
   /**
-   * Runs a pod: sandbox, then per container pull by policy, create, start.
+   * Runs a pod: sandbox, then per container pull by policy, create, start. A creation that is refused with a
+   * message like `triedAgain` is tried again, as kubelet does with each.
    * @throws {ContainerNotStarted} with kubelet's word for the reason; the sandbox and earlier containers
    * stay.
    */
-  runPod(pod: PodSpec, auth?: PullAuth): Promise<StartedPod>;
+  runPod(pod: PodSpec, auth?: PullAuth, triedAgain?: RegExp): Promise<StartedPod>;
   /** `attempt`: how often a sandbox of this pod was begun before. */
   runSandbox(pod: PodSpec, attempt?: number): Promise<string>;
   /**
@@ -106,6 +108,10 @@ export interface Kubelet {
   close(): void;
 }
 
+/** Of a creation; kubelet has no such limit. */
+const MAX_TRIES = 60;
+const RETRY_MS = 500;
+
 /** A stand-in for kubelet on this runtime (`unix:///…`). */
 export function connectKubelet(endpoint: string, place: PodPlace): Kubelet {
   const { call, stream, close } = connectCri(endpoint);
@@ -116,6 +122,24 @@ export function connectKubelet(endpoint: string, place: PodPlace): Kubelet {
       throw new ContainerNotStarted(sandboxId, container.name, reason, error);
     };
   };
+
+  async function createInTheEnd(
+    sandboxId: string,
+    pod: PodSpec,
+    container: ContainerSpec,
+    imageRef: string,
+    triedAgain: RegExp | undefined,
+  ): Promise<string> {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await kubelet.createContainer(sandboxId, pod, container, imageRef, attempt);
+      } catch (error) {
+        const isLast = attempt + 1 >= MAX_TRIES;
+        if (isLast || !(error instanceof CriError) || !triedAgain?.test(error.message)) throw error;
+        await sleep(RETRY_MS);
+      }
+    }
+  }
 
   const kubelet: Kubelet = {
     async version() {
@@ -175,7 +199,7 @@ export function connectKubelet(endpoint: string, place: PodPlace): Kubelet {
       }
       await call('RemovePodSandbox', { pod_sandbox_id: sandboxId }, emptyAnswer);
     },
-    async runPod(pod, auth) {
+    async runPod(pod, auth, triedAgain) {
       const sandboxId = await kubelet.runSandbox(pod);
       const containers: StartedContainer[] = [];
       for (const container of pod.containers) {
@@ -189,9 +213,9 @@ export function connectKubelet(endpoint: string, place: PodPlace): Kubelet {
           present === undefined || policy === 'Always'
             ? await kubelet.pullImage(image, auth).catch(notStarted(sandboxId, container, 'ErrImagePull'))
             : present;
-        const id = await kubelet
-          .createContainer(sandboxId, pod, container, imageRef)
-          .catch(notStarted(sandboxId, container, 'CreateContainerError'));
+        const id = await createInTheEnd(sandboxId, pod, container, imageRef, triedAgain).catch(
+          notStarted(sandboxId, container, 'CreateContainerError'),
+        );
         await kubelet.startContainer(id).catch(notStarted(sandboxId, container, 'RunContainerError'));
         const { createdAt, startedAt } = await kubelet.containerStatus(id);
         containers.push({ name: container.name, id, createdAt, startedAt });

@@ -115,7 +115,14 @@ async function startWithin(
       addRegistry: (host, scheme = 'http') => trustRegistry(root, host, scheme),
       async tagImage(from, to) {
         const address = ['--address', socket, '--namespace', 'k8s.io'];
-        await runCommand(join(programs.containerdFolder, 'ctr'), [...address, 'images', 'tag', from, to]);
+        await runCommand(join(programs.containerdFolder, 'ctr'), [
+          ...address,
+          'images',
+          'tag',
+          '--force',
+          from,
+          to,
+        ]);
       },
       stopRuntime: () => prepared.stop(),
       killRuntime: () => prepared.kill(),

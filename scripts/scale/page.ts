@@ -34,7 +34,7 @@ function partsTable({ api, registry }: Parts): string {
         registry.onRecord,
       ],
       ['the same, the secret read within a minute', api.onRecord, registry.onRecord],
-      ['a minute after either of these two', api.recheck, 0],
+      ['a minute after that, for all pods of these secrets together', api.recheck, 0],
       [
         'a pod pulls with its service account, new to the agent',
         `${api.withAccount} at most`,

@@ -13,7 +13,10 @@ export type Parts = {
     /** A pod whose image is on record for its secret, which was not read within the last minute, or was. */
     readonly onRecordUnread: number;
     readonly onRecord: number;
-    /** A minute after either of the last two: the secret is read again, to see whether it has changed. */
+    /**
+     * A minute after the last: the secret is read again, to see whether it has changed. Once for all pods that
+     * it let run within that minute.
+     */
     readonly recheck: number;
     /** A pod that pulls with its service account, at most: the account, twice, and a token bound to the pod. */
     readonly withAccount: number;

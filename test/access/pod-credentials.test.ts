@@ -91,6 +91,22 @@ describe('the secrets of one pod', () => {
     expect(await read(podWith('bad'), 'r0/app')).toMatchObject({ credentials: { length: 1 } });
   });
 
+  it('count as cached where one of them was read before the question', async () => {
+    const pods = cluster();
+    for (const name of ['one', 'two']) pods.put(name, entries(1));
+    const read = createPodCredentialsReader(pods, (hash) => hash);
+    expect(await read(podWith('one', 'two'), 'r0/app')).toMatchObject({ isCached: false });
+    const held = await pods.getSecret('team-a', 'two');
+    const source = {
+      getSecret: async (namespace: string, name: string) =>
+        name === 'two' ? held : pods.getSecret(namespace, name),
+    };
+    const readHeld = createPodCredentialsReader(source, (hash) => hash);
+    expect(await readHeld(podWith('one', 'two'), 'r0/app')).toMatchObject({ isCached: true });
+    expect(await readHeld(podWith('one'), 'r0/app')).toMatchObject({ isCached: false });
+    expect(await readHeld(podWith('gone'), 'r0/app')).toMatchObject({ isCached: false });
+  });
+
   it('are forgotten when newer ones of others have taken the place, which entries take up and not only text', async () => {
     const pods = cluster();
     const read = createPodCredentialsReader(pods, (hash) => hash);

@@ -22,6 +22,8 @@ export type Scene = {
   beginAgent(...flags: string[]): AgentProcess;
   /** Writes the pod's manifests, then lets kubelet's stand-in run it; gives its one container. */
   run(wanted: Omit<Wanted, 'name'> & { name?: string }): Promise<StartedContainer>;
+  /** The same, tried again for as long as the veto says that the verification is in progress. */
+  runOnceVerified(wanted: Omit<Wanted, 'name'>): Promise<StartedContainer>;
   /** The same for a pod that the agent is never told about, which kubelet has from there. */
   runUnknown(wanted: Omit<Wanted, 'name'>, from: 'api' | 'file' | undefined): Promise<StartedContainer>;
   isRunning(id: string): Promise<boolean>;
@@ -55,8 +57,8 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
     pods += 1;
     return { name: `pod-${pods}`, ...wanted };
   };
-  const start = async (wanted: Wanted, pod: PodSpec): Promise<StartedContainer> => {
-    const { containers } = await node.kubelet.runPod(pod, wanted.tenant.login);
+  const start = async (wanted: Wanted, pod: PodSpec, triedAgain?: RegExp): Promise<StartedContainer> => {
+    const { containers } = await node.kubelet.runPod(pod, wanted.tenant.login, triedAgain);
     const [container] = containers;
     if (container === undefined) throw new Error('the pod has no container');
     return container;
@@ -99,6 +101,12 @@ export async function openScene(containerd: ContainerdSeries, nri = false): Prom
       const pod = podOf(wanted);
       await writeManifests(podsDirectory, wanted, pod);
       return start(wanted, pod);
+    },
+    async runOnceVerified(unnamed) {
+      const wanted = named(unnamed);
+      const pod = podOf(wanted);
+      await writeManifests(podsDirectory, wanted, pod);
+      return start(wanted, pod, /verification in progress/);
     },
     async runUnknown(unnamed, from) {
       const wanted = named(unnamed);

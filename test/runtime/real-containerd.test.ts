@@ -1,8 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type CriClient, createCriClient } from '../../agent/runtime/cri-client.ts';
 import { parseEndpoint } from '../../agent/runtime/endpoint.ts';
+import { keepImageNames } from '../../agent/runtime/image-names.ts';
 import type { PullOutcome, RegistryAuth } from '../../agent/runtime/runtime.ts';
 import { always, type FaultServer, startFaultServer } from '../../scripts/lab/fault-server.ts';
 import { buildImage, digestOf } from '../../scripts/lab/image.ts';
@@ -96,6 +97,46 @@ describe.each(offers.filter(({ available }) => available))(
       expect(JSON.parse(config.content.toString()).rootfs.diff_ids).toEqual(pieces?.layers);
       await node.kubelet.removePod(sandboxId);
       expect(await client.sandbox(sandboxId)).toBeUndefined();
+    });
+
+    it('says when a name has come to mean other content, so that it need not be asked each time', async () => {
+      const { htpasswd } = node.registries;
+      const name = `${htpasswd.host}/team-a/names:1`;
+      const other = `${htpasswd.host}/team-a/names:other`;
+      await pushImage(htpasswd, 'team-a/names', '1', { salt: 'first' });
+      await pushImage(htpasswd, 'team-a/names', 'other', { salt: 'other' });
+      for (const image of [name, other]) await pull(image, alice);
+      let asked = 0;
+      const names = keepImageNames({
+        runtime: {
+          subscribeToImages: client.subscribeToImages,
+          imageStatus(image) {
+            asked += 1;
+            return client.imageStatus(image);
+          },
+        },
+        timing: { settleMs: 500, keepMs: 3_600_000 },
+      });
+      const content = async () => (await names.imageStatus(name))?.id;
+      const isKept = () =>
+        vi.waitFor(async () => {
+          await content();
+          const before = asked;
+          await content();
+          expect(asked).toBe(before);
+        }, 20_000);
+      try {
+        await isKept();
+        await node.tagImage(other, name);
+        const tagged = (await client.imageStatus(other))?.id;
+        await vi.waitFor(async () => expect(await content()).toBe(tagged), 20_000);
+        await isKept();
+        const pushedAnew = await pushImage(htpasswd, 'team-a/names', '1', { salt: 'second' });
+        await pull(name, alice);
+        await vi.waitFor(async () => expect(await content()).toBe(pushedAnew.configDigest), 20_000);
+      } finally {
+        names.close();
+      }
     });
 
     it('tells whose pulls had the pieces of an image in their hands, of one and of all content', async () => {
