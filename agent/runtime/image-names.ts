@@ -6,6 +6,8 @@ import type { Runtime, RuntimeImage } from './runtime.ts';
 
 export type ImageNamesOptions = {
   readonly runtime: Pick<Runtime, 'imageStatus'> & Pick<RuntimeEvents, 'subscribeToImages'>;
+  /** What was kept counts no longer: a name has changed, or changes are not heard any more. */
+  readonly onChange: () => void;
   readonly timing?: Partial<ImageNamesTiming>;
 };
 
@@ -23,7 +25,11 @@ export type ImageNamesTiming = {
   readonly minStreamLifeMs: number;
 };
 
-export type ImageNames = Pick<Runtime, 'imageStatus'> & { close(): void };
+export type ImageNames = Pick<Runtime, 'imageStatus'> & {
+  /** Does the name mean this content, for certain until `onChange` is called? `id` as the runtime writes it. */
+  isKept(name: string, id: string): boolean;
+  close(): void;
+};
 
 const MAX_NAMES = 1_000;
 const defaultTiming: ImageNamesTiming = {
@@ -40,7 +46,7 @@ const defaultTiming: ImageNamesTiming = {
  * change is late here by the time that an event takes; the guard, which sees what a container really uses,
  * does not rely on it.
  */
-export function keepImageNames({ runtime, timing }: ImageNamesOptions): ImageNames {
+export function keepImageNames({ runtime, onChange, timing }: ImageNamesOptions): ImageNames {
   const { settleMs, keepMs, reconnect, unsupported, minStreamLifeMs } = { ...defaultTiming, ...timing };
   const kept = new LRUCache<string, RuntimeImage>({
     max: MAX_NAMES,
@@ -53,6 +59,7 @@ export function keepImageNames({ runtime, timing }: ImageNamesOptions): ImageNam
   function changesAreHeardFrom(time: number): void {
     keepFrom = time;
     kept.clear();
+    onChange();
   }
   const unheard = () => changesAreHeardFrom(Number.POSITIVE_INFINITY);
   const settle = () => changesAreHeardFrom(performance.now() + settleMs);
@@ -86,9 +93,15 @@ export function keepImageNames({ runtime, timing }: ImageNamesOptions): ImageNam
       if (image && askedAt >= keepFrom) kept.set(name, image);
       return image;
     },
+    isKept: (name, id) => kept.get(name)?.id === id,
     close() {
       close();
       unheard();
     },
   };
+}
+
+/** Without the veto nobody waits for an answer: the runtime is asked each time. */
+export function askForImageNames({ imageStatus }: Pick<Runtime, 'imageStatus'>): ImageNames {
+  return { imageStatus, isKept: () => false, close: () => undefined };
 }

@@ -13,6 +13,8 @@ export type Nri = {
   connected(): boolean;
   /** The connection to the runtime's CRI came or went. */
   runtimeConnected(connected: boolean): void;
+  /** What names of images are known to mean counts no longer. */
+  namesChanged(): void;
   /** Why containers are not vetoed although they should be; undefined when they are, or need not be. */
   problem(): string | undefined;
   close(): Promise<void>;
@@ -117,6 +119,7 @@ export function connectNri(
       if (!isConnected) deaths.runtimeAway();
       runtimeIsAway = !isConnected;
     },
+    namesChanged: connection.namesChanged,
     problem() {
       if (connection.connected()) return undefined;
       if (config.enforcement === 'auto' && !isThere(config.nriSocket)) return undefined;

@@ -13,6 +13,7 @@ import type { EnforcementSettings } from '../enforcement/plan.ts';
 import { createVeto, type Veto } from '../enforcement/veto/create-container.ts';
 import { createTimeBudget } from '../enforcement/veto/time-budget.ts';
 import type { PodSource } from '../pods/pod-source.ts';
+import type { ImageNames } from '../runtime/image-names.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -23,7 +24,7 @@ export type EnforcementParts = {
   readonly pods: PodSource;
   readonly runtime: Runtime;
   /** What names mean to the runtime, kept for the veto, for which each creation waits. */
-  readonly imageNames: Pick<Runtime, 'imageStatus'>;
+  readonly imageNames: ImageNames;
   readonly ensureAccess: EnsureAccess;
   readonly reverify: Reverify;
   readonly doubtOf: DoubtOf;
@@ -111,7 +112,7 @@ export function wireEnforcement(config: Config, parts: EnforcementParts): Enforc
   fuseClosed.on(guard.fuseClosed);
   const veto = createVeto({
     ...judging,
-    runtime: imageNames,
+    imageNames,
     contentOf: async (image) => (await imageNames.imageStatus(image))?.id,
     settings,
     fuse,

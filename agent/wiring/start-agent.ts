@@ -10,7 +10,7 @@ import { createRetryDelay } from '../retry-delay.ts';
 import { type ContainerWatch, watchContainers } from '../runtime/container-watch.ts';
 import { createCriClient } from '../runtime/cri-client.ts';
 import { findRuntimeSocket } from '../runtime/endpoint.ts';
-import { keepImageNames } from '../runtime/image-names.ts';
+import { askForImageNames, keepImageNames } from '../runtime/image-names.ts';
 import { createRepeatedTask } from '../runtime/repeated-task.ts';
 import type { ReadinessCheck } from '../telemetry/health.ts';
 import { serveTelemetry } from '../telemetry/http.ts';
@@ -79,7 +79,10 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   });
   // In audit nothing could be refused, and a plugin costs every creation a little.
   const hasVeto = config.mode !== 'audit' && config.enforcement !== 'stop';
-  const imageNames = hasVeto ? keepImageNames({ runtime: client }) : undefined;
+  const namesChanged = createSignal<void>();
+  const imageNames = hasVeto
+    ? keepImageNames({ runtime: client, onChange: namesChanged.emit })
+    : askForImageNames(client);
   const registry = openRegistry(endpoints);
   const node = openNodeCredentials(config, podSource.serviceAccounts, ({ provider, outcome }) =>
     metrics.providerRun(provider, outcome),
@@ -160,7 +163,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   const { settings, fuse, stopper, guard, veto } = wireEnforcement(config, {
     pods,
     runtime: client,
-    imageNames: imageNames ?? client,
+    imageNames,
     ensureAccess: verifier.ensureAccess,
     reverify: verification.reverify,
     doubtOf: verification.doubtOf,
@@ -277,6 +280,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
   }
 
   relist.on(() => watch?.relist());
+  namesChanged.on(() => nri?.namesChanged());
   runtimeConnection.on((connected) => {
     if (connected) log.info('the runtime answers');
     else log.warn('the runtime is away');
@@ -348,7 +352,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
       veto.flush();
       watch?.stop();
       imageLooks.stop();
-      imageNames?.close();
+      imageNames.close();
       verification.close();
       const timeClosed = time.close();
       node.close();

@@ -20,6 +20,7 @@ function scene(timing: Partial<ImageNamesTiming> = {}) {
   vi.useFakeTimers();
   const asked: string[] = [];
   const streams: EventListener<void>[] = [];
+  let changes = 0;
   let content: string | undefined = 'first';
   let onAsked = (): void => undefined;
   names = keepImageNames({
@@ -35,6 +36,9 @@ function scene(timing: Partial<ImageNamesTiming> = {}) {
         return () => undefined;
       },
     },
+    onChange: () => {
+      changes += 1;
+    },
     timing: { settleMs: 5_000, keepMs: 60_000, reconnect: HURRY, unsupported: HURRY, ...timing },
   });
   const kept = names;
@@ -42,6 +46,8 @@ function scene(timing: Partial<ImageNamesTiming> = {}) {
     asked,
     streams,
     stream: () => streams.at(-1),
+    changes: () => changes,
+    isKept: (id: string) => kept.isKept(NAME, id),
     content: async () => (await kept.imageStatus(NAME))?.id,
     means: (id: string | undefined) => {
       content = id;
@@ -82,6 +88,20 @@ describe('what an image`s name means', () => {
     await content();
     await content();
     expect(asked).toHaveLength(4);
+  });
+
+  it('is known for certain until that is said to be over: by an event, or because events are no longer heard', async () => {
+    const { content, isKept, changes, stream } = scene();
+    await content();
+    expect(isKept('first')).toBe(false);
+    for (const end of [() => stream()?.onEvent(), () => stream()?.onEnd(undefined)]) {
+      await vi.advanceTimersByTimeAsync(5_010);
+      await content();
+      expect([isKept('first'), isKept('second')]).toEqual([true, false]);
+      const before = changes();
+      end();
+      expect([isKept('first'), changes()]).toEqual([false, before + 1]);
+    }
   });
 
   it('is not kept when an event came while it was asked for', async () => {
@@ -159,7 +179,11 @@ describe('a runtime without containerd`s events', () => {
       onEnd: (error) => ends.push(error?.reason),
     });
     await vi.waitFor(() => expect(ends).toEqual(['unimplemented']), 10_000);
-    names = keepImageNames({ runtime: cri.client(), timing: { settleMs: 0, unsupported: HURRY } });
+    names = keepImageNames({
+      runtime: cri.client(),
+      onChange: () => undefined,
+      timing: { settleMs: 0, unsupported: HURRY },
+    });
     await vi.waitFor(async () => {
       await names?.imageStatus(NAME);
       await sleep(20);

@@ -115,6 +115,7 @@ describe.each(offers.filter(({ available }) => available))(
             return client.imageStatus(image);
           },
         },
+        onChange: () => undefined,
         timing: { settleMs: 500, keepMs: 3_600_000 },
       });
       const content = async () => (await names.imageStatus(name))?.id;

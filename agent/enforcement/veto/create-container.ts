@@ -1,7 +1,7 @@
 import { imageIdKey } from '../../image/image-id.ts';
 import type { CreateContainerRequest } from '../../nri/messages.ts';
 import type { Pod } from '../../pods/pod-source.ts';
-import type { Runtime } from '../../runtime/runtime.ts';
+import type { ImageNames } from '../../runtime/image-names.ts';
 import type { Census } from '../census.ts';
 import { contentNamed } from '../content.ts';
 import type { Finding } from '../finding.ts';
@@ -19,7 +19,7 @@ import type { TimeBudget } from './time-budget.ts';
 import { createVetoReports } from './veto-reports.ts';
 
 export type VetoOptions = JudgeRequestOptions & {
-  readonly runtime: Pick<Runtime, 'imageStatus'>;
+  readonly imageNames: Pick<ImageNames, 'imageStatus' | 'isKept'>;
   readonly settings: EnforcementSettings;
   readonly fuse: Pick<Fuse, 'permits' | 'isOpen'>;
   readonly census: Pick<Census, 'withStanding'>;
@@ -46,7 +46,7 @@ export type Veto = {
    * @throws ContainerRefused
    */
   createContainer(request: CreateContainerRequest, deadlineMs: number): Promise<void>;
-  /** A container that `onPrepared` was called with was created before its question was answered. */
+  /** A container that `onPrepared` was called with was created without an answer from here. */
   createdAsPrepared(request: CreateContainerRequest): void;
   /**
    * A pod was bound to the node: what it will ask for and is present already is judged before the question
@@ -55,7 +55,7 @@ export type Veto = {
   prepare(pod: Pod): void;
   /** At the end: reports at once what is still to be reported. */
   flush(): void;
-  /** Sets who is called with containers that may be created though their question is not answered in time. */
+  /** Sets who is called with containers that may be created without a further question. */
   onPrepared(listener: (container: PreparedContainer) => void): void;
 };
 

@@ -7,6 +7,8 @@ export type ContainerOfPod = Pick<CreateContainerRequest, 'pod' | 'containerName
 export type PreparedContainer = ContainerOfPod & {
   /** The names of the content that was judged; a runtime that names another means other content. */
   readonly imageNames: readonly string[];
+  /** Do they mean that content for certain until `namesChanged`? Otherwise it is compared at the creation. */
+  readonly areNamesKept: boolean;
   /** How long this may be relied on, in ms. */
   readonly forMs: number;
 };

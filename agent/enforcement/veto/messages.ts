@@ -17,7 +17,9 @@ export type ToVetoWorker =
   | { readonly type: 'created'; readonly number: number; readonly refusal: string | undefined }
   /** To the last `mayRegister`: there is one at a time. */
   | { readonly type: 'registration'; readonly mayRegister: boolean }
-  | { readonly type: 'prepared'; readonly container: PreparedContainer };
+  | { readonly type: 'prepared'; readonly container: PreparedContainer }
+  /** What names of images are known to mean counts no longer. */
+  | { readonly type: 'namesChanged' };
 
 export type FromVetoWorker =
   | {
@@ -27,7 +29,7 @@ export type FromVetoWorker =
       /** When the thread answers by itself, in ms of {@link monotonicMs}. */
       readonly answerByMs: number;
     }
-  /** Allowed because it was prepared: the main thread did not answer in time. */
+  /** Allowed because it was prepared: the main thread was not asked, or did not answer in time. */
   | { readonly type: 'createdAsPrepared'; readonly request: CreateContainerRequest }
   | { readonly type: 'refusedInProgress' }
   /** A container's question was answered, by whichever thread; the runtime waited so long for it. */

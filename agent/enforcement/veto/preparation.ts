@@ -1,17 +1,17 @@
 import { LRUCache } from 'lru-cache';
 import { createFairQueue, type FairQueueOptions } from '../../fair-queue.ts';
 import type { ImageVolume, Pod, PodContainer } from '../../pods/pod-source.ts';
-import type { Runtime } from '../../runtime/runtime.ts';
+import type { ImageNames } from '../../runtime/image-names.ts';
 import { type ContentOf, contentNamed } from '../content.ts';
 import type { Finding } from '../finding.ts';
 import type { EnsureAccess } from '../judge-images.ts';
 import { type ContainerOfPod, containerKey, type PreparedContainer } from './create-request.ts';
 
 export type PreparationOptions = {
-  readonly runtime: Pick<Runtime, 'imageStatus'>;
+  readonly imageNames: Pick<ImageNames, 'imageStatus' | 'isKept'>;
   readonly contentOf: ContentOf;
   readonly ensureAccess: EnsureAccess;
-  /** This container may be created also when its question is not answered in time. */
+  /** This container may be created without a further question, see `PreparedContainer`. */
   readonly onPrepared: (container: PreparedContainer) => void;
 };
 
@@ -42,13 +42,13 @@ const GOOD_FOR_MS = 10_000;
  * Judges what pods that were just bound will ask for, in parallel with kubelet's preparation of the sandbox.
  */
 export function createPreparation(options: PreparationOptions): Preparation {
-  const { runtime, contentOf, ensureAccess, onPrepared } = options;
+  const { imageNames, contentOf, ensureAccess, onPrepared } = options;
   const queue = createFairQueue(QUEUE);
   // Longer than anybody relies on them: the message that a container was created takes a moment.
   const prepared = new LRUCache<string, Finding>({ max: MAX_PREPARED, ttl: 2 * GOOD_FOR_MS });
 
   async function prepareContainer(pod: Pod, container: PodContainer): Promise<void> {
-    const image = await runtime.imageStatus(container.image);
+    const image = await imageNames.imageStatus(container.image);
     if (image === undefined) return;
     const access = await ensureAccess({ pod, container, imageRef: image.id, urgent: false });
     // One that is let run for the time being is to be followed; and a volume's content may change until it
@@ -63,8 +63,9 @@ export function createPreparation(options: PreparationOptions): Preparation {
       contents: { own: image.id, volumes: [] },
       access,
     });
-    const imageNames = [container.image, ...image.repoTags, ...image.repoDigests];
-    onPrepared({ ...about, imageNames, forMs: GOOD_FOR_MS });
+    const names = [container.image, ...image.repoTags, ...image.repoDigests];
+    const areNamesKept = imageNames.isKept(container.image, image.id);
+    onPrepared({ ...about, imageNames: names, areNamesKept, forMs: GOOD_FOR_MS });
   }
 
   async function prepareVolume(pod: Pod, volume: ImageVolume): Promise<void> {

@@ -19,7 +19,7 @@ const MEMORY_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2 
 export type VetoThreadOptions = VetoWorkerData & {
   /** @throws ContainerRefused */
   readonly createContainer: Veto['createContainer'];
-  /** A container that `allowPrepared` was called with was created before its question was answered. */
+  /** A container that `allowPrepared` was called with was created without an answer from here. */
   readonly createdAsPrepared?: Veto['createdAsPrepared'];
   /**
    * May the plugin register now? Asked before each try, and about every second while it may not, for
@@ -43,8 +43,10 @@ export type VetoThreadOptions = VetoWorkerData & {
 
 export type VetoThread = {
   connected(): boolean;
-  /** The thread may allow this container when its question is not answered in time. */
+  /** The thread may allow this container by itself, see `PreparedContainer`. */
   allowPrepared(container: PreparedContainer): void;
+  /** What names of images are known to mean counts no longer. */
+  namesChanged(): void;
   close(): Promise<void>;
 };
 
@@ -134,6 +136,9 @@ export function startVetoThread(options: VetoThreadOptions): VetoThread {
     connected: () => connected,
     allowPrepared(container) {
       if (connected) worker?.postMessage({ type: 'prepared', container } satisfies ToVetoWorker);
+    },
+    namesChanged() {
+      worker?.postMessage({ type: 'namesChanged' } satisfies ToVetoWorker);
     },
     async close() {
       closed = true;

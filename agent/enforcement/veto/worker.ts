@@ -17,7 +17,8 @@ import { createPreparedContainers } from './prepared.ts';
 const MARGIN_MS = 200;
 /**
  * A container that was judged ahead needs nothing of the main thread but a look whether its image still means
- * what was judged. Where the main thread is busy for longer than this, in ms, it is allowed without.
+ * what was judged, and not even that where the runtime tells when a name changes. Where the main thread is
+ * busy for longer than this, in ms, it is allowed without.
  */
 const PREPARED_PATIENCE_MS = 300;
 
@@ -68,6 +69,7 @@ function mayRegister(waitedMs: number): Promise<boolean> {
 
 main.on('message', (message: ToVetoWorker) => {
   if (message.type === 'prepared') prepared.add(message.container);
+  else if (message.type === 'namesChanged') prepared.namesChanged();
   else if (message.type === 'registration') answerRegistration(message.mayRegister);
   else asked.get(message.number)?.(message.refusal);
 });
@@ -77,8 +79,11 @@ const plugin: NriPlugin = {
   // What exists is the guard's, which lists it by itself.
   synchronize: () => tell({ type: 'connected' }),
   isAsked: ({ namespace, uid }) => whyNotEnforced(settings, { namespace, podUid: uid }) === undefined,
-  createContainer(request, deadlineMs) {
-    return ask(request, deadlineMs, prepared.take(request));
+  async createContainer(request, deadlineMs) {
+    const known = prepared.take(request);
+    if (known !== 'asJudged') return ask(request, deadlineMs, known === 'toBeCompared');
+    tell({ type: 'createdAsPrepared', request });
+    tell({ type: 'answered', waitedMs: 0 });
   },
 };
 

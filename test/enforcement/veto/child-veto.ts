@@ -5,8 +5,8 @@ import { startVetoThread } from '../../../agent/enforcement/veto/thread.ts';
 
 /**
  * An agent's main thread that does nothing but refuse the containers of team-b, and that can be made busy:
- * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ prepared }`, `{ crash: true }`,
- * `{ terminating }`. Tells what happens.
+ * `child-veto.ts SOCKET MODE ON_UNVERIFIABLE`, then over IPC `{ busyMs }`, `{ prepared }`,
+ * `{ namesChanged: true }`, `{ crash: true }`, `{ terminating }`. Tells what happens.
  */
 const [socketPath = '', mode, onUnverifiable] = process.argv.slice(2);
 
@@ -56,15 +56,17 @@ const thread = startVetoThread({
 export type ChildOrder = {
   readonly busyMs?: number;
   readonly prepared?: PreparedContainer;
+  readonly namesChanged?: true;
   /** Whether a pod of the node takes long to end. */
   readonly terminating?: boolean;
   readonly crash?: true;
   readonly close?: true;
 };
 
-process.on('message', ({ busyMs, prepared, terminating, crash, close }: ChildOrder) => {
+process.on('message', ({ busyMs, prepared, namesChanged, terminating, crash, close }: ChildOrder) => {
   isTerminating = terminating ?? isTerminating;
   if (prepared) thread.allowPrepared(prepared);
+  if (namesChanged) thread.namesChanged();
   // What no answer looks like: the thread's own code throws.
   if (crash) workers.at(-1)?.postMessage(null);
   if (close) void thread.close().then(() => process.disconnect());

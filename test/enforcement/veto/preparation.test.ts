@@ -29,9 +29,22 @@ describe('a pod that was bound to the node', () => {
         pod: { namespace, name, uid },
         containerName: 'app',
         imageNames: [IMAGE, IMAGE, 'mirror.example.com/app:1'],
+        areNamesKept: false,
         forMs: 10_000,
       },
     ]);
+  });
+
+  it('need not even be looked at while its image`s name is sure to mean what was judged', async () => {
+    const kept = (id: string) => vetoScene({ isKept: (image, is) => image === IMAGE && is === id });
+    for (const [id, areNamesKept] of [
+      [CONTENT, true],
+      [OTHER_CONTENT, false],
+    ] as const) {
+      const { veto, prepared } = kept(id);
+      veto.prepare(webPod);
+      await vi.waitFor(() => expect(prepared).toMatchObject([{ areNamesKept }]));
+    }
   });
 
   it('is judged whatever pods of another namespace wait for', async () => {

@@ -56,6 +56,8 @@ type SceneOptions = {
   readonly configSource?: string;
   /** By name; default: IMAGE is CONTENT, and nothing else is there. */
   readonly imageStatus?: (image: string) => Promise<RuntimeImage | undefined>;
+  /** Default: no name is sure to mean what it meant. */
+  readonly isKept?: (image: string, id: string) => boolean;
   /** What a name means now; default: what imageStatus says. */
   readonly contentOf?: ContentOf;
   /** Default: everything is allowed. */
@@ -85,7 +87,7 @@ export function vetoScene(options: SceneOptions = {}) {
   const veto = createVeto({
     pods: { getPod: options.getPod ?? (async ({ uid }) => ({ ...webPod, uid })) },
     configSourceOf: async () => options.configSource,
-    runtime: { imageStatus },
+    imageNames: { imageStatus, isKept: options.isKept ?? (() => false) },
     contentOf: options.contentOf ?? (async (image) => (await imageStatus(image))?.id),
     ensureAccess: async (request) => {
       asked.push(request);

@@ -54,11 +54,14 @@ for (const { containerd, available, reason } of offers) {
         heard,
         count,
         /** That the container of the pod that runs next was judged ahead. */
-        prepareNext(namespace: string, imageNames = [image]) {
+        prepareNext(namespace: string, imageNames = [image], areNamesKept = false) {
           const pod = { namespace, name: `pod-${pods + 1}`, uid: `uid-${pods + 1}` };
           process.send({
-            prepared: { pod, containerName: 'app', imageNames, forMs: 30_000 },
+            prepared: { pod, containerName: 'app', imageNames, areNamesKept, forMs: 30_000 },
           } satisfies ChildOrder);
+        },
+        namesChanged() {
+          process.send({ namesChanged: true } satisfies ChildOrder);
         },
         setTerminating(terminating: boolean) {
           process.send({ terminating } satisfies ChildOrder);
@@ -133,6 +136,19 @@ for (const { containerd, available, reason } of offers) {
       await expect.poll(() => count('createdAsPrepared')).toBe(1);
       expect(count('inProgress')).toBe(0);
       expect(heard.filter(({ told }) => told === 'asked')).toHaveLength(1);
+    });
+
+    it('creates what was judged ahead without a question, until a name of an image may have changed', async () => {
+      const { prepareNext, namesChanged, count, heard } = await agent();
+      prepareNext('team-b', [image], true);
+      expect((await run('team-b')).refusal).toBeUndefined();
+      await expect.poll(() => count('createdAsPrepared')).toBe(1);
+      expect(heard.filter(({ told }) => told === 'asked')).toEqual([]);
+      prepareNext('team-b', [image], true);
+      namesChanged();
+      expect((await run('team-b')).refusal).toMatch(/not this one$/);
+      prepareNext('team-b', ['another.example.com/team-a/app:v1'], true);
+      expect((await run('team-b')).refusal).toMatch(/not this one$/);
     });
 
     it('allows by itself only the next container of what was judged ahead, under the names of its content', async () => {
