@@ -1,3 +1,5 @@
+import { readlinkSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { type TransferListItem, Worker } from 'node:worker_threads';
 import { createFairQueue } from './fair-queue.ts';
 
@@ -26,6 +28,15 @@ export function asBuffers(data: ReadonlyMap<string, Uint8Array>): ReadonlyMap<st
       return [key, Buffer.from(buffer, byteOffset, byteLength)] as const;
     }),
   );
+}
+
+/**
+ * For such a thread's program: whatever else the agent does goes first. Linux has priorities for threads
+ * (setpriority(2), NOTES), and names the one that asks in /proc/thread-self (proc(5)).
+ */
+export function letOthersGoFirst(): void {
+  const [, thread] = /\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self')) ?? [];
+  if (thread !== undefined) setPriority(Number(thread), constants.priority.PRIORITY_LOW);
 }
 
 export type FairThreadOptions = {

@@ -10,8 +10,8 @@ export type TimeBudget = {
   /**
    * A question about a container of this namespace has come: how long the answer may take, in ms. At most
    * until its deadline, and at least as long as looking up what is on record takes: for whoever has used up
-   * its own allowance only on a node that is not busy, and not at all with `hasAnswer`, where what was found
-   * too late for the last question can be the answer.
+   * its own allowance, or goes behind others, only on a node that is not busy, and not at all with `hasAnswer`,
+   * where what was found too late for the last question can be the answer.
    */
   patienceMs(namespace: string, untilDeadlineMs: number, hasAnswer?: boolean): number;
   /** The runtime waited so long (ms) for an answer about this namespace; `granted`: it was a right. */
@@ -52,8 +52,13 @@ const FIRST_MS = 200;
  * longer than this (ms). Preparation has judged most images by the time of the question.
  */
 const BESIDE_OTHERS_MS = 250;
+/**
+ * Beside others, a namespace that was waited for longer than a lookup and had no right in the end goes behind for so long (ms):
+ * what took too long takes too long again, and for a refusal nobody has to hurry.
+ */
+const BEHIND_MS = 10_000;
 /** Others that asked less than this (ms) ago are likely to ask again. */
-const OTHERS_MS = 2_000;
+const OTHERS_MS = 30_000;
 const MAX_NAMESPACES = 1_000;
 
 /** `now` gives milliseconds of a clock that never goes back. */
@@ -61,6 +66,8 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
   const { namespaceMs, nodeMs } = limits;
   const node = allowance(nodeMs, now);
   const namespaces = new LRUCache<string, Allowance>({ max: MAX_NAMESPACES });
+  /** When each was waited for in vain. */
+  const inVain = new LRUCache<string, number>({ max: MAX_NAMESPACES });
   /** The last question, and the last one of another namespace than that. */
   let last: { readonly namespace: string; readonly at: number } | undefined;
   let lastOther = Number.NEGATIVE_INFINITY;
@@ -70,6 +77,9 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
     last = { namespace, at: now() };
   }
 
+  const isBehind = (namespace: string): boolean =>
+    now() - (inVain.get(namespace) ?? Number.NEGATIVE_INFINITY) < BEHIND_MS;
+
   return {
     patienceMs(namespace, untilDeadlineMs, hasAnswer = false) {
       noteQuestion(namespace);
@@ -77,13 +87,14 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
       const isBesideOthers = now() - lastOther < OTHERS_MS;
       const most = isBesideOthers ? BESIDE_OTHERS_MS : untilDeadlineMs;
       const shared = Math.max(node.left(), own === namespaceMs ? FIRST_MS : 0);
-      const isUsedUp = own < LOOKUP_MS;
+      const isUsedUp = own < LOOKUP_MS || (isBesideOthers && isBehind(namespace));
       if (isUsedUp && hasAnswer) return 0;
-      const least = isUsedUp ? FREE_MS : LOOKUP_MS;
-      const allowed = Math.max(Math.min(own, shared, most), least);
+      const allowed = isUsedUp ? FREE_MS : Math.max(Math.min(own, shared, most), LOOKUP_MS);
       return Math.max(0, Math.min(untilDeadlineMs, allowed));
     },
     spent(namespace, ms, granted) {
+      if (granted) inVain.delete(namespace);
+      else if (ms > LOOKUP_MS) inVain.set(namespace, now());
       const share = granted && ms <= QUICK_MS ? QUICK_SHARE : 1;
       const counted = Math.max(0, ms - FREE_MS) * share;
       if (counted === 0) return;

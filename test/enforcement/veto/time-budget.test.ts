@@ -6,7 +6,9 @@ const UNTIL_DEADLINE_MS = 1_800;
 const LOOKUP_MS = 50;
 /** The longest wait while others are asked about, and how long after that one is alone again. */
 const BESIDE_OTHERS_MS = 250;
-const ALONE_AFTER_MS = 2_000;
+const ALONE_AFTER_MS = 30_000;
+/** How long one that was waited for in vain goes behind. */
+const BEHIND_MS = 10_000;
 /** All that is left to a namespace that has used up its own, and what is counted against nobody. */
 const IN_DEBT_MS = 10;
 
@@ -91,19 +93,56 @@ describe('the time that the runtime waits for the veto', () => {
     expect(wait('team-b')).toBeGreaterThan(BESIDE_OTHERS_MS);
   });
 
+  it('is over for a while, beside others, for a namespace that was waited for in vain', () => {
+    for (const waitInVain of [
+      ({ wait }: ReturnType<typeof budget>) => wait('team-b'),
+      ({ wait }: ReturnType<typeof budget>) => wait('team-b', 100),
+    ]) {
+      const all = budget();
+      const { clock, wait, patienceMs } = all;
+      wait('team-a', 5, true);
+      waitInVain(all);
+      wait('team-a', 5, true);
+      expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(IN_DEBT_MS);
+      expect(patienceMs('team-b', UNTIL_DEADLINE_MS, true)).toBe(0);
+      wait('team-a', 5, true);
+      clock.now += BEHIND_MS;
+      wait('team-a', 5, true);
+      expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(BESIDE_OTHERS_MS);
+    }
+  });
+
+  it('is not over for one that had a right in the end, nor for one that nobody waits beside', () => {
+    const { clock, wait, patienceMs } = budget();
+    wait('team-a', 5, true);
+    wait('team-b', 100);
+    wait('team-b', 5, true);
+    wait('team-a', 5, true);
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(BESIDE_OTHERS_MS);
+    wait('team-b', 100);
+    clock.now += ALONE_AFTER_MS;
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBeGreaterThan(BESIDE_OTHERS_MS);
+  });
+
+  it('is not over because of refusals that take no longer than a lookup', () => {
+    const { wait, patienceMs } = budget();
+    wait('team-a', 5, true);
+    wait('team-b', LOOKUP_MS);
+    wait('team-a', 5, true);
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(BESIDE_OTHERS_MS);
+  });
+
   it('is bounded for the node, however many namespaces wait, but leaves a first wait to each', () => {
     const { clock, wait } = budget();
-    const waitAlone = (namespace: string): number => {
-      clock.now += ALONE_AFTER_MS;
-      return wait(namespace);
-    };
-    const waits = Array.from({ length: 6 }, (_, nth) => waitAlone(`team-${nth}`));
-    expect(waits.slice(0, 2)).toEqual([1_000, 1_000]);
-    expect(waits.slice(3)).toEqual([200, 200, 200]);
+    const all = Array.from({ length: 10 }, (_, nth) => `team-${nth}`);
+    const waits = all.map((namespace) => wait(namespace));
+    expect(waits.slice(0, 5)).toEqual([1_000, ...Array(4).fill(BESIDE_OTHERS_MS)]);
+    expect(waits.slice(6)).toEqual(Array(4).fill(200));
     // The second time round nobody is new; those that have not used up their own still get a lookup.
-    const again = Array.from({ length: 6 }, (_, nth) => wait(`team-${nth}`));
-    for (const ms of again.slice(0, 2)) expect(ms).toBeLessThanOrEqual(LOOKUP_MS);
-    expect(again.slice(2)).toEqual(Array(4).fill(LOOKUP_MS));
+    clock.now += BEHIND_MS;
+    const again = all.map((namespace) => wait(namespace));
+    expect(again[0]).toBeLessThanOrEqual(LOOKUP_MS);
+    expect(again.slice(1)).toEqual(Array(9).fill(LOOKUP_MS));
   });
 
   it('is not used up by verdicts that are on record', () => {

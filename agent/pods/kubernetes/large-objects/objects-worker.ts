@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { ManifestError } from '../../../errors.ts';
-import type { Numbered } from '../../../fair-thread.ts';
+import { letOthersGoFirst, type Numbered } from '../../../fair-thread.ts';
 import { secretFromObject } from '../../manifest.ts';
 import type { Pod } from '../../pod-source.ts';
 import { createPodReader } from '../pod-reader.ts';
@@ -13,6 +13,7 @@ import type { ObjectQuestion, ReadObject } from './messages.ts';
  */
 if (parentPort === null) throw new Error('this is a worker thread of the agent');
 const main = parentPort;
+letOthersGoFirst();
 
 /**
  * Of one pod: containers, mounts of image volumes, imagePullSecrets. Kubelet runs no pod that comes near it,
