@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { RetryDelays } from '../retry-delay.ts';
 import type { RuntimeEvents } from './cri-client.ts';
 import { keepEventStream } from './event-stream.ts';
-import type { Runtime, RuntimeImage } from './runtime.ts';
+import type { ImageNames, Runtime, RuntimeImage } from './runtime.ts';
 
 export type ImageNamesOptions = {
   readonly runtime: Pick<Runtime, 'imageStatus'> & Pick<RuntimeEvents, 'subscribeToImages'>;
@@ -25,11 +25,7 @@ export type ImageNamesTiming = {
   readonly minStreamLifeMs: number;
 };
 
-export type ImageNames = Pick<Runtime, 'imageStatus'> & {
-  /** Does the name mean this content, for certain until `onChange` is called? `id` as the runtime writes it. */
-  isKept(name: string, id: string): boolean;
-  close(): void;
-};
+export type KeptImageNames = ImageNames & { close(): void };
 
 const MAX_NAMES = 1_000;
 const defaultTiming: ImageNamesTiming = {
@@ -46,7 +42,7 @@ const defaultTiming: ImageNamesTiming = {
  * change is late here by the time that an event takes; the guard, which sees what a container really uses,
  * does not rely on it.
  */
-export function keepImageNames({ runtime, onChange, timing }: ImageNamesOptions): ImageNames {
+export function keepImageNames({ runtime, onChange, timing }: ImageNamesOptions): KeptImageNames {
   const { settleMs, keepMs, reconnect, unsupported, minStreamLifeMs } = { ...defaultTiming, ...timing };
   const kept = new LRUCache<string, RuntimeImage>({
     max: MAX_NAMES,
@@ -102,6 +98,6 @@ export function keepImageNames({ runtime, onChange, timing }: ImageNamesOptions)
 }
 
 /** Without the veto nobody waits for an answer: the runtime is asked each time. */
-export function askForImageNames({ imageStatus }: Pick<Runtime, 'imageStatus'>): ImageNames {
+export function askForImageNames({ imageStatus }: Pick<Runtime, 'imageStatus'>): KeptImageNames {
   return { imageStatus, isKept: () => false, close: () => undefined };
 }

@@ -202,3 +202,9 @@ export interface Runtime {
   stopContainer(id: string): Promise<boolean>;
   close(): void;
 }
+
+/** What images' names mean, where that is kept as long as it holds. */
+export type ImageNames = Pick<Runtime, 'imageStatus'> & {
+  /** Is the name sure to mean this content until it is said to have changed? `id` as the runtime writes it. */
+  isKept(name: string, id: string): boolean;
+};

@@ -2,14 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { RuntimeError } from '../../agent/errors.ts';
 import type { EventListener } from '../../agent/runtime/event-stream.ts';
-import { type ImageNames, type ImageNamesTiming, keepImageNames } from '../../agent/runtime/image-names.ts';
+import {
+  type ImageNamesTiming,
+  type KeptImageNames,
+  keepImageNames,
+} from '../../agent/runtime/image-names.ts';
 import { useCriClient } from './cri-scene.ts';
 
 const NAME = 'reg.example.com/team-a/app:1';
 const HURRY = { initialMs: 10, maxMs: 10 };
 const unimplemented = new RuntimeError('unimplemented', 'unknown service');
 
-let names: ImageNames | undefined;
+let names: KeptImageNames | undefined;
 afterEach(() => {
   names?.close();
   vi.useRealTimers();

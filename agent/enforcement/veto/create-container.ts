@@ -1,7 +1,7 @@
 import { imageIdKey } from '../../image/image-id.ts';
 import type { CreateContainerRequest } from '../../nri/messages.ts';
 import type { Pod } from '../../pods/pod-source.ts';
-import type { ImageNames } from '../../runtime/image-names.ts';
+import type { ImageNames } from '../../runtime/runtime.ts';
 import type { Census } from '../census.ts';
 import { contentNamed } from '../content.ts';
 import type { Finding } from '../finding.ts';
@@ -19,7 +19,7 @@ import type { TimeBudget } from './time-budget.ts';
 import { createVetoReports } from './veto-reports.ts';
 
 export type VetoOptions = JudgeRequestOptions & {
-  readonly imageNames: Pick<ImageNames, 'imageStatus' | 'isKept'>;
+  readonly imageNames: ImageNames;
   readonly settings: EnforcementSettings;
   readonly fuse: Pick<Fuse, 'permits' | 'isOpen'>;
   readonly census: Pick<Census, 'withStanding'>;

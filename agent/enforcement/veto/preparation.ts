@@ -1,14 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import { createFairQueue, type FairQueueOptions } from '../../fair-queue.ts';
 import type { ImageVolume, Pod, PodContainer } from '../../pods/pod-source.ts';
-import type { ImageNames } from '../../runtime/image-names.ts';
+import type { ImageNames } from '../../runtime/runtime.ts';
 import { type ContentOf, contentNamed } from '../content.ts';
 import type { Finding } from '../finding.ts';
 import type { EnsureAccess } from '../judge-images.ts';
 import { type ContainerOfPod, containerKey, type PreparedContainer } from './create-request.ts';
 
 export type PreparationOptions = {
-  readonly imageNames: Pick<ImageNames, 'imageStatus' | 'isKept'>;
+  readonly imageNames: ImageNames;
   readonly contentOf: ContentOf;
   readonly ensureAccess: EnsureAccess;
   /** This container may be created without a further question, see `PreparedContainer`. */
