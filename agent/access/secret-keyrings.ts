@@ -8,7 +8,7 @@ import { createLargeSecretReader } from './large-secrets/reader.ts';
 import type { PodCredential } from './pod-credential.ts';
 
 /** Of what all keyrings kept take: the secrets' own bytes and what each entry takes besides. */
-const MAX_BYTES_KEPT = 16 * 1_048_576;
+const MAX_BYTES_KEPT = 8 * 1_048_576;
 const BYTES_OF_AN_ENTRY = 1_024;
 /** No longer than needed: a secret that was deleted or changed should not stay in memory. */
 const KEPT_MS = 10 * 60_000;

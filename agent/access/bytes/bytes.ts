@@ -122,7 +122,11 @@ export function createBytes(parts: BytesParts): Bytes {
       return undefined;
     }
     const { namespace } = request.pod;
-    return allowance.inPlace({ registry, namespace }, () => show(request, right, image, missing));
+    return allowance.inPlace({ registry, namespace }, async () => {
+      // Another pod, whose turn was before, may have had it shown.
+      const left = missingPieces(imageRef, repository);
+      return left.size === 0 ? undefined : show(request, right, image, left);
+    });
   }
 
   async function show(

@@ -39,7 +39,7 @@ export type SecretReaderOptions = {
 };
 
 /** All that is held, so that a node's secrets cannot fill its memory; one is at most 1 MiB. */
-const MAX_HELD_BYTES = 8 * 1_048_576;
+const MAX_HELD_BYTES = 4 * 1_048_576;
 const MAX_MISSING = 5_000;
 
 type Reading = {

@@ -203,6 +203,13 @@ describe('the registry is asked to show what it has not brought', () => {
     expect(showings).toMatchObject([{ registry: 'mine.example', namespace: 'team', outcome: 'shown' }]);
   });
 
+  it('once, whoever of several pods and namespaces asks at the same time', async () => {
+    const { ask, asked } = await mineNamesTheirs();
+    const namespaces = ['team', 'another', 'third'];
+    await Promise.all(namespaces.map((namespace) => ask('a', MINE, { namespace })));
+    expect(asked).toEqual(['mine.example manifest', 'mine.example app']);
+  });
+
   it('where one of those that can have brought it does not grant it to everybody', async () => {
     const { has, ledger, ask, asked, given } = scene();
     has('a', [MINE, THEIRS], ['base']);

@@ -22,7 +22,10 @@ export function isCostly(json: Buffer): boolean {
 }
 
 export type LargeObjectReader = {
-  /** `whose`: the namespace that it is read for, or another word for what is to be served in turn. */
+  /**
+   * `whose`: the namespace that it is read for, or another word for what is to be served in turn. The text is
+   * handed over, and gone from here.
+   */
   read(whose: string, question: ObjectQuestion): Promise<ReadObject>;
 };
 
@@ -38,11 +41,17 @@ export function createLargeObjectReader(maxMs = MAX_MS): LargeObjectReader {
   });
   return {
     async read(whose, question) {
-      // A copy: what it is part of may be in use, and what was handed over is gone from here.
-      const json = new Uint8Array(question.json);
+      const json = alone(question.json);
       return (await thread.ask(whose, { ...question, json }, [json.buffer])) ?? tooCostly;
     },
   };
+}
+
+/** What is part of something that may be in use is copied: what is handed over is gone from here. */
+function alone(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteLength } = bytes;
+  const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+  return isWhole ? new Uint8Array(buffer) : new Uint8Array(bytes);
 }
 
 const tooCostly: ReadObject = { kind: 'problem', message: 'it takes too long to read' };
