@@ -89,13 +89,28 @@ describe('a pod that a tenant made large', { timeout: 60_000 }, () => {
 
   it('that takes too long is passed over, and the next is read', async () => {
     const hurried = createLargeObjectReader(1);
-    const question = { kind: 'pod', json: json(podWith({}, { x: 'x'.repeat(200_000) })) } as const;
-    expect(await hurried.read('team-a', question)).toEqual({
+    const large = () => json(podWith({}, { x: 'x'.repeat(200_000) }));
+    expect(await hurried.read('team-a', { kind: 'pod', json: large() })).toEqual({
       kind: 'problem',
       message: 'it takes too long to read',
     });
     const { readPod } = scene();
-    expect((await readPod(question.json, 'team-a'))?.name).toBe('large');
+    expect((await readPod(large(), 'team-a'))?.name).toBe('large');
+  });
+});
+
+describe('the text of a large object', () => {
+  it.each([
+    ['is handed over, and gone from here', (text: Buffer) => Buffer.concat([text]), 0],
+    [
+      'is copied where it is part of something that may be in use',
+      (text: Buffer) => text.subarray(1),
+      200_002,
+    ],
+  ] as const)('%s', async (_, given, left) => {
+    const part = given(Buffer.from(`{"${'x'.repeat(200_000)}`));
+    await createLargeObjectReader().read('team-a', { kind: 'pod', json: part });
+    expect(part.byteLength).toBe(left);
   });
 });
 
