@@ -105,7 +105,7 @@ describe('the text of a large object', () => {
     [
       'is copied where it is part of something that may be in use',
       (text: Buffer) => text.subarray(1),
-      200_002,
+      200_001,
     ],
   ] as const)('%s', async (_, given, left) => {
     const part = given(Buffer.from(`{"${'x'.repeat(200_000)}`));
