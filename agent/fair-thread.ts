@@ -31,12 +31,16 @@ export function asBuffers(data: ReadonlyMap<string, Uint8Array>): ReadonlyMap<st
 }
 
 /**
- * For such a thread's program: whatever else the agent does goes first. Linux has priorities for threads
- * (setpriority(2), NOTES), and names the one that asks in /proc/thread-self (proc(5)).
+ * For such a thread's program: whatever else the agent does goes first, where the system lets it. Linux has
+ * priorities for threads (setpriority(2), NOTES), and names the one that asks in /proc/thread-self (proc(5)).
  */
 export function letOthersGoFirst(): void {
-  const [, thread] = /\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self')) ?? [];
-  if (thread !== undefined) setPriority(Number(thread), constants.priority.PRIORITY_LOW);
+  try {
+    const [, thread] = /\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self')) ?? [];
+    if (thread !== undefined) setPriority(Number(thread), constants.priority.PRIORITY_LOW);
+  } catch {
+    // Without a /proc of its own, or not permitted: it reads all the same.
+  }
 }
 
 export type FairThreadOptions = {

@@ -6,6 +6,8 @@ import type { AccessRequest } from './request.ts';
 const AFTER_MS = 60_000;
 /** The API server or the pod's secret is in trouble: this is tried again. */
 const AGAIN_MS = 30_000;
+/** Of secrets that cannot be read though the API server answers. */
+const MAX_TRIES = 10;
 const MAX_VERSIONS = 10_000;
 /** As many pods of one namespace as a node could have. */
 const MAX_PODS = 1_000;
@@ -18,6 +20,9 @@ export type SecretRecheck = {
   watch(request: AccessRequest, cachedVersion: string | undefined): void;
   close(): void;
 };
+
+/** `tries`: how often secrets may turn out to be unreadable until they are left alone. */
+type Look = { readonly delayMs: number; readonly tries: number };
 
 /** What was allowed on secrets of one version, by pod: one read of them answers for all. */
 type Watched = { readonly requests: Map<string, AccessRequest>; readonly timer: NodeJS.Timeout };
@@ -34,8 +39,10 @@ export function createSecretRecheck(
 ): SecretRecheck {
   const watched = new Map<string, Watched>();
 
-  function watch(request: AccessRequest, version: string, delayMs: number): void {
-    const known = watched.get(version);
+  function watch(request: AccessRequest, version: string, { delayMs, tries }: Look): void {
+    // Not by the version alone: pods may name other secrets, which do not exist.
+    const key = JSON.stringify([request.pod.imagePullSecrets, version]);
+    const known = watched.get(key);
     if (known) {
       if (known.requests.size < MAX_PODS) known.requests.set(request.pod.uid, request);
       return;
@@ -43,25 +50,30 @@ export function createSecretRecheck(
     if (watched.size >= MAX_VERSIONS) return;
     // What fails unexpectedly must not end the agent; the pods are looked at again as if all had changed.
     const timer = setTimeout(() => {
-      const requests = take(version);
-      look(requests, version).catch(() => changed(requests));
+      const requests = take(key);
+      look(requests, version, tries).catch(() => changed(requests));
     }, delayMs).unref();
-    watched.set(version, { requests: new Map([[request.pod.uid, request]]), timer });
+    watched.set(key, { requests: new Map([[request.pod.uid, request]]), timer });
   }
 
   /** A pod that comes while the secrets are being read may have been allowed later than they were. */
-  function take(version: string): readonly AccessRequest[] {
-    const requests = [...(watched.get(version)?.requests.values() ?? [])];
-    watched.delete(version);
+  function take(key: string): readonly AccessRequest[] {
+    const requests = [...(watched.get(key)?.requests.values() ?? [])];
+    watched.delete(key);
     return requests;
   }
 
-  async function look(requests: readonly AccessRequest[], version: string): Promise<void> {
+  async function look(requests: readonly AccessRequest[], version: string, tries: number): Promise<void> {
     const [first] = requests;
     if (first === undefined) return;
     const read = await readCredentials(first.pod, '', { fresh: true, secretsOnly: true });
-    if ('verdict' in read) for (const request of requests) watch(request, version, AGAIN_MS);
-    else if (read.version !== version) changed(requests);
+    if (!('verdict' in read)) {
+      if (read.version !== version) changed(requests);
+      return;
+    }
+    // Secrets of pods that are gone may not be read any more (Node authorizer).
+    const left = read.reason === 'apiServerUnavailable' ? tries : tries - 1;
+    if (left > 0) for (const request of requests) watch(request, version, { delayMs: AGAIN_MS, tries: left });
   }
 
   function changed(requests: readonly AccessRequest[]): void {
@@ -70,7 +82,7 @@ export function createSecretRecheck(
 
   return {
     watch(request, version) {
-      if (version !== undefined) watch(request, version, afterMs);
+      if (version !== undefined) watch(request, version, { delayMs: afterMs, tries: MAX_TRIES });
     },
     close() {
       for (const { timer } of watched.values()) clearTimeout(timer);

@@ -25,7 +25,11 @@ export type ImageNamesTiming = {
   readonly minStreamLifeMs: number;
 };
 
-export type KeptImageNames = ImageNames & { close(): void };
+export type KeptImageNames = ImageNames & {
+  /** The runtime has come back: the stream of events may have been asked for before, and is heard only now. */
+  settle(): void;
+  close(): void;
+};
 
 const MAX_NAMES = 1_000;
 const defaultTiming: ImageNamesTiming = {
@@ -59,6 +63,10 @@ export function keepImageNames({ runtime, onChange, timing }: ImageNamesOptions)
   }
   const unheard = () => changesAreHeardFrom(Number.POSITIVE_INFINITY);
   const settle = () => changesAreHeardFrom(performance.now() + settleMs);
+  /** Only where changes are heard at all. */
+  const settleAgain = () => {
+    if (keepFrom < Number.POSITIVE_INFINITY) settle();
+  };
 
   const close = keepEventStream<void>({
     subscribe: ({ onEnd, ...listener }) =>
@@ -89,7 +97,8 @@ export function keepImageNames({ runtime, onChange, timing }: ImageNamesOptions)
       if (image && askedAt >= keepFrom) kept.set(name, image);
       return image;
     },
-    isKept: (name, id) => kept.get(name)?.id === id,
+    isKept: (name, image) => kept.get(name) === image,
+    settle: settleAgain,
     close() {
       close();
       unheard();
@@ -99,5 +108,5 @@ export function keepImageNames({ runtime, onChange, timing }: ImageNamesOptions)
 
 /** Without the veto nobody waits for an answer: the runtime is asked each time. */
 export function askForImageNames({ imageStatus }: Pick<Runtime, 'imageStatus'>): KeptImageNames {
-  return { imageStatus, isKept: () => false, close: () => undefined };
+  return { imageStatus, isKept: () => false, settle: () => undefined, close: () => undefined };
 }

@@ -205,6 +205,6 @@ export interface Runtime {
 
 /** What images' names mean, where that is kept as long as it holds. */
 export type ImageNames = Pick<Runtime, 'imageStatus'> & {
-  /** Is the name sure to mean this content until it is said to have changed? `id` as the runtime writes it. */
-  isKept(name: string, id: string): boolean;
+  /** Is this, of all answers about the name, one that holds until a name is said to have changed? */
+  isKept(name: string, image: RuntimeImage): boolean;
 };

@@ -286,6 +286,7 @@ export async function startAgent(config: Config, log: Log): Promise<Agent> {
     else log.warn('the runtime is away');
     nri?.runtimeConnected(connected);
     if (!connected) return;
+    imageNames.settle();
     watch?.relist();
     guard.retryNow();
   });

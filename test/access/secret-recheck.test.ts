@@ -13,14 +13,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function requestOf(uid: string): AccessRequest {
+function requestOf(uid: string, imagePullSecrets = ['pull']): AccessRequest {
   return {
     pod: {
       namespace: 'team-a',
       name: uid,
       uid,
       serviceAccountName: 'default',
-      imagePullSecrets: ['pull'],
+      imagePullSecrets,
       containers: [],
     },
     container: { name: 'app', image: 'reg.example.com/app:1', imagePullPolicy: 'IfNotPresent' },
@@ -103,6 +103,21 @@ describe('what was allowed on a cached secret', () => {
     answer = secrets('2');
     await vi.advanceTimersByTimeAsync(30_000);
     expect([reads.length, changed]).toEqual([4, ['web', 'api']]);
+  });
+
+  it('is looked at for each list of secrets: one that does not exist is in no version', async () => {
+    const { reads, changed } = scene(() => secrets('2'));
+    recheck.watch(requestOf('web', ['pull', 'ghost']), '1');
+    recheck.watch(requestOf('api'), '1');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([reads.length, changed]).toEqual([2, ['web', 'api']]);
+  });
+
+  it('is left alone after some tries where the API server answers, but not with the secret', async () => {
+    const { reads, changed } = scene(() => unverifiable('secretUnreadable', 'no pod of this node names it'));
+    recheck.watch(requestOf('web'), '1');
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect([reads.length, changed]).toEqual([10, []]);
   });
 
   it('is judged again where the look fails by mistake', async () => {

@@ -123,8 +123,9 @@ export function createBytes(parts: BytesParts): Bytes {
     }
     const { namespace } = request.pod;
     return allowance.inPlace({ registry, namespace }, async () => {
-      // Another pod, whose turn was before, may have had it shown.
-      const left = missingPieces(imageRef, repository);
+      // Another pod, whose turn was before, may have had it shown. Of an image that is gone by now nothing is
+      // missing either.
+      const left = ledger.isListedUnder(imageRef, repository) ? missingPieces(imageRef, repository) : missing;
       return left.size === 0 ? undefined : show(request, right, image, left);
     });
   }

@@ -3,7 +3,7 @@ import { RuntimeError } from '../../errors.ts';
 import { imageIdKey } from '../../image/image-id.ts';
 import { hostOf, repositoryOf } from '../../image/reference.ts';
 import type { BlobsOfPieces, Runtime, RuntimeImage } from '../../runtime/runtime.ts';
-import { type Arrived, createLayerMatch, type MatchStore } from './layer-match.ts';
+import { createLayerMatch, type MatchStore } from './layer-match.ts';
 import { createPieceIndex, type NodeImage, piecesOf } from './pieces.ts';
 import { type Circumstances, createProvenance } from './provenance.ts';
 
@@ -187,16 +187,11 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
     const { news, others, isComplete } = await read(listed);
     const blobs = await notesOn([...news, ...others]);
     const listing = new Map(listed.map((image) => [imageIdKey(image.id), image]));
-    const withNames = (images: readonly NodeImage[]): Arrived[] =>
-      images.flatMap((image) => {
-        const names = listing.get(imageIdKey(image.imageRef));
-        return names ? [{ image, listed: names }] : [];
-      });
-    await match.compare(withNames([...news, ...others]), {
-      blobs,
-      isKnown: store.isKnown,
-      othersWith: (layers) => withNames(index.imagesWith(layers)),
+    const arrived = [...news, ...others].flatMap((image) => {
+      const names = listing.get(imageIdKey(image.imageRef));
+      return names ? [{ image, listed: names }] : [];
     });
+    await match.compare(arrived, { blobs, isKnown: store.isKnown });
     const pulledFrom = pullersIn(blobs);
     for (const image of [...news, ...others]) index.put(image);
     const contested = provenance.arrived(news, { isComplete, pulledFrom });

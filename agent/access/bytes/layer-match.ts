@@ -47,24 +47,24 @@ export type Arrival = {
   readonly blobs: BlobsOfPieces | undefined;
   /** Was this piece on the node before? */
   readonly isKnown: (piece: string) => boolean;
-  /** Other images of the node with any of these layers. Looks at all images. */
-  readonly othersWith: (layers: readonly string[]) => readonly Arrived[];
 };
 
 /** An image under one of its names, and what the manifests there say. */
-type Compared = Arrived & {
+type Compared = Pick<Arrived, 'image'> & {
   readonly repository: string;
   /** Blob digests of the layers, lowest first: one list for each manifest that can be read. */
   readonly manifests: readonly (readonly string[])[];
 };
 
-/** Other images that are looked at for one that has the same layer from the same blob. */
-const MAX_OTHERS = 16;
 const MAX_CACHED = 1_000;
+/** Only where the runtime has dropped its own notes, as with `discard_unpacked_layers` of containerd. */
+const MAX_PROVEN = 20_000;
 
 export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchStore): LayerMatch {
   /** Image id -> repository -> layers; only where there are any. */
   const unmatched = new Map<string, Map<string, readonly string[]>>();
+  /** Layers that are known to unpack from a blob, without a note of the runtime's. */
+  const proven = new LRUCache<string, true>({ max: MAX_PROVEN });
   const layersByManifest = new LRUCache<string, readonly string[]>({ max: MAX_CACHED });
 
   async function readManifest(digest: string) {
@@ -93,42 +93,32 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
     return manifests;
   }
 
-  /** What images whose name is matched claim: for where the runtime has dropped its own notes. */
-  async function provenByOthers(others: readonly Arrived[]): Promise<ReadonlySet<string>> {
-    const proven = new Set<string>();
-    for (const { image, listed } of others.slice(0, MAX_OTHERS)) {
-      for (const repository of image.names.filter((name) => isMatched(image.imageRef, name))) {
-        for (const blobs of await manifestsAt(digestsAt(repository, listed), image)) {
-          for (const [at, layer] of image.pieces.layers.entries()) proven.add(claimOf(layer, blobs[at]));
-        }
+  /**
+   * The layers that no manifest of this name is proven to name; of several manifests the best. What one that
+   * names them all was the first to prove counts from then on.
+   */
+  function unmatchedIn(
+    { image, manifests }: Compared,
+    { blobs, isKnown }: Arrival,
+    claims: Claims,
+  ): readonly string[] {
+    const { layers } = image.pieces;
+    const notesOn = (layer: string) => blobs?.get(layer) ?? [];
+    const isProven = (layer: string, blob: string | undefined): boolean => {
+      const notes = notesOn(layer);
+      if (notes.length > 0) return notes.some(({ digest }) => digest === blob);
+      // New to the node: the runtime has unpacked it from the only blob that is named for it.
+      const isNew = !isKnown(layer) && claims.get(layer)?.size === 1;
+      return isNew || proven.has(claimOf(layer, blob));
+    };
+    const lists = manifests.map((named) => layers.filter((layer, at) => !isProven(layer, named[at])));
+    for (const [nth, left] of lists.entries()) {
+      if (left.length > 0) continue;
+      for (const [at, layer] of layers.entries()) {
+        if (notesOn(layer).length === 0) proven.set(claimOf(layer, manifests[nth]?.[at]), true);
       }
     }
-    return proven;
-  }
-
-  /** The layers that no manifest of this name is proven to name; of several manifests the best. */
-  async function unmatchedIn(
-    { image, manifests }: Compared,
-    { blobs, isKnown, othersWith }: Arrival,
-    claims: Claims,
-  ): Promise<readonly string[]> {
-    const { layers } = image.pieces;
-    const hasNote = (layer: string): boolean => (blobs?.get(layer) ?? []).length > 0;
-    const isProven = (layer: string, blob: string | undefined): boolean => {
-      if (hasNote(layer)) return blobs?.get(layer)?.some(({ digest }) => digest === blob) ?? false;
-      // New to the node: the runtime has unpacked it from the only blob that is named for it.
-      return !isKnown(layer) && claims.get(layer)?.size === 1;
-    };
-    const leftBy = (proves: typeof isProven): readonly string[] =>
-      shortest([
-        layers,
-        ...manifests.map((named) => layers.filter((layer, at) => !proves(layer, named[at]))),
-      ]);
-    const left = leftBy(isProven);
-    const unknown = left.filter((layer) => !hasNote(layer));
-    if (unknown.length === 0) return left;
-    const proven = await provenByOthers(othersWith(unknown));
-    return leftBy((layer, blob) => isProven(layer, blob) || proven.has(claimOf(layer, blob)));
+    return shortest([layers, ...lists]);
   }
 
   function isMatched(imageRef: string, repository: string): boolean {
@@ -154,20 +144,19 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
       const compared: Compared[] = [];
       for (const { image, listed } of arrived) {
         for (const repository of image.names.filter((name) => !isMatched(image.imageRef, name))) {
-          const digests = digestsAt(repository, listed);
+          const digests = nameAt(repository, listed)?.digests;
           // An import under a tag has no digest: there is no manifest of a registry that could be compared.
-          if (arrival.blobs === undefined || digests.length === 0) {
+          if (arrival.blobs === undefined || digests?.length === 0) {
             matched.push({ imageId: imageIdKey(image.imageRef), repository });
           } else {
-            const manifests = await manifestsAt(digests, image);
-            compared.push({ image, listed, repository, manifests });
+            compared.push({ image, repository, manifests: await manifestsAt(digests ?? [], image) });
           }
         }
       }
       const claims = claimsOf(compared);
       for (const one of compared) {
         const { image, repository } = one;
-        const left = await unmatchedIn(one, arrival, claims);
+        const left = unmatchedIn(one, arrival, claims);
         leave(image.imageRef, repository, left);
         if (left.length === 0) matched.push({ imageId: imageIdKey(image.imageRef), repository });
       }
@@ -188,11 +177,6 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
       store.keepOnly(kept);
     },
   };
-}
-
-/** Manifest digests of the content at this repository; none where it is not listed there, or by a tag only. */
-function digestsAt(repository: string, listed: RuntimeImage): readonly string[] {
-  return nameAt(repository, listed)?.digests ?? [];
 }
 
 function claimOf(layer: string, blob: string | undefined): string {

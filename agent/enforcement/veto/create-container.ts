@@ -185,6 +185,7 @@ export function createVeto(options: VetoOptions): Veto {
       throw new ContainerRefused(refusalText(access.verdict, spec?.image ?? ''));
     },
     createdAsPrepared(request) {
+      budget.created(request.pod.namespace);
       const finding = preparation.take(request);
       // Of another content the handover hears from the guard.
       if (finding) concludeAllowed(request, finding, 0);

@@ -32,6 +32,8 @@ const QUEUE: FairQueueOptions = { atOnce: 8, ofNamespace: 2, turnMs: 1_000 };
 /** Images of one namespace that may wait; for more than these the runtime is simply answered later. */
 const MAX_WAITING = 200;
 const MAX_PREPARED = 10_000;
+/** Of one image; under another name its container is asked about. */
+const MAX_NAMES = 50;
 /**
  * A record may be revoked meanwhile: a verdict is good for about the time that kubelet takes to prepare a
  * sandbox.
@@ -63,8 +65,8 @@ export function createPreparation(options: PreparationOptions): Preparation {
       contents: { own: image.id, volumes: [] },
       access,
     });
-    const names = [container.image, ...image.repoTags, ...image.repoDigests];
-    const areNamesKept = imageNames.isKept(container.image, image.id);
+    const names = [container.image, ...image.repoTags, ...image.repoDigests].slice(0, MAX_NAMES);
+    const areNamesKept = imageNames.isKept(container.image, image);
     onPrepared({ ...about, imageNames: names, areNamesKept, forMs: GOOD_FOR_MS });
   }
 

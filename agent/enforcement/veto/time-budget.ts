@@ -14,6 +14,8 @@ export type TimeBudget = {
    * where what was found too late for the last question can be the answer.
    */
   patienceMs(namespace: string, untilDeadlineMs: number, hasAnswer?: boolean): number;
+  /** A container of this namespace was created without a question. */
+  created(namespace: string): void;
   /** The runtime waited so long (ms) for an answer about this namespace; `granted`: it was a right. */
   spent(namespace: string, ms: number, granted: boolean): void;
 };
@@ -68,11 +70,11 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
   const namespaces = new LRUCache<string, Allowance>({ max: MAX_NAMESPACES });
   /** When each was waited for in vain. */
   const inVain = new LRUCache<string, number>({ max: MAX_NAMESPACES });
-  /** The last question, and the last one of another namespace than that. */
+  /** The last creation, and the last one of another namespace than that. */
   let last: { readonly namespace: string; readonly at: number } | undefined;
   let lastOther = Number.NEGATIVE_INFINITY;
 
-  function noteQuestion(namespace: string): void {
+  function noteCreation(namespace: string): void {
     if (last !== undefined && last.namespace !== namespace) lastOther = last.at;
     last = { namespace, at: now() };
   }
@@ -81,8 +83,9 @@ export function createTimeBudget(now: () => number, limits: TimeBudgetLimits = D
     now() - (inVain.get(namespace) ?? Number.NEGATIVE_INFINITY) < BEHIND_MS;
 
   return {
+    created: noteCreation,
     patienceMs(namespace, untilDeadlineMs, hasAnswer = false) {
-      noteQuestion(namespace);
+      noteCreation(namespace);
       const own = namespaces.get(namespace)?.left() ?? namespaceMs;
       const isBesideOthers = now() - lastOther < OTHERS_MS;
       const most = isBesideOthers ? BESIDE_OTHERS_MS : untilDeadlineMs;

@@ -91,5 +91,9 @@ stayConnected(plugin, {
   socketPath,
   index,
   mayRegister,
-  onDisconnected: ({ reason, message }) => tell({ type: 'disconnected', reason, message }),
+  onDisconnected({ reason, message }) {
+    // The runtime may have been away, and its events unheard.
+    prepared.namesChanged();
+    tell({ type: 'disconnected', reason, message });
+  },
 });

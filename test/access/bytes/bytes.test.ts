@@ -210,6 +210,20 @@ describe('the registry is asked to show what it has not brought', () => {
     expect(asked).toEqual(['mine.example manifest', 'mine.example app']);
   });
 
+  it('and nothing is shown of an image that left the node while another pod was waited for', async () => {
+    let leave = async (): Promise<void> => undefined;
+    const { ask, loses, ledger } = await mineNamesTheirs(() => {
+      void leave();
+      return 'lacksLayers';
+    });
+    leave = async () => {
+      loses('a');
+      await ledger.keepOnly([]);
+    };
+    const [, waiting] = await Promise.all([ask('a', MINE), ask('a', MINE, { namespace: 'another' })]);
+    expect(waiting).toMatchObject({ verdict: 'unverifiable', reason: 'imageNotPresent' });
+  });
+
   it('where one of those that can have brought it does not grant it to everybody', async () => {
     const { has, ledger, ask, asked, given } = scene();
     has('a', [MINE, THEIRS], ['base']);

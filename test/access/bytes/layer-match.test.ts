@@ -140,6 +140,28 @@ describe('where containerd drops the blobs of layers once they are unpacked', ()
     expect(ledger.notShown(piece('c'), `${ATTACKER}-again`)).toEqual([piece('app')]);
   });
 
+  it('who is believed under one manifest lends nothing to another of the same name', async () => {
+    const own = 'attacker.example/app';
+    // With a note on the layer of the other, and without any.
+    for (const withoutNotes of [['more'], ['base', 'more']]) {
+      const { ledger, has, pulled, dropped, state } = openLedger();
+      dropped(withoutNotes);
+      pulled(
+        VICTIM,
+        ['base', 'more'].filter((layer) => !withoutNotes.includes(layer)),
+      );
+      has('a', [VICTIM], ['base']);
+      await ledger.look();
+      has('b', [own], ['base', 'more']);
+      await ledger.look();
+      state.earlierManifestsAt.set(own, ['made up', blobOf('more')]);
+      await ledger.look();
+      has('c', [ATTACKER], ['base', 'more'], ['made up', blobOf('more')]);
+      await ledger.look();
+      expect(ledger.notShown(piece('c'), ATTACKER), withoutNotes.join()).toContain(piece('base'));
+    }
+  });
+
   it('of two that come at once with another blob for one layer neither is believed', async () => {
     const { ledger, has, dropped } = openLedger();
     dropped(['app']);

@@ -14,7 +14,7 @@ function heldVerification() {
 }
 
 /** Answers soon, long before the runtime's patience ends. */
-const soon = { patienceMs: () => 20, spent: () => undefined };
+const soon = { patienceMs: () => 20, created: () => undefined, spent: () => undefined };
 
 /** Whatever follows from a verification that has just ended has happened. */
 const ended = setImmediate;
@@ -147,6 +147,7 @@ describe('the time that the runtime waits', () => {
       judge,
       budget: {
         patienceMs: (namespace, untilDeadlineMs) => (namespace === 'team-a' ? 20 : untilDeadlineMs),
+        created: () => undefined,
         spent: (namespace, ms) => account.push([namespace, ms]),
       },
     });
@@ -166,7 +167,10 @@ describe('the time that the runtime waits', () => {
 
   it('is never longer than until the deadline, whatever the budget says', async () => {
     const { judge } = heldVerification();
-    const { create } = vetoScene({ judge, budget: { patienceMs: () => 60_000, spent: () => undefined } });
+    const { create } = vetoScene({
+      judge,
+      budget: { patienceMs: () => 60_000, created: () => undefined, spent: () => undefined },
+    });
     expect((await create({ patienceMs: 150 })).refusal).toBe(IN_PROGRESS);
   });
 });

@@ -36,7 +36,7 @@ describe('a pod that was bound to the node', () => {
   });
 
   it('need not even be looked at while its image`s name is sure to mean what was judged', async () => {
-    const kept = (id: string) => vetoScene({ isKept: (image, is) => image === IMAGE && is === id });
+    const kept = (id: string) => vetoScene({ isKept: (name, image) => name === IMAGE && image.id === id });
     for (const [id, areNamesKept] of [
       [CONTENT, true],
       [OTHER_CONTENT, false],

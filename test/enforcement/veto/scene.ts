@@ -57,7 +57,7 @@ type SceneOptions = {
   /** By name; default: IMAGE is CONTENT, and nothing else is there. */
   readonly imageStatus?: (image: string) => Promise<RuntimeImage | undefined>;
   /** Default: no name is sure to mean what it meant. */
-  readonly isKept?: (image: string, id: string) => boolean;
+  readonly isKept?: (name: string, image: RuntimeImage) => boolean;
   /** What a name means now; default: what imageStatus says. */
   readonly contentOf?: ContentOf;
   /** Default: everything is allowed. */
@@ -99,7 +99,11 @@ export function vetoScene(options: SceneOptions = {}) {
     fuse,
     census: { withStanding: () => 10 },
     handover,
-    budget: options.budget ?? { patienceMs: (_namespace, ms) => ms, spent: () => undefined },
+    budget: options.budget ?? {
+      patienceMs: (_namespace, ms) => ms,
+      created: () => undefined,
+      spent: () => undefined,
+    },
     report: {
       verdict: () => undefined,
       enforced: (judgement, enforcement) => reported.push({ judgement, enforcement }),

@@ -14,7 +14,7 @@ const IN_DEBT_MS = 10;
 
 function budget(limits = { namespaceMs: 1_000, nodeMs: 2_000 }) {
   const clock = { now: 1_000_000 };
-  const { patienceMs, spent } = createTimeBudget(() => clock.now, limits);
+  const { patienceMs, created, spent } = createTimeBudget(() => clock.now, limits);
   /**
    * The runtime asks, and the answer comes `takesMs` later or when patience is over; gives how long it
    * waited.
@@ -25,7 +25,7 @@ function budget(limits = { namespaceMs: 1_000, nodeMs: 2_000 }) {
     spent(namespace, waitedMs, granted && waitedMs === takesMs);
     return waitedMs;
   };
-  return { clock, patienceMs, spent, wait };
+  return { clock, patienceMs, created, spent, wait };
 }
 
 describe('the time that the runtime waits for the veto', () => {
@@ -91,6 +91,12 @@ describe('the time that the runtime waits for the veto', () => {
     expect(wait('team-a')).toBe(BESIDE_OTHERS_MS);
     clock.now += ALONE_AFTER_MS;
     expect(wait('team-b')).toBeGreaterThan(BESIDE_OTHERS_MS);
+  });
+
+  it('is as short beside containers that were created without a question', () => {
+    const { created, patienceMs } = budget();
+    created('team-a');
+    expect(patienceMs('team-b', UNTIL_DEADLINE_MS)).toBe(BESIDE_OTHERS_MS);
   });
 
   it('is over for a while, beside others, for a namespace that was waited for in vain', () => {
