@@ -14,7 +14,7 @@ export type PodCredentials = {
   readonly imagePullSecrets: number;
   /** Names of imagePullSecrets that do not exist; kubelet goes on without them, so do we, but say so. */
   readonly missing: readonly string[];
-  /** Changes whenever a secret of the pod appears, disappears or changes its content. */
+  /** Of the secrets that exist: changes whenever one of them appears, disappears or changes its content. */
   readonly version: string;
   /** Were secrets taken from a cache, so that they may have been changed meanwhile? */
   readonly isCached: boolean;

@@ -24,8 +24,9 @@ export type ContainerInUse = {
 
 /**
  * Who judges a container. The veto judges before it exists, by what its images' names mean then; the guard
- * sees it afterwards, with the contents that it really uses. Each container is judged and reported by one of
- * them: by the veto when it says so first and the contents are the same, otherwise by the guard.
+ * sees it afterwards, with the contents that it really uses. Each container is the veto's when it
+ * says so first and the contents are the same, otherwise the guard's: one of them judges and reports it. What
+ * the veto has reported by the time that the guard finds other contents, the guard reports anew.
  */
 export type Handover = {
   /**
