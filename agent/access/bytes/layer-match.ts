@@ -146,7 +146,8 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
         for (const repository of image.names.filter((name) => !isMatched(image.imageRef, name))) {
           const digests = nameAt(repository, listed)?.digests;
           // An import under a tag has no digest: there is no manifest of a registry that could be compared.
-          if (arrival.blobs === undefined || digests?.length === 0) {
+          const isImport = digests?.length === 0 && !isPulledFor(repository, image, arrival.blobs);
+          if (arrival.blobs === undefined || isImport) {
             matched.push({ imageId: imageIdKey(image.imageRef), repository });
           } else {
             compared.push({ image, repository, manifests: await manifestsAt(digests ?? [], image) });
@@ -177,6 +178,12 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
       store.keepOnly(kept);
     },
   };
+}
+
+/** A pull registers its tag a moment before its digest, and has noted its repository on the config by then. */
+function isPulledFor(repository: string, { pieces }: NodeImage, blobs: BlobsOfPieces | undefined): boolean {
+  const withoutPort = repository.replace(/^([^/]+):\d+\//, '$1/');
+  return (blobs?.get(pieces.config) ?? []).some(({ pulledFor }) => pulledFor.includes(withoutPort));
 }
 
 function claimOf(layer: string, blob: string | undefined): string {

@@ -222,6 +222,21 @@ describe('what was compared', () => {
     expect(ledger.isWhollyShown(piece('a'), VICTIM)).toBe(true);
   });
 
+  it('a name without a digest is no import where a pull has noted it: the digest comes a moment later', async () => {
+    const { ledger, has, pulled, state } = openLedger();
+    pulled(VICTIM, ['app']);
+    has('a', [VICTIM], ['app']);
+    await ledger.look();
+    state.imported.add('b');
+    has('b', [ATTACKER], ['app'], ['made up']);
+    pulled(ATTACKER, ['b']);
+    await ledger.look();
+    expect(ledger.isWhollyShown(piece('b'), ATTACKER)).toBe(false);
+    state.imported.delete('b');
+    await ledger.look();
+    expect(ledger.notShown(piece('b'), ATTACKER)).toEqual([piece('app')]);
+  });
+
   it('a manifest that is not there, or of another image, stands for nothing', async () => {
     const { ledger, has, pulled, state } = openLedger();
     pulled(VICTIM, ['app']);
