@@ -6,7 +6,7 @@ import type { AccessRequest } from './request.ts';
 const AFTER_MS = 60_000;
 /** The API server or the pod's secret is in trouble: this is tried again. */
 const AGAIN_MS = 30_000;
-/** Of secrets that cannot be read though the API server answers. */
+/** Of secrets that the API server does not let the node read: their pods are gone (Node authorizer). */
 const MAX_TRIES = 10;
 const MAX_VERSIONS = 10_000;
 /** As many pods of one namespace as a node could have. */
@@ -21,11 +21,13 @@ export type SecretRecheck = {
   close(): void;
 };
 
-/** `tries`: how often secrets may turn out to be unreadable until they are left alone. */
-type Look = { readonly delayMs: number; readonly tries: number };
-
 /** What was allowed on secrets of one version, by pod: one read of them answers for all. */
-type Watched = { readonly requests: Map<string, AccessRequest>; readonly timer: NodeJS.Timeout };
+type Watched = {
+  readonly requests: Map<string, AccessRequest>;
+  readonly timer: NodeJS.Timeout;
+  /** How often they may still turn out not to be readable. */
+  tries: number;
+};
 
 /**
  * What was allowed on a cached secret is judged again when that secret, read afresh, turns out to be another.
@@ -39,28 +41,25 @@ export function createSecretRecheck(
 ): SecretRecheck {
   const watched = new Map<string, Watched>();
 
-  function watch(request: AccessRequest, version: string, { delayMs, tries }: Look): void {
+  function watch(request: AccessRequest, version: string, delayMs: number, tries: number): void {
     // Not by the version alone: pods may name other secrets, which do not exist.
     const key = JSON.stringify([request.pod.imagePullSecrets, version]);
     const known = watched.get(key);
     if (known) {
       if (known.requests.size < MAX_PODS) known.requests.set(request.pod.uid, request);
+      known.tries = Math.max(known.tries, tries);
       return;
     }
     if (watched.size >= MAX_VERSIONS) return;
     // What fails unexpectedly must not end the agent; the pods are looked at again as if all had changed.
     const timer = setTimeout(() => {
-      const requests = take(key);
-      look(requests, version, tries).catch(() => changed(requests));
+      const due = watched.get(key);
+      // A pod that comes while the secrets are being read may have been allowed later than they were.
+      watched.delete(key);
+      const requests = [...(due?.requests.values() ?? [])];
+      look(requests, version, due?.tries ?? 0).catch(() => changed(requests));
     }, delayMs).unref();
-    watched.set(key, { requests: new Map([[request.pod.uid, request]]), timer });
-  }
-
-  /** A pod that comes while the secrets are being read may have been allowed later than they were. */
-  function take(key: string): readonly AccessRequest[] {
-    const requests = [...(watched.get(key)?.requests.values() ?? [])];
-    watched.delete(key);
-    return requests;
+    watched.set(key, { requests: new Map([[request.pod.uid, request]]), timer, tries });
   }
 
   async function look(requests: readonly AccessRequest[], version: string, tries: number): Promise<void> {
@@ -71,9 +70,8 @@ export function createSecretRecheck(
       if (read.version !== version) changed(requests);
       return;
     }
-    // Secrets of pods that are gone may not be read any more (Node authorizer).
-    const left = read.reason === 'apiServerUnavailable' ? tries : tries - 1;
-    if (left > 0) for (const request of requests) watch(request, version, { delayMs: AGAIN_MS, tries: left });
+    const left = read.reason === 'secretUnreadable' ? tries - 1 : tries;
+    if (left > 0) for (const request of requests) watch(request, version, AGAIN_MS, left);
   }
 
   function changed(requests: readonly AccessRequest[]): void {
@@ -82,7 +80,7 @@ export function createSecretRecheck(
 
   return {
     watch(request, version) {
-      if (version !== undefined) watch(request, version, { delayMs: afterMs, tries: MAX_TRIES });
+      if (version !== undefined) watch(request, version, afterMs, MAX_TRIES);
     },
     close() {
       for (const { timer } of watched.values()) clearTimeout(timer);

@@ -120,6 +120,22 @@ describe('what was allowed on a cached secret', () => {
     expect([reads.length, changed]).toEqual([10, []]);
   });
 
+  it('is tried on for as long as the secret makes no sense: the tenant may have written it so', async () => {
+    const { reads } = scene(() => unverifiable('secretMalformed', 'no docker config'));
+    recheck.watch(requestOf('web'), '1');
+    await vi.advanceTimersByTimeAsync(60_000 + 20 * 30_000);
+    expect(reads).toHaveLength(21);
+  });
+
+  it('has all its tries for a pod that comes when those of another are nearly over', async () => {
+    const { reads } = scene(() => unverifiable('secretUnreadable', 'no pod of this node names it'));
+    recheck.watch(requestOf('web'), '1');
+    await vi.advanceTimersByTimeAsync(60_000 + 8 * 30_000);
+    recheck.watch(requestOf('late'), '1');
+    await vi.advanceTimersByTimeAsync(3_600_000);
+    expect(reads).toHaveLength(9 + 10);
+  });
+
   it('is judged again where the look fails by mistake', async () => {
     const { changed } = scene(() => Promise.reject(new TypeError('a mistake')));
     recheck.watch(requestOf('web'), '1');

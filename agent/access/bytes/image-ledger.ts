@@ -141,7 +141,7 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
       const names = namesOf(image);
       const known = index.image(image.id);
       if (known === undefined) return queue.add(() => readNew(image.id, names));
-      if (isSame(names.names, known.names)) return undefined;
+      if (isSame(names.names, known.names) && !match.hasOtherManifests(image)) return undefined;
       const isNews = names.registries.some((registry) => !known.registries.includes(registry));
       (isNews ? news : others).push({ ...known, ...names });
       return undefined;
@@ -191,7 +191,7 @@ export function createImageLedger(parts: ImageLedgerParts): ImageLedger {
       const names = listing.get(imageIdKey(image.imageRef));
       return names ? [{ image, listed: names }] : [];
     });
-    await match.compare(arrived, { blobs, isKnown: store.isKnown });
+    await match.compare(arrived, { blobs, isKnown: store.isKnown, isComplete });
     const pulledFrom = pullersIn(blobs);
     for (const image of [...news, ...others]) index.put(image);
     const contested = provenance.arrived(news, { isComplete, pulledFrom });

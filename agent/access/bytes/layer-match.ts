@@ -35,6 +35,8 @@ export type LayerMatch = {
   isMatched(imageRef: string, repository: string): boolean;
   /** The layers that are not proven to be what this name's manifest names; none for a name not listed. */
   unmatched(imageRef: string, repository: string): readonly string[];
+  /** Has the runtime other manifests under a name that did not match? Then it is to be compared again. */
+  hasOtherManifests(listed: RuntimeImage): boolean;
   /** The registry has served these pieces under this name, each from the place that the manifest names. */
   shown(imageRef: string, repository: string, pieces: readonly string[]): void;
   forgetAllBut(imageRefs: Iterable<string>): void;
@@ -47,22 +49,28 @@ export type Arrival = {
   readonly blobs: BlobsOfPieces | undefined;
   /** Was this piece on the node before? */
   readonly isKnown: (piece: string) => boolean;
+  /** Could all images that have come be read? Otherwise what is new may have come with another one. */
+  readonly isComplete: boolean;
 };
 
 /** An image under one of its names, and what the manifests there say. */
 type Compared = Pick<Arrived, 'image'> & {
   readonly repository: string;
+  /** Of the manifests. */
+  readonly digests: readonly string[];
   /** Blob digests of the layers, lowest first: one list for each manifest that can be read. */
   readonly manifests: readonly (readonly string[])[];
 };
+
+type Unmatched = Pick<Compared, 'digests'> & { readonly layers: readonly string[] };
 
 const MAX_CACHED = 1_000;
 /** Only where the runtime has dropped its own notes, as with `discard_unpacked_layers` of containerd. */
 const MAX_PROVEN = 20_000;
 
 export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchStore): LayerMatch {
-  /** Image id -> repository -> layers; only where there are any. */
-  const unmatched = new Map<string, Map<string, readonly string[]>>();
+  /** Image id -> repository -> what does not match; only where something does not. */
+  const unmatched = new Map<string, Map<string, Unmatched>>();
   /** Layers that are known to unpack from a blob, without a note of the runtime's. */
   const proven = new LRUCache<string, true>({ max: MAX_PROVEN });
   const layersByManifest = new LRUCache<string, readonly string[]>({ max: MAX_CACHED });
@@ -99,7 +107,7 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
    */
   function unmatchedIn(
     { image, manifests }: Compared,
-    { blobs, isKnown }: Arrival,
+    { blobs, isKnown, isComplete }: Arrival,
     claims: Claims,
   ): readonly string[] {
     const { layers } = image.pieces;
@@ -108,7 +116,7 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
       const notes = notesOn(layer);
       if (notes.length > 0) return notes.some(({ digest }) => digest === blob);
       // New to the node: the runtime has unpacked it from the only blob that is named for it.
-      const isNew = !isKnown(layer) && claims.get(layer)?.size === 1;
+      const isNew = isComplete && !isKnown(layer) && claims.get(layer)?.size === 1;
       return isNew || proven.has(claimOf(layer, blob));
     };
     const lists = manifests.map((named) => layers.filter((layer, at) => !isProven(layer, named[at])));
@@ -125,52 +133,58 @@ export function createLayerMatch(runtime: Pick<Runtime, 'blob'>, store: MatchSto
     return store.isMatched(imageIdKey(imageRef), repository);
   }
 
-  function leave(imageRef: string, repository: string, layers: readonly string[]): void {
+  function leave(imageRef: string, repository: string, left: Unmatched): void {
     const imageId = imageIdKey(imageRef);
-    const ofImage = unmatched.get(imageId) ?? new Map<string, readonly string[]>();
+    const ofImage = unmatched.get(imageId) ?? new Map<string, Unmatched>();
     ofImage.delete(repository);
-    if (layers.length > 0) ofImage.set(repository, layers);
+    if (left.layers.length > 0) ofImage.set(repository, left);
     if (ofImage.size > 0) unmatched.set(imageId, ofImage);
     else unmatched.delete(imageId);
-  }
-
-  function unmatchedOf(imageRef: string, repository: string): readonly string[] {
-    return unmatched.get(imageIdKey(imageRef))?.get(repository) ?? [];
   }
 
   return {
     async compare(arrived, arrival) {
       const matched: { imageId: string; repository: string }[] = [];
       const compared: Compared[] = [];
+      const imported: NodeImage[] = [];
       for (const { image, listed } of arrived) {
         for (const repository of image.names.filter((name) => !isMatched(image.imageRef, name))) {
-          const digests = nameAt(repository, listed)?.digests;
+          const name = nameAt(repository, listed);
           // An import under a tag has no digest: there is no manifest of a registry that could be compared.
-          const isImport = digests?.length === 0 && !isPulledFor(repository, image, arrival.blobs);
+          const isImport = name?.digests.length === 0 && !isPulledFor(repository, image, arrival.blobs);
+          if (isImport) imported.push(image);
           if (arrival.blobs === undefined || isImport) {
             matched.push({ imageId: imageIdKey(image.imageRef), repository });
           } else {
-            compared.push({ image, repository, manifests: await manifestsAt(digests ?? [], image) });
+            const digests = name?.digests ?? [];
+            compared.push({ image, repository, digests, manifests: await manifestsAt(digests, image) });
           }
         }
       }
-      const claims = claimsOf(compared);
+      const claims = claimsOf(compared, imported);
       for (const one of compared) {
-        const { image, repository } = one;
-        const left = unmatchedIn(one, arrival, claims);
-        leave(image.imageRef, repository, left);
-        if (left.length === 0) matched.push({ imageId: imageIdKey(image.imageRef), repository });
+        const { image, repository, digests } = one;
+        const layers = unmatchedIn(one, arrival, claims);
+        leave(image.imageRef, repository, { digests, layers });
+        if (layers.length === 0) matched.push({ imageId: imageIdKey(image.imageRef), repository });
       }
       if (matched.length > 0) store.match(matched);
     },
     isMatched,
-    unmatched: unmatchedOf,
+    unmatched: (imageRef, repository) => unmatched.get(imageIdKey(imageRef))?.get(repository)?.layers ?? [],
+    hasOtherManifests(listed) {
+      const before = unmatched.get(imageIdKey(listed.id)) ?? [];
+      return [...before].some(([repository, { digests }]) => {
+        const now = nameAt(repository, listed)?.digests ?? [];
+        return now.length !== digests.length || now.some((digest) => !digests.includes(digest));
+      });
+    },
     shown(imageRef, repository, pieces) {
-      const before = unmatchedOf(imageRef, repository);
-      if (before.length === 0) return;
-      const left = before.filter((layer) => !pieces.includes(layer));
-      leave(imageRef, repository, left);
-      if (left.length === 0) store.match([{ imageId: imageIdKey(imageRef), repository }]);
+      const before = unmatched.get(imageIdKey(imageRef))?.get(repository);
+      if (before === undefined) return;
+      const layers = before.layers.filter((layer) => !pieces.includes(layer));
+      leave(imageRef, repository, { ...before, layers });
+      if (layers.length === 0) store.match([{ imageId: imageIdKey(imageRef), repository }]);
     },
     forgetAllBut(imageRefs) {
       const kept = new Set(Array.from(imageRefs, imageIdKey));
@@ -194,19 +208,24 @@ function shortest(lists: readonly (readonly string[])[]): readonly string[] {
   return lists.reduce((least, list) => (list.length < least.length ? list : least));
 }
 
-/** Layer -> the blobs that manifests of this arrival name for it. */
+/**
+ * Layer -> the blobs that manifests of this arrival name for it; `unknown` where somebody has it by a
+ * manifest that cannot be read, or by none.
+ */
 type Claims = ReadonlyMap<string, ReadonlySet<string>>;
 
-function claimsOf(compared: readonly Compared[]): Claims {
+function claimsOf(compared: readonly Compared[], imported: readonly NodeImage[]): Claims {
   const claims = new Map<string, Set<string>>();
-  for (const { image, manifests } of compared) {
-    for (const blobs of manifests) {
-      for (const [at, layer] of image.pieces.layers.entries()) {
-        const named = claims.get(layer) ?? new Set();
-        claims.set(layer, named.add(blobs[at] ?? ''));
-      }
+  const claim = ({ pieces }: NodeImage, blobs: readonly string[]): void => {
+    for (const [at, layer] of pieces.layers.entries()) {
+      claims.set(layer, (claims.get(layer) ?? new Set()).add(blobs[at] ?? 'unknown'));
     }
+  };
+  for (const { image, digests, manifests } of compared) {
+    for (const blobs of manifests) claim(image, blobs);
+    if (manifests.length < Math.max(1, digests.length)) claim(image, []);
   }
+  for (const image of imported) claim(image, []);
   return claims;
 }
 

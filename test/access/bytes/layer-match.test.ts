@@ -5,6 +5,8 @@ const VICTIM = 'shared.example/victim/secret';
 const ATTACKER = 'shared.example/attacker/claim';
 const LATER = 'shared.example/other/app';
 
+type Node = ReturnType<typeof openLedger>;
+
 describe('a name at the registry that has shown the layers', () => {
   it('does not stand for them by their diff_ids in a config beside other blobs', async () => {
     const { ledger, has, pulled } = openLedger();
@@ -162,6 +164,25 @@ describe('where containerd drops the blobs of layers once they are unpacked', ()
     }
   });
 
+  it.each([
+    ['its image does not tell its layers', (node: Node) => node.state.unreadable.add(piece('a'))],
+    ['its manifest cannot be read', (node: Node) => node.state.manifestsAt.set(VICTIM, undefined)],
+    ['it has no manifest', (node: Node) => node.state.imported.add('a')],
+  ])('of two that come at once neither is believed where of one %s', async (_, make) => {
+    const node = openLedger();
+    const { ledger, has, dropped, state, minutes } = node;
+    dropped(['app']);
+    make(node);
+    has('a', [VICTIM], ['app']);
+    has('b', [ATTACKER], ['app'], ['made up']);
+    await ledger.look();
+    state.unreadable.clear();
+    minutes(10);
+    await ledger.look();
+    ledger.shown(piece('a'), VICTIM, [piece('a'), piece('app')]);
+    expect(ledger.notShown(piece('b'), ATTACKER)).toContain(piece('app'));
+  });
+
   it('of two that come at once with another blob for one layer neither is believed', async () => {
     const { ledger, has, dropped } = openLedger();
     dropped(['app']);
@@ -235,6 +256,20 @@ describe('what was compared', () => {
     state.imported.delete('b');
     await ledger.look();
     expect(ledger.notShown(piece('b'), ATTACKER)).toEqual([piece('app')]);
+  });
+
+  it('and whoever names the blobs that unpack to the layers has them once the digest is there', async () => {
+    const { ledger, has, pulled, state } = openLedger();
+    pulled(VICTIM, ['app']);
+    has('a', [VICTIM], ['app']);
+    await ledger.look();
+    state.imported.add('b');
+    has('b', [LATER], ['app']);
+    pulled(LATER, ['b']);
+    await ledger.look();
+    state.imported.delete('b');
+    await ledger.look();
+    expect(ledger.isWhollyShown(piece('b'), LATER)).toBe(true);
   });
 
   it('a manifest that is not there, or of another image, stands for nothing', async () => {
