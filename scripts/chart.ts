@@ -75,7 +75,8 @@ data:
 {{- if ${NODE_IDENTITY} }}
   PULLWARDEN_KUBECONFIG: /etc/kubernetes/kubelet.conf
 {{- end }}
-  PULLWARDEN_LISTEN_ADDRESS: {{ printf "%q" (or (index .Values.options "PULLWARDEN_LISTEN_ADDRESS") (or (and .Values.platform "127.0.0.1:9468") ":9468")) }}
+{{- $address := or (and .Values.platform "127.0.0.1:9468") ":9468" }}
+  PULLWARDEN_LISTEN_ADDRESS: {{ printf "%q" (or (index .Values.options "PULLWARDEN_LISTEN_ADDRESS") $address) }}
 ${byPlatform((name) => optionsOfKustomization(parseDocument(source(`overlays/${name}/kustomization.yaml`))))}\
 {{- range $name, $value := .Values.options }}
 {{- if ne $name "PULLWARDEN_LISTEN_ADDRESS" }}

@@ -36,8 +36,8 @@ function patch(): string {
     },
   );
   const env = `          env:\n${variables.join('')}`;
-  return `# Written by scripts/manifest-options.ts. By name and not by envFrom: whoever may edit the map of options could set any other
-# variable with that, and NODE_OPTIONS makes Node load a program of theirs.
+  return `# Written by scripts/manifest-options.ts. By name and not by envFrom: whoever may edit the map of options
+# could set any other variable with that, and NODE_OPTIONS makes Node load a program of theirs.
 apiVersion: apps/v1
 kind: DaemonSet
 metadata:

@@ -145,8 +145,8 @@ export function watchContainers(options: ContainerWatchOptions): ContainerWatch 
       runtime.eventsSupported = supported;
       lists.replan();
     },
-    onBroken() {
-      runtime.connected = false;
+    onEnd(hasNone) {
+      if (!hasNone) runtime.connected = false;
     },
     reconnect: timing.reconnect,
     unsupported: timing.unsupported,

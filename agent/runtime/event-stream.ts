@@ -17,9 +17,9 @@ export type EventStreamOptions<Event> = {
   /** A stream was asked for; whether it will say anything is not known yet. */
   readonly onSubscribed: () => void;
   /** Events are given, or are not: called when that becomes known or changes. */
-  readonly onSupport: (supported: boolean) => void;
-  /** The runtime went away. */
-  readonly onBroken: () => void;
+  readonly onSupport?: (supported: boolean) => void;
+  /** The stream ended; another is asked for in a while. `hasNone`: there are no events, the runtime said. */
+  readonly onEnd: (hasNone: boolean) => void;
   /** After a stream that broke because the runtime went away. */
   readonly reconnect: RetryDelays;
   /** After an answer that there are no events: an upgrade or a changed setting may bring them. */
@@ -45,7 +45,7 @@ export function keepEventStream<Event>(options: EventStreamOptions<Event>): () =
   function support(now: boolean): void {
     if (supported === now) return;
     supported = now;
-    options.onSupport(now);
+    options.onSupport?.(now);
   }
 
   function open(): void {
@@ -75,7 +75,7 @@ export function keepEventStream<Event>(options: EventStreamOptions<Event>): () =
         const wasShort = !spoke && performance.now() - since < options.minLifeMs;
         const hasNone = error === undefined ? wasShort : error.reason === 'unimplemented';
         if (hasNone) support(false);
-        else options.onBroken();
+        options.onEnd(hasNone);
         timer = setTimeout(open, hasNone ? unsupported.next() : reconnect.next());
       },
     });

@@ -69,19 +69,11 @@ export function keepImageNames({ runtime, onChange, timing }: ImageNamesOptions)
   };
 
   const close = keepEventStream<void>({
-    subscribe: ({ onEnd, ...listener }) =>
-      runtime.subscribeToImages({
-        ...listener,
-        onEnd(error) {
-          unheard();
-          onEnd(error);
-        },
-      }),
+    subscribe: runtime.subscribeToImages,
     onSubscribed: settle,
     onEvent: settle,
     onMalformed: settle,
-    onSupport: () => undefined,
-    onBroken: () => undefined,
+    onEnd: unheard,
     reconnect,
     unsupported,
     minLifeMs: minStreamLifeMs,

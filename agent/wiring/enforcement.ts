@@ -112,7 +112,6 @@ export function wireEnforcement(config: Config, parts: EnforcementParts): Enforc
   const veto = createVeto({
     ...judging,
     imageNames,
-    contentOf: async (image) => (await imageNames.imageStatus(image))?.id,
     settings,
     fuse,
     census,

@@ -20,17 +20,15 @@ const counts = {
 };
 const seed = numberOf(values.seed);
 const damage = damageCopies(counts.copies, seed);
-process.stdout.write(
-  `damaged at random, seed ${seed}: ${damage.copies} copies, ${damage.noticed} noticed, ${damage.failures.length} failures\n`,
-);
+tell(`damaged at random, seed ${seed}: ${damage.copies} copies, ${damage.noticed} noticed`, damage.failures);
 const faults = failIo(counts.faults, seed);
-process.stdout.write(
-  `failing disk, seed ${seed}: ${faults.runs} runs, ${faults.hit} hit, ${faults.failures.length} failures\n`,
-);
+tell(`failing disk, seed ${seed}: ${faults.runs} runs, ${faults.hit} hit`, faults.failures);
 const kills = await killWriters(counts.kills, seed);
-process.stdout.write(
-  `killed at random, seed ${seed}: ${kills.kills} times, ${kills.settled} pulls settled, ${kills.failures.length} failures\n`,
-);
+tell(`killed at random, seed ${seed}: ${kills.kills} times, ${kills.settled} pulls settled`, kills.failures);
 const failures = [...damage.failures, ...faults.failures, ...kills.failures];
 for (const failure of failures) process.stdout.write(`${failure}\n`);
 if (failures.length > 0) process.exitCode = 1;
+
+function tell(what: string, failures: readonly string[]): void {
+  process.stdout.write(`${what}, ${failures.length} failures\n`);
+}

@@ -56,12 +56,26 @@ const locations = texts(
   '//169.254.169.254/',
   'http://[::1]/',
 );
-const hostsFiles = texts(
-  'server = "https://a.example:5000"\n[host."http://a.example:5000"]\n capabilities = ["pull", "resolve"]\n ca = ["a", "b"]\n client = [["a", "b"], "c"]\n skip_verify = true\n override_path = true\n [host."http://a.example:5000".header]\n  x = ["y"]\n',
-);
-const registriesFiles = texts(
-  'unqualified-search-registries = ["a"]\n[[registry]]\nprefix = "*.example.com"\nlocation = "b.example/c"\ninsecure = true\n[[registry.mirror]]\nlocation = "m.example"\n',
-);
+const hostsFiles = texts(`
+server = "https://a.example:5000"
+[host."http://a.example:5000"]
+ capabilities = ["pull", "resolve"]
+ ca = ["a", "b"]
+ client = [["a", "b"], "c"]
+ skip_verify = true
+ override_path = true
+ [host."http://a.example:5000".header]
+  x = ["y"]
+`);
+const registriesFiles = texts(`
+unqualified-search-registries = ["a"]
+[[registry]]
+prefix = "*.example.com"
+location = "b.example/c"
+insecure = true
+[[registry.mirror]]
+location = "m.example"
+`);
 const proxies = texts(
   'http://us%40er:word@proxy.example:3128',
   '10.0.0.0/8,.a.example,b.example:443,[fd00::1]:80,*',

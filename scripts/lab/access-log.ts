@@ -12,8 +12,18 @@ export interface RegistryRequest {
 }
 
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-const combined =
-  /^(\S+) \S+ \S+ \[(\d{2})\/(\w{3})\/(\d{4}):(\d{2}:\d{2}:\d{2}) ([+-]\d{2})(\d{2})\] "(\S+) (\S+) [^"]*" (\d{3}) \d+ "[^"]*" "((?:[^"\\]|\\.)*)"$/;
+/** Remote address, time, request line, status, user agent. */
+const combined = new RegExp(
+  [
+    /^(\S+) \S+ \S+/,
+    /\[(\d{2})\/(\w{3})\/(\d{4}):(\d{2}:\d{2}:\d{2}) ([+-]\d{2})(\d{2})\]/,
+    /"(\S+) (\S+) [^"]*"/,
+    /(\d{3}) \d+ "[^"]*"/,
+    /"((?:[^"\\]|\\.)*)"$/,
+  ]
+    .map(({ source }) => source)
+    .join(' '),
+);
 
 /**
  * Parses one line of Apache's combined format; undefined for any other line (the registry logs both kinds).

@@ -66,6 +66,11 @@ function runtimeSection(plugin: string, { folder, runc }: ContainerdSettings): s
 function versionOne(settings: ContainerdSettings): string {
   const { folder, sandboxImage, snapshotter } = settings;
   const cri = '"io.containerd.grpc.v1.cri"';
+  const name = 'default_runtime_name';
+  const withSnapshotter = runtimeSection(cri, settings).replace(
+    name,
+    `snapshotter = ${quote(snapshotter)}\n  ${name}`,
+  );
   return `${common(settings, 2)}
 [plugins.${cri}]
   sandbox_image = ${quote(sandboxImage)}
@@ -80,7 +85,7 @@ function versionOne(settings: ContainerdSettings): string {
 
 [plugins.${cri}.registry]
   config_path = ${quote(`${folder}/certs.d`)}
-${runtimeSection(cri, settings).replace('default_runtime_name', `snapshotter = ${quote(snapshotter)}\n  default_runtime_name`)}${
+${withSnapshotter}${
   // 1.6 has no such plugin.
   settings.series === '1.6' ? '' : nriSection(settings)
 }`;

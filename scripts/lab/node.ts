@@ -114,15 +114,9 @@ async function startWithin(
       kubelet,
       addRegistry: (host, scheme = 'http') => trustRegistry(root, host, scheme),
       async tagImage(from, to) {
-        const address = ['--address', socket, '--namespace', 'k8s.io'];
-        await runCommand(join(programs.containerdFolder, 'ctr'), [
-          ...address,
-          'images',
-          'tag',
-          '--force',
-          from,
-          to,
-        ]);
+        const ofKubelet = ['--address', socket, '--namespace', 'k8s.io'];
+        const tag = ['images', 'tag', '--force', from, to];
+        await runCommand(join(programs.containerdFolder, 'ctr'), [...ofKubelet, ...tag]);
       },
       stopRuntime: () => prepared.stop(),
       killRuntime: () => prepared.kill(),

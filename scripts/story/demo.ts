@@ -112,8 +112,8 @@ async function tellRecords({ stateDir }: DemoNode, agent: AgentProcess, screen: 
   const print = Object.assign(screen.print, { terminal: screen.terminal });
   listRecords({ stateDir }, { output: 'table', print });
   screen.say(
-    "What F's registry grants under its own name is on record, too: that is its right. Its content it never showed, so " +
-      'nobody runs it.',
+    "What F's registry grants under its own name is on record, too: that is its right. Its content it never " +
+      'showed, so nobody runs it.',
   );
   screen.say();
   screen.say('Its metrics:');

@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { CriError } from '../../scripts/lab/cri.ts';
+import { ContainerNotStarted } from '../../scripts/lab/kubelet.ts';
 import { pushImage } from '../../scripts/lab/push.ts';
 import { newest } from '../node/scene.ts';
 import type { KubeObject } from './api-server/objects.ts';
@@ -48,21 +47,19 @@ describe.each(clusters)(
      */
     const runBesidesKubelet = async (place: { namespace: string; name: string; uid: string }) => {
       const { kubelet } = scene.node;
-      const pod = { ...place, containers: [] };
-      const id = await kubelet.runSandbox(pod);
-      const imageRef = (await kubelet.imageStatus(image))?.id ?? '';
       const spec = { name: 'app', image, imagePullPolicy: 'IfNotPresent' } as const;
-      for (let attempt = 0; ; attempt += 1) {
-        try {
-          const containerId = await kubelet.createContainer(id, pod, spec, imageRef, attempt);
-          await kubelet.startContainer(containerId);
-          return { id, containerId };
-        } catch (error) {
-          if (!(error instanceof CriError)) throw error;
-          // As kubelet does, while the veto has no verdict yet.
-          if (attempt >= 20 || !error.message.includes('in progress')) return { id, containerId: undefined };
-          await sleep(500);
-        }
+      try {
+        // As kubelet does, while the veto has no verdict yet.
+        const pod = { ...place, containers: [spec] };
+        const { sandboxId: id, containers } = await kubelet.runPod(
+          pod,
+          undefined,
+          /verification in progress/,
+        );
+        return { id, containerId: containers[0]?.id };
+      } catch (error) {
+        if (!(error instanceof ContainerNotStarted)) throw error;
+        return { id: error.sandboxId, containerId: undefined };
       }
     };
     const isFinal = (said: string): boolean => !said.startsWith('unverifiable');

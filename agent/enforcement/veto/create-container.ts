@@ -3,7 +3,7 @@ import type { CreateContainerRequest } from '../../nri/messages.ts';
 import type { Pod } from '../../pods/pod-source.ts';
 import type { ImageNames } from '../../runtime/runtime.ts';
 import type { Census } from '../census.ts';
-import { contentNamed } from '../content.ts';
+import { type ContentOf, contentNamed } from '../content.ts';
 import type { Finding } from '../finding.ts';
 import type { Fuse } from '../fuse.ts';
 import type { Handover } from '../handover.ts';
@@ -18,7 +18,7 @@ import { createPreparation } from './preparation.ts';
 import type { TimeBudget } from './time-budget.ts';
 import { createVetoReports } from './veto-reports.ts';
 
-export type VetoOptions = JudgeRequestOptions & {
+export type VetoOptions = Omit<JudgeRequestOptions, 'contentOf'> & {
   readonly imageNames: ImageNames;
   readonly settings: EnforcementSettings;
   readonly fuse: Pick<Fuse, 'permits' | 'isOpen'>;
@@ -71,11 +71,16 @@ const LATE_CONTENT_MS = 20;
 
 /** Judges containers before they exist. */
 export function createVeto(options: VetoOptions): Veto {
-  const { settings, fuse, budget } = options;
-  const inquiries = createInquiries(createJudgeRequest(options));
+  const { settings, fuse, budget, imageNames } = options;
+  const contentOf: ContentOf = async (image) => (await imageNames.imageStatus(image))?.id;
+  const inquiries = createInquiries(createJudgeRequest({ ...options, contentOf }));
   const reports = createVetoReports(options);
   let onPrepared: (container: PreparedContainer) => void = () => undefined;
-  const preparation = createPreparation({ ...options, onPrepared: (container) => onPrepared(container) });
+  const preparation = createPreparation({
+    ...options,
+    contentOf,
+    onPrepared: (container) => onPrepared(container),
+  });
 
   async function answer(question: CreateContainerRequest, deadlineMs: number): Promise<Answer> {
     const { namespace, uid: podUid } = question.pod;
@@ -126,7 +131,7 @@ export function createVeto(options: VetoOptions): Veto {
     { image }: CreateContainerRequest,
     { spec, contents }: Finding,
   ): Promise<boolean> {
-    const content = await contentNamed(options.contentOf, image || (spec?.image ?? ''));
+    const content = await contentNamed(contentOf, image || (spec?.image ?? ''));
     return typeof content === 'string' && imageIdKey(content) === imageIdKey(contents.own);
   }
 
@@ -161,7 +166,7 @@ export function createVeto(options: VetoOptions): Veto {
   async function late({ pod, image }: CreateContainerRequest): Promise<Answer> {
     const isLenient = settings.onUnverifiable === 'allow' || fuse.isOpen();
     if (!isLenient || image === '') return 'inProgress';
-    const content = contentNamed(options.contentOf, image);
+    const content = contentNamed(contentOf, image);
     if (!(await endsWithin(LATE_CONTENT_MS, content))) return 'inProgress';
     const imageRef = await content;
     if (typeof imageRef !== 'string') return 'inProgress';

@@ -32,8 +32,8 @@ const QUEUE: FairQueueOptions = { atOnce: 8, ofNamespace: 2, turnMs: 1_000 };
 /** Images of one namespace that may wait; for more than these the runtime is simply answered later. */
 const MAX_WAITING = 200;
 const MAX_PREPARED = 10_000;
-/** Of one image; under another name its container is asked about. */
-const MAX_NAMES = 50;
+/** Of one image: what waits in the NRI thread is to fit there. Under another name its container is asked about. */
+const MAX_NAMES = 10;
 /**
  * A record may be revoked meanwhile: a verdict is good for about the time that kubelet takes to prepare a
  * sandbox.

@@ -20,19 +20,10 @@ type WaitedFor = Pick<PreparedContainer, 'imageNames' | 'areNamesKept'> & { read
 /** What was judged ahead and is waited for. `now` gives milliseconds. */
 export function createPreparedContainers(now: () => number): PreparedContainers {
   const waitedFor = new Map<string, WaitedFor>();
-  /** The oldest come first, and all are good for as long. */
-  function dropExpired(): void {
-    for (const [key, { untilMs }] of waitedFor) {
-      if (now() < untilMs) return;
-      waitedFor.delete(key);
-    }
-  }
-
   return {
     add({ imageNames, areNamesKept, forMs, ...container }) {
       const key = containerKey(container);
       waitedFor.delete(key);
-      dropExpired();
       const oldest = waitedFor.keys().next();
       if (waitedFor.size >= MAX_PREPARED && !oldest.done) waitedFor.delete(oldest.value);
       waitedFor.set(key, { imageNames, areNamesKept, untilMs: now() + forMs });

@@ -55,8 +55,8 @@ const FIRST_MS = 200;
  */
 const BESIDE_OTHERS_MS = 250;
 /**
- * Beside others, a namespace that was waited for longer than a lookup and had no right in the end goes behind for so long (ms):
- * what took too long takes too long again, and for a refusal nobody has to hurry.
+ * Beside others, a namespace that was waited for longer than a lookup takes, and had no right in the end, goes
+ * behind for so long (ms): what took too long takes too long again, and for a refusal nobody has to hurry.
  */
 const BEHIND_MS = 10_000;
 /** Others that asked less than this (ms) ago are likely to ask again. */

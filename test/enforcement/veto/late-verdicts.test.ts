@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { allowed, denied, unverifiable, type Verdict } from '../../../agent/access/verdict.ts';
-import { CONTENT, OTHER_CONTENT, vetoScene, webPod } from './scene.ts';
+import { CONTENT, imageOf, OTHER_CONTENT, vetoScene, webPod } from './scene.ts';
 
 const refused = denied('registryRefused', 'team-a/pull-secret was refused');
 const down = unverifiable('registryUnavailable', 'connection refused');
@@ -73,7 +73,7 @@ describe('a verdict that is not there in time', () => {
     let content = CONTENT;
     const scene = vetoScene({
       judge: () => held.shift() ?? promise,
-      contentOf: async () => content,
+      imageStatus: async () => imageOf(content),
       budget: soon,
     });
     expect((await scene.create()).refusal).toBe(IN_PROGRESS);
@@ -127,7 +127,7 @@ describe('a verdict that is not there in time', () => {
     const lenient = { judge, settings: { onUnverifiable: 'allow' as const }, doubt: 'standing' as const };
     const nameless = vetoScene(lenient);
     expect((await nameless.create({ image: '', patienceMs: 150 })).refusal).toBe(IN_PROGRESS);
-    const slow = vetoScene({ ...lenient, contentOf: () => new Promise(() => undefined) });
+    const slow = vetoScene({ ...lenient, imageStatus: () => new Promise(() => undefined) });
     expect((await slow.create({ patienceMs: 150 })).refusal).toBe(IN_PROGRESS);
   });
 

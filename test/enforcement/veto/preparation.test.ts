@@ -47,6 +47,13 @@ describe('a pod that was bound to the node', () => {
     }
   });
 
+  it('is known by ten names at most, its own first', async () => {
+    const tags = Array.from({ length: 300 }, (_, n) => `reg.example.com/team-a/app:${n}`);
+    const { veto, prepared } = vetoScene({ imageStatus: async () => imageOf(CONTENT, ...tags) });
+    veto.prepare(webPod);
+    await vi.waitFor(() => expect(prepared).toMatchObject([{ imageNames: [IMAGE, ...tags.slice(0, 9)] }]));
+  });
+
   it('is judged whatever pods of another namespace wait for', async () => {
     const { veto, prepared } = vetoScene({
       judge: ({ pod }) =>

@@ -1,7 +1,6 @@
 import type { AccessRequest } from '../../../agent/access/request.ts';
 import { allowed, type Doubt, type Verdict } from '../../../agent/access/verdict.ts';
 import type { Access } from '../../../agent/access/verifier.ts';
-import type { ContentOf } from '../../../agent/enforcement/content.ts';
 import { createFuse } from '../../../agent/enforcement/fuse.ts';
 import { createHandover } from '../../../agent/enforcement/handover.ts';
 import type { Enforcement, Judgement } from '../../../agent/enforcement/judgement.ts';
@@ -58,8 +57,6 @@ type SceneOptions = {
   readonly imageStatus?: (image: string) => Promise<RuntimeImage | undefined>;
   /** Default: no name is sure to mean what it meant. */
   readonly isKept?: (name: string, image: RuntimeImage) => boolean;
-  /** What a name means now; default: what imageStatus says. */
-  readonly contentOf?: ContentOf;
   /** Default: everything is allowed. */
   readonly judge?: (request: AccessRequest) => Promise<Access | Verdict> | Verdict;
   /** For everything that is asked about; default: none. */
@@ -88,7 +85,6 @@ export function vetoScene(options: SceneOptions = {}) {
     pods: { getPod: options.getPod ?? (async ({ uid }) => ({ ...webPod, uid })) },
     configSourceOf: async () => options.configSource,
     imageNames: { imageStatus, isKept: options.isKept ?? (() => false) },
-    contentOf: options.contentOf ?? (async (image) => (await imageStatus(image))?.id),
     ensureAccess: async (request) => {
       asked.push(request);
       const answer = (await options.judge?.(request)) ?? allowed('recordMatched', '');
