@@ -1,7 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import PQueue from 'p-queue';
+import { buildAgent } from '../story/program-of-image.ts';
 import { type BusyNode, openBusyNode } from './busy-node.ts';
 import { useOf } from './process-use.ts';
 import { quantile } from './statistics.ts';
@@ -67,9 +66,7 @@ export async function benchNode(
   { pods, images, podsPerMinute, minutes, provider }: NodeBenchOptions,
   progress: (line: string) => void,
 ): Promise<NodeFigures> {
-  const build = fileURLToPath(new URL('../build.ts', import.meta.url));
-  const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
-  if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
+  buildAgent();
   const node = await openBusyNode({ provider });
   const { agent } = node;
   try {

@@ -1,9 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { startApiServer } from '../../test/cluster/api-server/api-server.ts';
+import { buildAgent } from '../story/program-of-image.ts';
 import { startPlainPlugin } from './plain-plugin.ts';
 import { type Quantiles, quantilesOf } from './statistics.ts';
 import { openVetoNode, type VetoNode, type WaitingPod } from './veto-node.ts';
@@ -55,9 +54,7 @@ const PAUSE_MS = 15;
  * way of the others.
  */
 export async function benchVeto(progress: (line: string) => void): Promise<VetoFigures> {
-  const build = fileURLToPath(new URL('../build.ts', import.meta.url));
-  const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
-  if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
+  buildAgent();
   const loadBefore = loadavg()[0] ?? Number.NaN;
   const api = await startApiServer();
   const nodes: VetoNode[] = [];

@@ -4,15 +4,13 @@
  * for these passwords in heap snapshots of the agent (as its image runs it): at once, and after a wait that is
  * longer than the ten minutes that they may be kept (agent/access/secret-keyrings.ts).
  */
-import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { openSharedNode, type SharedNode } from '../bench/abuse/shared-node.ts';
 import { endWithUsage, readCommandLine, wholeNumberFrom } from '../command-line.ts';
 import { CriError } from '../lab/cri.ts';
-import { programOfImage } from '../story/program-of-image.ts';
+import { buildAgent, programOfImage } from '../story/program-of-image.ts';
 
 const USAGE = 'node scripts/leaks/main.ts [--churn-seconds N] [--wait-seconds N]';
 const NAMESPACE = 'churn';
@@ -28,8 +26,7 @@ const { values } = readCommandLine(USAGE, {
 const churnMs = 1_000 * (wholeNumberFrom(1, values['churn-seconds']) ?? endWithUsage(USAGE));
 const waitMs = 1_000 * (wholeNumberFrom(1, values['wait-seconds']) ?? endWithUsage(USAGE));
 
-const build = spawnSync(process.execPath, [fileURLToPath(new URL('../build.ts', import.meta.url))]);
-if (build.status !== 0) throw new Error('the agent could not be built');
+buildAgent();
 const node = await openSharedNode(['--heapsnapshot-signal=SIGUSR2', ...programOfImage()]);
 try {
   // Where the agent, which is started from here, writes its snapshots.

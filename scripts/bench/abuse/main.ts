@@ -1,7 +1,5 @@
-import { spawnSync } from 'node:child_process';
 import { loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { programOfImage } from '../../story/program-of-image.ts';
+import { buildAgent, programOfImage } from '../../story/program-of-image.ts';
 import { abusers } from './abusers.ts';
 import { prepareGoodTenant } from './good-tenant.ts';
 import { measureRow, type Row } from './row.ts';
@@ -31,9 +29,7 @@ export async function benchAbuse(
   names: readonly string[],
   progress: (line: string) => void,
 ): Promise<AbuseFigures> {
-  const build = fileURLToPath(new URL('../../build.ts', import.meta.url));
-  const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
-  if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
+  buildAgent();
   const before = loadavg()[0] ?? Number.NaN;
   const node = await openSharedNode(programOfImage());
   try {

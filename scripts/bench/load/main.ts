@@ -1,7 +1,5 @@
-import { spawnSync } from 'node:child_process';
 import { loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { programOfImage } from '../../story/program-of-image.ts';
+import { buildAgent, programOfImage } from '../../story/program-of-image.ts';
 import { openSharedNode } from '../abuse/shared-node.ts';
 import { GROWTH, type GrowthCell, measureGrowth } from './growth.ts';
 import { prepareMix } from './mix.ts';
@@ -27,9 +25,7 @@ const PODS = 4;
  * short on a node that has more on record and more pods.
  */
 export async function benchLoad(size: LoadSize, progress: (line: string) => void): Promise<LoadFigures> {
-  const build = fileURLToPath(new URL('../../build.ts', import.meta.url));
-  const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
-  if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
+  buildAgent();
   const loadBefore = loadavg()[0] ?? Number.NaN;
   const node = await openSharedNode(programOfImage());
   try {

@@ -1,7 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { startApiServer } from '../../../test/cluster/api-server/api-server.ts';
+import { buildAgent } from '../../story/program-of-image.ts';
 import { type Quantiles, quantilesOf } from '../statistics.ts';
 import {
   openPeerNode,
@@ -47,9 +46,7 @@ export const TIMES = 4;
  * with the agent. The images are on each node already.
  */
 export async function benchPeers(times: number, progress: (line: string) => void): Promise<PeersReport> {
-  const build = fileURLToPath(new URL('../../build.ts', import.meta.url));
-  const built = spawnSync(process.execPath, [build], { encoding: 'utf8' });
-  if (built.status !== 0) throw new Error(`the agent could not be built: ${built.stderr}`);
+  buildAgent();
   const loadBefore = loadavg()[0] ?? Number.NaN;
   const api = await startApiServer({ nodeName: 'agent' });
   const nodes: PeerNode[] = [];
